@@ -39,8 +39,9 @@ from appliance.net.http_client import trust
 NODE_S: Final = 2.0
 """Time-out for connection and answer while other nodes are left to try: the SDK waits
 5 s, in which two more should be reached."""
-LAST_NODE_S: Final = 7.0
-"""The same for the last one; a slow mobile network takes a second for TCP and TLS."""
+LAST_NODE_S: Final = 4.5
+"""The same for the last one: the SDK is to be answered before it gives up. A slow
+mobile network takes a second for TCP and TLS."""
 REQUEST_S: Final = 30.0
 """Time-out for a request of the SDK, which the nodes share."""
 CLOSE_S: Final = 0.5
@@ -110,7 +111,7 @@ class Relay:
         self._refused = refused
         self._server: Server | None = None
         self._session_node: str | None = None
-        self._asking: set[asyncio.Task[Response | None]] = set()
+        self._asking: set[asyncio.Task[ClientConnection | Response]] = set()
         self._joined: dict[ServerConnection, ClientConnection] = {}
         """Connection to the node of each connection of the SDK that is accepted."""
 
@@ -159,19 +160,30 @@ class Relay:
         asking = asyncio.create_task(
             self._asked(sdk, request, target, is_upgrade=is_upgrade)
         )
+        # Joined for an attempt that the SDK has given up, the node would end the next
+        # one, which has the same identity.
+        gone = asyncio.create_task(sdk.wait_closed())
+        gone.add_done_callback(lambda _: asking.cancel())
         self._asking.add(asking)
-        await asyncio.wait((asking,))
-        self._asking.discard(asking)
-        # `close` cancels it.
-        return _away(sdk) if asking.cancelled() else asking.result()
+        try:
+            await asyncio.wait((asking,))
+        finally:
+            self._asking.discard(asking)
+            gone.cancel()
+        # `close` cancels it, too.
+        found = _away(sdk) if asking.cancelled() else asking.result()
+        if isinstance(found, Response):
+            return found
+        if is_upgrade and sdk.state is State.CONNECTING:
+            self._joined[sdk] = found
+        else:
+            await found.close()
+        return None
 
     async def _asked(
         self, sdk: ServerConnection, request: Request, target: str, *, is_upgrade: bool
-    ) -> Response | None:
-        """Return the answer of the first node that answers as a node does.
-
-        None: the node has accepted the session, or the SDK has gone.
-        """
+    ) -> ClientConnection | Response:
+        """Return what the first node answers that answers as a node does."""
         answer = _away(sdk)
         self.is_away = False
         nodes = [self._session_node] if self._session_node else list(self._nodes)
@@ -179,15 +191,9 @@ class Relay:
             timeout_s = LAST_NODE_S if url == nodes[-1] else NODE_S
             found = await self._connected(url, target, request, timeout_s)
             if isinstance(found, ClientConnection):
-                if is_upgrade and sdk.state is State.CONNECTING:
+                if is_upgrade:
                     self._session_node = url
-                    self._joined[sdk] = found
-                else:
-                    await found.close()
-                return None
-            if sdk.state is not State.CONNECTING:
-                # Joined now, the node would have a participant without a client.
-                return None
+                return found
             if found is not None:
                 if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
                     answer = found

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 import subprocess
+import threading
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from urllib.parse import urlsplit
@@ -17,7 +18,7 @@ from websockets.asyncio.server import serve
 from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.frames import Opcode
 
-from appliance.dtelecom.relay import MAX_MESSAGE, Relay
+from appliance.dtelecom.relay import LAST_NODE_S, MAX_MESSAGE, NODE_S, Relay
 from appliance.net.http_client import trust
 from appliance.room.connection import CONNECT_S
 from tests.dtelecom.fake_node import FakeNode, frame, http
@@ -78,6 +79,17 @@ async def refused(relay, path="/rtc"):
         async with joined(relay, path):
             pass
     return caught.value.response
+
+
+async def given_up(relay, silent):
+    """Leave while the node is asked, as the SDK does after `CONNECT_S`."""
+    joining = asyncio.ensure_future(joined(relay).connect())
+    async with asyncio.timeout(DEADLINE_S):
+        while not silent.heads:
+            await asyncio.sleep(0.01)
+        joining.cancel()
+        await asyncio.wait((joining,))
+        await silent.closed.get()
 
 
 async def get(relay, path, headers=HEADERS):
@@ -276,15 +288,13 @@ async def test_no_node_is_joined_for_a_client_that_has_gone(node):
         FakeNode({"/rtc": b""}, keeps=True) as silent,
         relay_to([silent.url, node.url]) as relay,
     ):
-        joining = asyncio.ensure_future(joined(relay).connect())
-        async with asyncio.timeout(DEADLINE_S):
-            while not silent.heads:
-                await asyncio.sleep(0.01)
-            joining.cancel()
-            await asyncio.wait((joining,))
-            await silent.closed.get()
+        await given_up(relay, silent)
         async with joined(relay):
             assert len(node.heads) == 1
+
+
+def test_the_sdk_is_told_that_no_node_answers_before_it_gives_up():
+    assert NODE_S < LAST_NODE_S < CONNECT_S
 
 
 async def test_a_node_that_refuses_the_token_is_not_replaced(node):
@@ -448,13 +458,43 @@ async def secure_node(certificate):
         yield running
 
 
+def own_trust(certificate):
+    return ssl.create_default_context(cafile=certificate[0])
+
+
 async def test_a_node_is_reached_over_tls(secure_node, certificate):
-    def own_trust():
-        return ssl.create_default_context(cafile=certificate[0])
+    url = f"wss://localhost:{secure_node.port}"
+    tls = partial(own_trust, certificate)
+    async with relay_to([url], tls) as relay, joined(relay) as sdk:
+        assert await received(sdk) == JOIN
+
+
+async def test_an_attempt_that_the_sdk_gave_up_never_reaches_the_node(
+    secure_node, certificate
+):
+    """The node would end the next one for it: both have the same identity."""
+    began, is_over = threading.Event(), threading.Event()
+
+    def slow_at_first():
+        context = own_trust(certificate)
+        if not began.is_set():
+            began.set()
+            is_over.wait(DEADLINE_S)
+        return context
 
     url = f"wss://localhost:{secure_node.port}"
-    async with relay_to([url], own_trust) as relay, joined(relay) as sdk:
-        assert await received(sdk) == JOIN
+    async with relay_to([url], slow_at_first) as relay:
+        joining = asyncio.ensure_future(joined(relay, query="1").connect())
+        assert await asyncio.to_thread(began.wait, DEADLINE_S)
+        joining.cancel()
+        await asyncio.wait((joining,))
+        async with joined(relay, query="2"):
+            is_over.set()
+        # Takes longer than what is left of the first.
+        async with joined(relay, query="3"):
+            pass
+    targets = [head.split()[1] for head in secure_node.heads]
+    assert targets == [b"/rtc?2", b"/rtc?3"]
 
 
 async def test_a_node_with_an_unknown_certificate_is_not_reached(secure_node):
