@@ -105,7 +105,7 @@ class Relay:
         self.url = ""
         """Address for the SDK, once it listens; nobody else can guess its path."""
         self.is_away = False
-        """No node could be reached for the latest request."""
+        """No node has been reached for the latest request."""
         self._signal = SignalFilter()
         self._tls = tls
         self._refused = refused
@@ -185,22 +185,24 @@ class Relay:
     ) -> ClientConnection | Response:
         """Return what the first node answers that answers as a node does."""
         answer = _away(sdk)
-        self.is_away = False
+        # From the start: the SDK may give up before a node answers.
+        self.is_away = True
         nodes = [self._session_node] if self._session_node else list(self._nodes)
         for url in nodes:
             timeout_s = LAST_NODE_S if url == nodes[-1] else NODE_S
             found = await self._connected(url, target, request, timeout_s)
             if isinstance(found, ClientConnection):
+                self.is_away = False
                 if is_upgrade:
                     self._session_node = url
                 return found
             if found is not None:
                 if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
                     answer = found
+                self.is_away = answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
                 if _is_of_node(found, target, is_upgrade=is_upgrade):
                     break
             self._try_last(url)
-        self.is_away = answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
         if self._session_node is not None and answer.status_code in _REFUSALS:
             self._refused()
         return _for_sdk(answer)

@@ -293,6 +293,15 @@ async def test_no_node_is_joined_for_a_client_that_has_gone(node):
             assert len(node.heads) == 1
 
 
+async def test_a_silent_node_is_away_even_if_the_sdk_gives_up_first():
+    async with (
+        FakeNode({"/rtc": b""}, keeps=True) as silent,
+        relay_to([silent.url]) as relay,
+    ):
+        await given_up(relay, silent)
+        assert relay.is_away
+
+
 def test_the_sdk_is_told_that_no_node_answers_before_it_gives_up():
     assert NODE_S < LAST_NODE_S < CONNECT_S
 

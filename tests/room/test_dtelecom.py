@@ -28,8 +28,10 @@ from appliance.core.events import (
     RoomResumed,
 )
 from appliance.dtelecom.signal_filter import SignalFilter
+from appliance.room import connection
 from tests.dtelecom import keys
 from tests.dtelecom.conftest import NPM
+from tests.dtelecom.fake_node import FakeNode
 from tests.dtelecom.real_node import ROOM_KEY, Node, answer, response_of_fork
 from tests.npm import installed
 from tests.room.conftest import open_box
@@ -160,6 +162,16 @@ async def test_a_dead_node_is_named(server, node):
     async with open_box() as box:
         box.room.do(JoinRoom(1, node.url, keys.token("box"), is_dtelecom=True))
         failed = await box.until(RoomFailed)
+    assert failed.cause == Cause.SERVER_LOST
+    assert "no node of dTelecom" in failed.reason
+
+
+async def test_a_node_that_drops_packets_is_named(monkeypatch):
+    monkeypatch.setattr(connection, "JOIN_S", 1.0)
+    async with FakeNode({"/rtc": b""}, keeps=True) as silent, open_box() as box:
+        box.room.do(JoinRoom(1, silent.url, keys.token("box"), is_dtelecom=True))
+        failed = await box.until(RoomFailed)
+        assert silent.heads
     assert failed.cause == Cause.SERVER_LOST
     assert "no node of dTelecom" in failed.reason
 
