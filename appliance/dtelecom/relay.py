@@ -157,6 +157,8 @@ class Relay:
         target = f"/{rest}"
         if not is_upgrade and not target.partition("?")[0].endswith(_CHECK_PATH):
             return None
+        if not sdk.server.is_serving():
+            return _away(sdk)
         asking = asyncio.create_task(
             self._asked(sdk, request, target, is_upgrade=is_upgrade)
         )
@@ -174,7 +176,8 @@ class Relay:
         found = _away(sdk) if asking.cancelled() else asking.result()
         if isinstance(found, Response):
             return found
-        if is_upgrade and sdk.state is State.CONNECTING:
+        is_wanted = sdk.state is State.CONNECTING and sdk.server.is_serving()
+        if is_upgrade and is_wanted:
             self._joined[sdk] = found
         else:
             await found.close()

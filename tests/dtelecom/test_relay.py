@@ -399,6 +399,23 @@ async def test_closing_the_relay_ends_an_attempt_to_join():
             await silent.closed.get()
 
 
+async def test_a_request_while_the_relay_closes_does_not_reach_the_node(node):
+    async with relay_to([node.url]) as relay:
+        address = urlsplit(relay.url)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        sdk = await joined(relay)
+        closing = asyncio.ensure_future(relay.close())
+        await ended(sdk)
+        lines = [f"GET {address.path}/rtc HTTP/1.1", f"Host: {address.netloc}"]
+        lines += [f"{name}: {value}" for name, value in UPGRADE.items()]
+        writer.write("\r\n".join((*lines, "", "")).encode())
+        async with asyncio.timeout(DEADLINE_S):
+            assert b" 503 " in await reader.readline()
+            writer.close()
+            await closing
+    assert len(node.heads) == 1
+
+
 async def test_a_message_without_end_closes_the_connection(node, relay):
     async with joined(relay) as sdk:
         node.send(b"\x82\x7f" + b"\x7f" + b"\xff" * 7)
