@@ -73,6 +73,17 @@ class _Attempt(connect):
         return exc
 
 
+class _NodeConnection(ClientConnection):
+    """Connection to a node, which may close it without ending it."""
+
+    def data_received(self, data: bytes) -> None:
+        """Parse the data; end the connection if the node closes it."""
+        super().data_received(data)
+        if self.state is State.CLOSING:
+            # The node may never close its side of TCP.
+            self.loop.call_later(CLOSE_S, self.transport.abort)
+
+
 class Relay:
     """Relay for one session in a room; several connections one after the other.
 
@@ -233,6 +244,7 @@ class Relay:
                 ping_interval=None,
                 close_timeout=CLOSE_S,
                 max_size=MAX_MESSAGE,
+                create_connection=_NodeConnection,
             )
         except InvalidStatus as exc:
             return exc.response

@@ -23,7 +23,8 @@ class FakeNode:
         self.is_short = is_short
         """Whether it closes after that."""
         self.keeps = keeps
-        """Whether it leaves the connection open after a prepared answer."""
+        """Whether it leaves the connection open after a prepared answer, and after the
+        other side's Close."""
         self.tls = tls
         self.heads = []
         self.closed: asyncio.Queue[None] = asyncio.Queue()
@@ -79,7 +80,7 @@ class FakeNode:
             else:
                 writer.write(switching(head) + self.begin)
                 while not self.is_short and (data := await reader.read(65_536)):
-                    if data[0] == CLOSE:
+                    if data[0] == CLOSE and not self.keeps:
                         break
                 self.closed.put_nowait(None)
         except (ConnectionError, asyncio.IncompleteReadError):

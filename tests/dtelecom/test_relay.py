@@ -15,7 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
-from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidStatus,
+    WebSocketException,
+)
 from websockets.frames import Opcode
 
 from appliance.dtelecom.relay import LAST_NODE_S, MAX_MESSAGE, NODE_S, Relay
@@ -104,9 +108,11 @@ async def received(client):
 
 
 async def ended(client):
-    """Wait until the relay closes the connection."""
+    """Read until the relay closes the connection."""
     async with asyncio.timeout(DEADLINE_S):
-        await client.wait_closed()
+        with suppress(ConnectionClosed):
+            async for _ in client:
+                pass
 
 
 async def test_query_and_authorization_reach_the_node(node, relay):
@@ -185,6 +191,24 @@ async def test_the_connection_ends_at_once_when_the_node_closes(node, relay):
     async with joined(relay) as sdk:
         node.send(frame(b"\x03\xe8", Opcode.CLOSE))
         node.hang_up()
+        await ended(sdk)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        frame(b"\x03\xe8", Opcode.CLOSE),
+        # Not allowed, so that the relay closes.
+        frame(b"x", fin=False) + frame(b"y"),
+    ],
+)
+async def test_the_connection_ends_even_if_the_node_keeps_tcp_open(end):
+    async with (
+        FakeNode(keeps=True) as node,
+        relay_to([node.url]) as relay,
+        joined(relay) as sdk,
+    ):
+        node.send(end)
         await ended(sdk)
 
 
