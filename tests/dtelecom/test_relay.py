@@ -21,6 +21,7 @@ from websockets.exceptions import (
     WebSocketException,
 )
 from websockets.frames import Opcode
+from websockets.protocol import State
 
 from appliance.dtelecom.relay import LAST_NODE_S, MAX_MESSAGE, NODE_S, Relay
 from appliance.net.http_client import trust
@@ -210,6 +211,25 @@ async def test_the_connection_ends_even_if_the_node_keeps_tcp_open(end):
     ):
         node.send(end)
         await ended(sdk)
+
+
+@pytest.mark.parametrize("opcode", [Opcode.BINARY, Opcode.PING])
+async def test_a_node_that_sends_too_many_frames_at_once_is_left(node, relay, opcode):
+    async with joined(relay) as sdk:
+        node.send(frame(b"", opcode) * 100_000)
+        await ended(sdk)
+
+
+async def test_a_node_that_reads_no_answers_to_its_pings_is_left(node, relay):
+    """They would wait in memory."""
+    pings = frame(b"x" * 125, Opcode.PING) * 500
+    async with joined(relay) as sdk:
+        node.writers[-1].transport.pause_reading()
+        with suppress(ConnectionClosed):
+            for _ in range(500):
+                node.send(pings + frame(b"more"))
+                await received(sdk)
+        assert sdk.state is State.CLOSED
 
 
 async def test_the_node_is_left_at_once_when_the_sdk_closes(node, relay):
