@@ -20,6 +20,7 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
 
+from websockets import http11
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.connection import Connection
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -55,6 +56,8 @@ MAX_FRAMES: Final = 1000
 while 250 KB of empty ones would block the loop for seconds on a Pi."""
 _PORTION_BYTES: Final = 2048
 """Bytes that are parsed before their frames are counted."""
+MAX_LINE: Final = 32 * 1024
+"""Bytes of one header; our choice: enough for the longest token that a box accepts."""
 _JOIN_PATH: Final = "/rtc"
 """Path that every node knows."""
 _CHECK_PATH: Final = "/validate"
@@ -70,6 +73,9 @@ _UNREACHABLE: Final = (
 """Exceptions of a connection to a node: there is no answer, or none that is HTTP."""
 _REFUSALS: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _log = logging.getLogger(__name__)
+# websockets reads its limit, 8 KiB, from the environment when it is first imported. The
+# page limits the head of a request itself.
+http11.MAX_LINE_LENGTH = MAX_LINE
 
 
 class _Attempt(connect):

@@ -26,6 +26,7 @@ from websockets.protocol import State
 from appliance.dtelecom.relay import LAST_NODE_S, MAX_MESSAGE, NODE_S, Relay
 from appliance.net.http_client import trust
 from appliance.room.connection import CONNECT_S
+from appliance.tokens.token_parser import MAX_TOKEN_CHARACTERS
 from tests.dtelecom.fake_node import FakeNode, frame, http
 from tests.dtelecom.real_node import response_of_fork
 from tests.dtelecom.test_signal_filter import JOIN, UPDATE
@@ -67,11 +68,11 @@ def unused_url():
         return f"ws://127.0.0.1:{free.getsockname()[1]}"
 
 
-def joined(relay, path="/rtc", query=QUERY):
+def joined(relay, path="/rtc", query=QUERY, headers=HEADERS):
     """Join as the SDK does; the first time-out is its own."""
     return connect(
         f"{relay.url}{path}?{query}",
-        additional_headers=HEADERS,
+        additional_headers=headers,
         max_size=None,
         open_timeout=DEADLINE_S,
         proxy=None,
@@ -125,6 +126,17 @@ async def test_query_and_authorization_reach_the_node(node, relay):
     assert f"Authorization: Bearer {TOKEN}" in lines
     # Compressed messages could not be filtered.
     assert "deflate" not in head.decode()
+
+
+async def test_the_longest_token_of_a_box_reaches_the_node(node, relay):
+    token = "x" * MAX_TOKEN_CHARACTERS
+    headers = {"Authorization": f"Bearer {token}"}
+    async with joined(relay, headers=headers):
+        pass
+    async with joined(relay, query=f"access_token={token}"):
+        pass
+    for head in node.heads:
+        assert token in head.decode()
 
 
 async def test_the_path_of_a_nodes_address_comes_first(node):
