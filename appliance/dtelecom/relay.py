@@ -43,8 +43,6 @@ NODE_S: Final = 2.0
 LAST_NODE_S: Final = 4.5
 """The same for the last one: the SDK is to be answered before it gives up. A slow
 mobile network takes a second for TCP and TLS."""
-REQUEST_S: Final = 30.0
-"""Time-out for a request of the SDK, which the nodes share."""
 CLOSE_S: Final = 0.5
 """Time-out for the end of each of the two connections."""
 MAX_MESSAGE: Final = 1024 * 1024
@@ -163,7 +161,6 @@ class Relay:
             # Compressed messages could not be filtered.
             compression=None,
             server_header=None,
-            open_timeout=REQUEST_S,
             ping_interval=None,
             close_timeout=CLOSE_S,
             max_size=MAX_MESSAGE,
@@ -253,7 +250,7 @@ class Relay:
     ) -> ClientConnection | Response | None:
         """Return the connection to a node, or its answer; None: there is none."""
         parts = urlsplit(url)
-        scheme = parts.scheme.replace("http", "ws")
+        scheme = parts.scheme
         path = parts.path.rstrip("/") + target
         try:
             return await _Attempt(
