@@ -34,7 +34,7 @@ def settings() -> dict[str, str]:
     Source: pip's documentation, "Configuration", and `pip config list`.
     """
     done = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"],
+        [sys.executable, "-I", "-m", "pip", "config", "list"],
         check=True,
         capture_output=True,
         text=True,

@@ -72,7 +72,8 @@ as_root() {
   "${command[@]}"
 }
 
-# make_venv FOLDER: with the distribution's Python, which python3-systemd and python3-lgpio are built for.
+# make_venv FOLDER: with the distribution's Python, which python3-systemd and python3-lgpio are built for. Like every
+# Python here it is isolated (-I): root must not run a module from the current folder, and no variable adds another.
 make_venv() {
   local python=/usr/bin/python3 wanted
   "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
@@ -82,16 +83,23 @@ make_venv() {
   wanted="$("$python" --version) in $1"
   [[ $(cat "$1/.python" 2>/dev/null) == "$wanted" ]] && return
   say "Creating a virtual environment in $1"
-  "$python" -m venv --clear --system-site-packages "$1" ||
+  "$python" -I -m venv --clear --system-site-packages "$1" ||
     fail "$1 could not be created; Python says why above. Check free space (df -h), then run this again."
   echo "$wanted" >"$1/.python"
 }
 
-# is_whole FOLDER: true if the packages of an appliance's virtual environment can be imported; a file may be damaged or
-# removed.
+# is_whole FOLDER: true if the packages of an appliance's virtual environment can be imported; a file may be damaged,
+# removed or, after a power cut, empty.
 is_whole() {
-  "$1/bin/python" - >/dev/null 2>&1 <<'END'
-import appliance.cli, gpiozero, httpx, livekit.rtc, luma.oled, msgspec, numpy, PIL.Image, prometheus_client
+  "$1/bin/python" -I - >/dev/null 2>&1 <<'END'
+from appliance.assembly import adapters
+from appliance.cli import program
+from appliance.metrics.exposition import Exposition
+from appliance.page.application import WebServer
+from appliance.panel.screen import Screen
+from appliance.run import run
+from appliance.token_server.command import serve
+import gpiozero, httpx, livekit.rtc, luma.oled, msgspec, numpy, PIL.Image, prometheus_client
 import _sounddevice, segno, smbus2, soxr, starlette, uvicorn, websockets, yaml
 END
 }
@@ -136,8 +144,8 @@ install_project() {
 
 # The lock files contain every dependency, so pip resolves none. An index may fall silent meanwhile.
 pip_in() {
-  PIP_USER=0 timeout --foreground 1800 "$1/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps \
-    --timeout 15 --retries 2 "${@:2}"
+  PIP_USER=0 timeout --foreground 1800 "$1/bin/python" -I -m pip install --quiet --disable-pip-version-check \
+    --no-deps --timeout 15 --retries 2 "${@:2}"
 }
 
 # set_up_for_development LOCK_FILE...: the .venv of the repository, with an editable installation.

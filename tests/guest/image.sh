@@ -54,7 +54,7 @@ add_lgpio() {
   local build=$folder/lgpio package=$root/opt/packages/python3-lgpio
   rm -rf "$build"
   mkdir -p "$build"/{upper,work,merged} "$package/DEBIAN" "$package/usr/lib/python3/dist-packages"
-  "${PYTHON:-python3}" -m pip download --quiet --no-deps --no-binary :all: --dest "$build" lgpio
+  "${PYTHON:-python3}" -I -m pip download --quiet --no-deps --no-binary :all: --dest "$build" lgpio
   mount -t overlay overlay -o "lowerdir=$root,upperdir=$build/upper,workdir=$build/work" "$build/merged"
   trap 'umount "$folder/lgpio/merged"' EXIT
   chroot "$build/merged" apt-get update -qq

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -123,6 +124,7 @@ def test_the_venv_holds_locked_packages_that_debian_has_in_the_same_version(
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     lock.write_text(f"{name}=={version} --hash=sha256:{digest}\n")
     venv = tmp_path / "venv"
+    elsewhere = folder_with_modules(tmp_path / "elsewhere", "venv", "pip")
     setup = REPOSITORY / "systemd" / "setup.sh"
     code = f"""source {setup}
         make_venv {venv}
@@ -130,9 +132,43 @@ def test_the_venv_holds_locked_packages_that_debian_has_in_the_same_version(
         install_locked {venv} {lock}
         {venv}/bin/python -c 'import systemd.journal; print("visible")'"""
     here = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheel.parent)}
-    done = run("bash", "-euc", code, env=os.environ | here)
+    done = run("bash", "-euc", code, env=os.environ | here, cwd=elsewhere)
     assert done.stdout == "visible\n", done.stderr
     assert list(venv.glob("lib/*/site-packages/systemd_python-*.dist-info"))
+
+
+def folder_with_modules(folder, *names):
+    """Make a folder with modules that end the program which imports them."""
+    folder.mkdir()
+    for name in names:
+        (folder / f"{name}.py").write_text("raise SystemExit('not installed')\n")
+    return folder
+
+
+def is_whole(venv, here):
+    setup = REPOSITORY / "systemd" / "setup.sh"
+    return run("bash", "-euc", f"source {setup}\nis_whole {venv}", cwd=here)
+
+
+def test_the_packages_that_are_checked_are_those_of_the_virtual_environment(tmp_path):
+    here = folder_with_modules(tmp_path / "here", "appliance", "yaml")
+    assert is_whole(REPOSITORY / ".venv", here).returncode == 0
+
+
+def test_a_file_of_the_installed_appliance_that_became_empty_is_found(tmp_path):
+    venv = tmp_path / "venv"
+    run(sys.executable, "-m", "venv", "--without-pip", venv)
+    (packages,) = venv.glob("lib/*/site-packages")
+    (locked,) = (REPOSITORY / ".venv").glob("lib/*/site-packages")
+    (packages / "locked.pth").write_text(f"{locked}\n")
+    shutil.copytree(REPOSITORY / "appliance", packages / "appliance")
+    assert is_whole(venv, REPOSITORY).returncode == 0
+    for name in ("cli", "page/application", "panel/screen", "token_server/signing"):
+        file = packages / "appliance" / f"{name}.py"
+        content = file.read_text()
+        file.write_text("")
+        assert is_whole(venv, REPOSITORY).returncode == 1, name
+        file.write_text(content)
 
 
 @pytest.fixture
@@ -143,7 +179,7 @@ def venv_with_pip(tmp_path):
         folder = tmp_path / "venv"
         (folder / "bin").mkdir(parents=True)
         (folder / "bin" / "python").write_text(
-            f'#!/bin/sh\n[ "$1" = -m ] || exit 0\n{code}\n'
+            f'#!/bin/sh\ncase $* in *"-m pip"*) ;; *) exit ;; esac\n{code}\n'
         )
         (folder / "bin" / "python").chmod(0o755)
         (folder / "pyvenv.cfg").write_text("include-system-site-packages = true\n")
