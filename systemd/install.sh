@@ -18,6 +18,8 @@ launcher=/usr/local/bin/$service
 token_service=ptt-token-server
 token_unit=/etc/systemd/system/$token_service.service
 groups=(audio gpio i2c)
+# Longest time in which a service that is ready loads the rest of the program; our choice, for a small Pi.
+trial_s=10
 # "systemctl enable" makes a link to the unit here.
 wants=/etc/systemd/system/multi-user.target.wants
 # What an upgrade replaces and roll_back puts back; the rest of a version is in its own folder.
@@ -234,22 +236,38 @@ install_service() {
 }
 
 # start SERVICE...: with the new version. systemd waits until each says that it is ready. The version before is kept
-# unless all are.
+# unless all are, and stay so.
 start() {
-  local name kept=
+  local name run kept=
+  local -A runs=()
   if ! has_systemd; then
     say "systemd is not running here: $* starts at the next boot."
   else
     systemctl daemon-reload
     for name in "$@"; do
-      systemctl restart "$name" 2>/dev/null && continue
-      kept=$before$programs/venv
-      explain_failure "$name"
-      ! was_running "$name" || exit 1
+      if run=$(systemctl restart "$name" 2>/dev/null && run_of "$name"); then
+        runs[$name]=$run
+      else
+        does_not_run "$name"
+      fi
+    done
+    [[ ${#runs[@]} -eq 0 ]] || sleep "$trial_s"
+    for name in "${!runs[@]}"; do
+      [[ $(run_of "$name") == "${runs[$name]}" ]] || does_not_run "$name"
     done
   fi
   is_half_done=
   remove_old_programs "$kept"
+}
+
+# run_of SERVICE: the number of its restarts by systemd; fails unless it runs.
+run_of() { systemctl is-active --quiet "$1" && systemctl show --property=NRestarts --value "$1"; }
+
+# does_not_run SERVICE: in the new version; the upgrade ends if it ran in the version before.
+does_not_run() {
+  kept=$before$programs/venv
+  explain_failure "$1"
+  ! was_running "$1" || exit 1
 }
 
 # explain_failure SERVICE: the configuration of a new box has no room yet, and the check says what to write.

@@ -161,10 +161,19 @@ def keeps_its_state_and_added_groups(system, _):
 
 
 def goes_back_where_a_new_version_does_not_start(system, _):
-    system.do(f"echo 'raise SystemExit(1)' >>{CLONE}/appliance/run.py")
+    return goes_back_from("appliance/run.py", system)
+
+
+def goes_back_where_a_new_version_ends_soon_after_it_is_ready(system, _):
+    # The page is loaded later, in a thread.
+    return goes_back_from("appliance/page/application.py", system)
+
+
+def goes_back_from(broken, system):
+    system.do(f"echo 'raise ImportError' >>{CLONE}/{broken}")
     upgrade = f"cd {CLONE} && sudo bash systemd/install.sh"
     words, status = system.do(upgrade, user=USER, check=False)
-    system.do(f"cd {CLONE} && git checkout --quiet appliance/run.py", user=USER)
+    system.do(f"cd {CLONE} && git checkout --quiet {broken}", user=USER)
     assert (status, words.splitlines()[-1]) == (
         1,
         "Not upgraded. The version before runs again.",
@@ -282,6 +291,7 @@ CHECKS = (
     is_repaired_by_another_installation,
     keeps_its_state_and_added_groups,
     goes_back_where_a_new_version_does_not_start,
+    goes_back_where_a_new_version_ends_soon_after_it_is_ready,
     runs_without_a_state_directory_on_a_read_only_disk,
     stops,
     issues_tokens,

@@ -16,8 +16,10 @@ WANTS = f"{UNITS}/multi-user.target.wants"
 # The machine is a folder. A version is a folder named after it. `broken` and `hanging`
 # have a line for each service and version that does not start, `full` for each file
 # that cannot be written, `active` for each service that runs, and `restarting` for each
-# that waits for a restart, `stuck` for each that does not stop. `started` is written by
-# systemctl, `pip` by the installation of packages.
+# that waits for a restart, `stuck` for each that does not stop. Soon after they are
+# ready, the services and versions in `ending` end and those in `looping` are restarted,
+# which is counted in `restarts`. `started` is written by systemctl, `pip` by the
+# installation of packages.
 STAND_INS = """
 cd {root}
 need_64_bit() {{ :; }}
@@ -47,9 +49,20 @@ install() {{
     echo new >"$last"
   fi
 }}
+used() {{ basename "$(realpath "$programs/venv")"; }}
+sleep() {{
+  local name now
+  [[ $1 == "$trial_s" ]] || {{ command sleep "$1"; return; }}
+  for name in "$service" "$token_service"; do
+    now="$name $(used)"
+    ! grep -qx "$now" ending || systemctl stop "$name"
+    ! grep -qx "$now" looping || echo "$name" >>restarts
+  done
+}}
 systemctl() {{
   local name=${{@: -1}}
   case $1 in
+    show) grep -cx "$name" restarts || true ;;
     is-active)
       if grep -qx "$name" active; then
         echo active
@@ -65,7 +78,7 @@ systemctl() {{
     stop) grep -qsx "$name" stuck || sed -i "/^$name$/d" active ;;
     restart)
       systemctl stop "$name"
-      echo "$name $(basename "$(realpath "$programs/venv")")" >>started
+      echo "$name $(used)" >>started
       for _ in {{1..200}}; do
         grep -qx "$(tail -n 1 started)" hanging && sleep 0.1 || break
       done
@@ -109,6 +122,7 @@ class Machine:
         self.root = root
         self.programs = root / "opt" / BOX
         self.set(active=(BOX, TOKENS), restarting=(), broken=(), hanging=(), full=())
+        self.set(ending=(), looping=(), restarts=())
 
     def set(self, **files):
         for name, lines in files.items():
@@ -196,6 +210,29 @@ def test_the_version_before_is_put_back_if_the_new_one_does_not_start(
     assert machine.kept == {"old", "new"}
     assert machine.started[-2:] == [f"{BOX} old", f"{TOKENS} old"]
     assert (machine.root / FILES[2]).stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("step", ["install_all", "install_token_server"])
+@pytest.mark.parametrize("fault", ["ending", "looping"])
+@pytest.mark.parametrize("name", [BOX, TOKENS])
+def test_the_version_before_is_put_back_if_the_new_one_ends_soon_after_it_was_ready(
+    machine, step, fault, name
+):
+    machine.set(**{fault: [f"{name} new"]})
+    status, words = machine.upgrade(step)
+    assert status == 1
+    assert f"{name} does not run yet" in words
+    assert words.endswith("Not upgraded. The version before runs again.\n")
+    assert machine.installed == {"old"}
+    assert machine.kept == {"old", "new"}
+    assert machine.active == {BOX, TOKENS}
+
+
+def test_earlier_restarts_of_a_service_are_no_reason_to_go_back(machine):
+    machine.set(restarts=[BOX, BOX])
+    status, words = machine.upgrade()
+    assert status == 0, words
+    assert machine.installed == {"new"}
 
 
 def test_what_does_not_run_either_way_is_reported(machine):
