@@ -240,6 +240,8 @@ install_service() {
 start() {
   local name run kept=
   local -A runs=()
+  # A power cut during the trial leaves either version, and no empty file.
+  sync
   if ! has_systemd; then
     say "systemd is not running here: $* starts at the next boot."
   else
@@ -313,6 +315,8 @@ has_systemd() { [[ -d /run/systemd/system ]]; }
 # remove_old_programs FOLDER: all versions but the one in use and this one.
 remove_old_programs() {
   local folder
+  # What replaces them must survive a power cut first.
+  sync
   for folder in "$programs"/*/; do
     [[ $folder -ef $programs/venv || $folder -ef $1 ]] || rm -r "${folder%/}"
   done

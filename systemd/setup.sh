@@ -142,10 +142,12 @@ install_project() {
     fail "The project itself could not be installed; pip says why above."
 }
 
-# The lock files contain every dependency, so pip resolves none. An index may fall silent meanwhile.
+# The lock files contain every dependency, so pip resolves none. An index may fall silent meanwhile. The callers mark the
+# folder as done afterwards; without "sync" a power cut would leave that mark on empty files.
 pip_in() {
   PIP_USER=0 timeout --foreground 1800 "$1/bin/python" -I -m pip install --quiet --disable-pip-version-check \
-    --no-deps --timeout 15 --retries 2 "${@:2}"
+    --no-deps --timeout 15 --retries 2 "${@:2}" &&
+    sync
 }
 
 # set_up_for_development LOCK_FILE...: the .venv of the repository, with an editable installation.

@@ -188,12 +188,13 @@ def venv_with_pip(tmp_path):
     return make
 
 
-def install_into(folder, env=None):
+def install_into(folder, env=None, cwd=None):
     setup = REPOSITORY / "systemd" / "setup.sh"
     code = f"source {setup}\ninstall_locked {folder} /dev/null\n"
     return subprocess.Popen(
         ["bash", "-euc", code],
         env=os.environ | (env or {}),
+        cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -223,6 +224,27 @@ def test_debians_packages_are_shown_again_after_control_c(venv_with_pip):
         os.killpg(done.pid, signal.SIGINT)
         assert done.wait() != 0
     assert (folder / "pyvenv.cfg").read_text() == SHOWN
+
+
+def test_what_is_installed_is_on_the_disk_before_it_is_marked_as_done(
+    venv_with_pip, tmp_path
+):
+    folder = venv_with_pip("echo pip >>log")
+    path = stand_in(tmp_path / "bin", "sync", "echo sync >>log; ls -A >>log")
+    with install_into(folder, {"PATH": path}, cwd=folder) as done:
+        done.communicate()
+    assert done.returncode == 0
+    before = ["bin", "log", "pyvenv.cfg"]
+    assert (folder / "log").read_text().split() == ["pip", "sync", *before]
+    assert len(list(folder.iterdir())) == len(before) + 1
+
+
+def stand_in(folder, name, code):
+    """Make a program of this name, and return the PATH that has it first."""
+    folder.mkdir()
+    (folder / name).write_text(f"#!/bin/sh\n{code}\n")
+    (folder / name).chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
 
 
 def test_an_appliance_that_is_repaired_in_place_always_sees_debians_packages(

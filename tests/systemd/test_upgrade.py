@@ -19,7 +19,7 @@ WANTS = f"{UNITS}/multi-user.target.wants"
 # that waits for a restart, `stuck` for each that does not stop. Soon after they are
 # ready, the services and versions in `ending` end and those in `looping` are restarted,
 # which is counted in `restarts`. `started` is written by systemctl, `pip` by the
-# installation of packages.
+# installation of packages, `synced` by sync.
 STAND_INS = """
 cd {root}
 need_64_bit() {{ :; }}
@@ -50,6 +50,7 @@ install() {{
   fi
 }}
 used() {{ basename "$(realpath "$programs/venv")"; }}
+sync() {{ echo "$(used):" $(ls "$programs") >>synced; }}
 sleep() {{
   local name now
   [[ $1 == "$trial_s" ]] || {{ command sleep "$1"; return; }}
@@ -233,6 +234,15 @@ def test_earlier_restarts_of_a_service_are_no_reason_to_go_back(machine):
     status, words = machine.upgrade()
     assert status == 0, words
     assert machine.installed == {"new"}
+
+
+def test_the_new_version_is_on_the_disk_before_the_one_before_is_removed(machine):
+    status, words = machine.upgrade()
+    assert status == 0, words
+    assert set((machine.root / "synced").read_text().splitlines()) == {
+        "new: new old venv"
+    }
+    assert machine.kept == {"new"}
 
 
 def test_what_does_not_run_either_way_is_reported(machine):
