@@ -15,7 +15,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator
 from http.client import HTTPException
-from urllib.parse import urlsplit
 
 ANSWER_S = 10.0
 """Longest time for an answer; our choice."""
@@ -49,7 +48,12 @@ def settings() -> dict[str, str]:
 
 
 def answers(url: str, proxy: str, answer_s: float = ANSWER_S) -> bool:
-    """Return whether the index answers at all; what it says is for pip to judge."""
+    """Return whether the index answers at all; what it says is for pip to judge.
+
+    A folder does not make pip wait, so it counts as answering.
+    """
+    if not re.match("https?:", url, re.IGNORECASE):
+        return True
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -61,7 +65,8 @@ def answers(url: str, proxy: str, answer_s: float = ANSWER_S) -> bool:
     opener = urllib.request.build_opener(*handlers)
     for _ in range(ATTEMPTS):
         try:
-            request = urllib.request.Request(f"{url.rstrip('/')}/pip/", method="HEAD")
+            address = f"{shown(url).rstrip('/')}/pip/"
+            request = urllib.request.Request(address, method="HEAD")
             opener.open(request, timeout=answer_s).close()
         except urllib.error.HTTPError:
             return True
@@ -100,8 +105,7 @@ def indexes(found: dict[str, str]) -> list[str]:
 
 def shown(url: str) -> str:
     """Return the address without name and password."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return re.sub("//[^/?#]*@", "//", url, count=1)
 
 
 def main() -> None:

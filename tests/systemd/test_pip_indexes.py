@@ -99,7 +99,28 @@ def test_a_server_that_accepts_and_says_nothing_does_not_answer():
         assert not pip_indexes.answers(url, "", NO_ANSWER_S)
 
 
-@pytest.mark.parametrize("url", ["nonsense", "http://", "http://[::1/x", REFUSED])
+async def test_an_index_is_asked_without_the_name_and_password_in_its_address():
+    asked: list[bytes] = []
+    async with serving(says(http("401 Unauthorized")), asked) as url:
+        secret = url.replace("//", "//anna:hush@")
+        assert await asyncio.to_thread(pip_indexes.answers, f"{secret}/simple", "")
+    assert b"hush" not in asked[0]
+
+
+@pytest.mark.parametrize("url", ["file:///srv/wheels", "/srv/wheels", "wheels"])
+def test_a_folder_is_for_pip_to_judge(url):
+    assert pip_indexes.answers(url, "", NO_ANSWER_S)
+
+
+def test_a_malformed_address_is_named_and_not_used(tmp_path):
+    given, said = install_step(environment(tmp_path, "http://anna:hush@[::1/x"))
+    assert said == (
+        "The package index http://[::1/x does not answer, so it is not used.\n"
+    )
+    assert given["PIP_NO_INDEX"] == "1"
+
+
+@pytest.mark.parametrize("url", ["http://", "http://[::1/x", REFUSED])
 def test_an_address_that_cannot_be_used_does_not_answer(url):
     assert not pip_indexes.answers(url, "", NO_ANSWER_S)
 
