@@ -56,7 +56,7 @@ install_all() {
   systemctl enable --quiet "$service"
   if [[ -e $token_unit ]]; then
     install_token_service
-    services+=("$token_service")
+    was_stopped "$token_service" || services+=("$token_service")
   fi
   start "${services[@]}"
   say "Installed. The configuration is $etc/config.yaml, with every key in reference.yaml beside it."
@@ -77,7 +77,7 @@ install_token_server() {
   if [[ -e $unit ]]; then
     install_config
     install_service
-    ! was_running "$service" || services+=("$service")
+    was_stopped "$service" || services+=("$service")
   fi
   start "${services[@]}"
   say "Installed. Write $etc/token-server.yaml (every key: token-server.reference.yaml beside it), and each secret into" \

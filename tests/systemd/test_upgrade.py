@@ -263,13 +263,29 @@ def test_a_service_that_did_not_run_before_is_no_reason_to_go_back(machine):
     assert machine.kept == {"old", "new"}
 
 
-def test_the_token_server_is_upgraded_without_starting_an_appliance_that_is_stopped(
-    machine,
+EACH_AND_THE_OTHER = pytest.mark.parametrize(
+    ("step", "asked", "other"),
+    [("install_all", BOX, TOKENS), ("install_token_server", TOKENS, BOX)],
+)
+
+
+@EACH_AND_THE_OTHER
+def test_one_service_is_upgraded_without_starting_the_other_if_it_is_stopped(
+    machine, step, asked, other
 ):
-    machine.set(active=[TOKENS])
-    assert machine.upgrade("install_token_server")[0] == 0
+    machine.set(active=[asked])
+    assert machine.upgrade(step)[0] == 0
     assert machine.installed == {"new"}
-    assert machine.started == [f"{TOKENS} new"]
+    assert machine.started == [f"{asked} new"]
+
+
+@EACH_AND_THE_OTHER
+def test_the_other_service_is_started_too_if_it_was_about_to_be(
+    machine, step, asked, other
+):
+    machine.set(active=[asked], restarting=[other])
+    assert machine.upgrade(step)[0] == 0
+    assert machine.started == [f"{asked} new", f"{other} new"]
 
 
 @pytest.mark.parametrize(
