@@ -33,8 +33,14 @@ main() {
   case "$*" in
     "") install_all ;;
     --token-server) install_token_server ;;
-    --remove) remove && say "Kept: $etc and $state (add --purge to remove them too)" ;;
-    "--remove --purge") remove && purge ;;
+    --remove)
+      remove
+      say "Kept: $etc and $state (add --purge to remove them too)"
+      ;;
+    "--remove --purge")
+      remove
+      purge
+      ;;
     *)
       say "Usage: sudo bash systemd/install.sh [--token-server | --remove [--purge]]"
       exit 2

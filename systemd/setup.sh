@@ -115,8 +115,9 @@ install_locked() {
   (
     # Also if pip fails or Ctrl-C ends it: an appliance that does not see them has neither pins nor journal.
     trap 'show_system_packages "$venv" true' EXIT
-    # In place of a running appliance pip ignores them by itself, so that a power cut does no harm.
-    [[ -n ${PIP_IGNORE_INSTALLED-} ]] || show_system_packages "$venv" false
+    # In place of a running appliance pip ignores them by itself, so that a power cut does no harm. "exit", because bash
+    # would go on: "set -e" has no effect in front of ||.
+    [[ -n ${PIP_IGNORE_INSTALLED-} ]] || show_system_packages "$venv" false || exit
     without_silent_indexes "$venv"
     pip_in "$venv" --require-hashes --only-binary :all: --requirement "$2"
   ) || fail "The Python packages could not be installed; pip says why above, or it took longer than half an hour. Check" \

@@ -19,7 +19,8 @@ masked=(apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all
 main() {
   local unit
   need_packages dpkg e2fsprogs mmdebstrap
-  rm -rf "$root" && mkdir -p "$folder"
+  rm -rf "$root"
+  mkdir -p "$folder"
   mmdebstrap --quiet --variant=minbase --include="$(IFS=, && echo "${packages[*]}")" \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
     trixie "$root" "deb $(debian_mirror) trixie main"

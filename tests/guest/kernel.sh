@@ -32,7 +32,8 @@ unpack() {
   say "Building $name for User-Mode Linux"
   (cd "$folder" && debian_apt-get download --quiet "$name")
   archive=$(compgen -G "$folder/${name}_*.deb")
-  rm -rf "$source_tree" && mkdir "$source_tree"
+  rm -rf "$source_tree"
+  mkdir "$source_tree"
   dpkg-deb --fsys-tarfile "$archive" | tar --extract --to-stdout --wildcards '*/linux-source-*.tar.xz' |
     tar --extract --xz --directory "$source_tree" --strip-components=1
   rm "$archive"

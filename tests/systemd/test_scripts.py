@@ -226,6 +226,21 @@ def test_debians_packages_are_shown_again_after_control_c(venv_with_pip):
     assert (folder / "pyvenv.cfg").read_text() == SHOWN
 
 
+@pytest.mark.parametrize("wanted", ["false", "true"])
+def test_packages_that_cannot_be_hidden_and_shown_again_are_not_installed(
+    venv_with_pip, tmp_path, wanted
+):
+    path = stand_in(
+        tmp_path / "bin",
+        "sed",
+        f'case $2 in *{wanted}*) exit 1 ;; esac\nexec /bin/sed "$@"',
+    )
+    folder = venv_with_pip("echo started")
+    with install_into(folder, {"PATH": path}) as done:
+        output, _ = done.communicate()
+    assert (done.returncode, "started" in output) == (1, wanted == "true")
+
+
 def test_what_is_installed_is_on_the_disk_before_it_is_marked_as_done(
     venv_with_pip, tmp_path
 ):

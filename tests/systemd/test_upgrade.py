@@ -144,6 +144,7 @@ class Machine:
     def begin_upgrade(self, step="install_all"):
         script = (SYSTEMD / "install.sh").read_text().removesuffix('main "$@"\n')
         script = script.replace('$(dirname "${BASH_SOURCE[0]}")', str(SYSTEMD))
+        script = script.replace("$EUID", "0")
         script = re.sub(r"^(\w+)=/", rf"\1={self.root}/", script, flags=re.MULTILINE)
         stand_ins = STAND_INS.format(root=self.root, wants=self.root / WANTS)
         return subprocess.Popen(
@@ -399,6 +400,12 @@ def test_removing_ends_services_that_are_not_enabled(machine):
     status, words = machine.upgrade("remove")
     assert status == 0, words
     assert machine.active == set()
+
+
+@pytest.mark.parametrize("words", ["--remove", "--remove --purge"])
+def test_what_cannot_be_removed_is_not_said_to_be(machine, words):
+    status, said = machine.upgrade(f"rm() {{ return 1; }}; main {words}")
+    assert (status, said) == (1, "")
 
 
 def test_nothing_is_removed_while_systemd_does_not_answer(machine):
