@@ -136,8 +136,9 @@ def status_of(view: View) -> str:
     ]
     count = len(view.faults)
     faults = f" ({count} fault{'s' if count > 1 else ''})" if count else ""
-    # A line feed would end the value and start another variable.
-    banner = " ".join(view.banner.split())
+    # The name of a room may hold anything. A line feed would end the value and start
+    # another variable; python3-systemd raises ValueError for a NUL.
+    banner = "".join(filter(str.isprintable, " ".join(view.banner.split())))
     return ", ".join(filter(None, (banner, *missing))) + faults
 
 

@@ -35,8 +35,10 @@ def encryption(key_file: str) -> rtc.E2EEOptions | Failure:
     try:
         with Path(key_file).open("rb") as file:
             content = file.read(_KEY_BYTES + 1)
-    except OSError as exc:
-        return _failure(f"cannot be read ({exc.strerror})")
+    except (OSError, ValueError) as exc:
+        # ValueError: its name has a NUL.
+        reason = getattr(exc, "strerror", None) or exc
+        return _failure(f"cannot be read ({reason})")
     key = content.strip()
     if not key or len(content) > _KEY_BYTES or b"\n" in key:
         return _failure(f"is not one line of at most {_KEY_BYTES} bytes")

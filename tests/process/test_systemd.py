@@ -106,6 +106,18 @@ async def test_a_banner_cannot_set_another_variable():
     assert systemd.notifications[0] == "READY=1\nSTATUS=in a MAINPID=1"
 
 
+async def test_any_name_of_a_room_can_be_sent_to_the_real_systemd(
+    tmp_path, monkeypatch
+):
+    address = str(tmp_path / "notify")
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(address)
+        async with SystemdNotifier(lambda: True) as service:
+            service.show(replace(VIEW, banner="in a\0b\x1b\ud800 – 部屋"))
+            assert systemd.recv(100).decode() == "READY=1\nSTATUS=in ab – 部屋"
+
+
 async def test_watchdog_signals_continue_while_the_audio_runs():
     systemd = Systemd()
     async with SystemdNotifier(lambda: True, notify=systemd, limit_s=0.002):

@@ -7,7 +7,14 @@ from livekit import rtc
 from appliance.config import Config, Preset, RoomConfig
 from appliance.core.commands import JoinRoom
 from appliance.core.events import PeopleChanged, RoomJoined
-from appliance.room.encryption import ENCRYPTED, NOT_ENCRYPTED, OTHER_KEY, PATIENCE_S
+from appliance.room.encryption import (
+    ENCRYPTED,
+    NOT_ENCRYPTED,
+    OTHER_KEY,
+    PATIENCE_S,
+    encryption,
+)
+from appliance.room.failures import Failure
 from tests.room.conftest import open_box
 from tests.room.fakes import amplitude
 from tests.room.test_sound import heard, is_tone, listened
@@ -22,6 +29,12 @@ def key_file(folder, key):
 def with_key(key):
     options = rtc.KeyProviderOptions(shared_key=key)
     return rtc.RoomOptions(encryption=rtc.E2EEOptions(options))
+
+
+def test_a_key_file_that_no_system_can_name_is_a_failure_to_join():
+    found = encryption("key\0")
+    assert isinstance(found, Failure)
+    assert "cannot be read (embedded null byte)" in found.reason
 
 
 async def test_with_the_same_key_both_are_heard(server, tmp_path, encrypted):
