@@ -28,11 +28,18 @@ EXIT_USAGE: Final = 2
 EXIT_CONFIG: Final = 78
 """EX_CONFIG of sysexits.h; systemd does not restart the service after it."""
 
+_SERVICES: Final = frozenset({"run", "token-server"})
+"""Commands that systemd runs."""
+
 Command = Callable[[argparse.Namespace], int]
 
 
 def program() -> NoReturn:
     """Run one command and end the process: the entry point `ptt-appliance`."""
+    for name in ("stdout", "stderr"):
+        # Python has no stream for a closed descriptor.
+        if getattr(sys, name) is None:
+            setattr(sys, name, io.TextIOWrapper(io.FileIO(os.devnull, "w")))
     end_process(main())
 
 
@@ -48,9 +55,9 @@ def end_process(status: int) -> NoReturn:
     Rust frames.
     """
     logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):
-        # The reader of the pipe may have closed it.
-        with suppress(BrokenPipeError):
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        # The reader of the pipe may have closed it, or the disk is full.
+        with suppress(OSError):
             stream.flush()
     os._exit(status)
 
@@ -60,11 +67,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Raises:
         SystemExit: with 2 for wrong usage, with 0 after `--help`.
+        OSError: of a service, unexpectedly; the journal gets the traceback.
     """
     args = parser().parse_args(argv)
     _replace_unprintable()
     try:
-        return _COMMANDS[args.command](args)
+        status = _COMMANDS[args.command](args)
+        sys.stdout.flush()
     except ConfigError as exc:
         print(exc, file=sys.stderr)
         return EXIT_CONFIG
@@ -74,9 +83,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_FAILURE
     except BrokenPipeError:
-        # The reader closed the pipe; Python would report it again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader closed the pipe.
         return EXIT_FAILURE
+    except OSError as exc:
+        if args.command in _SERVICES:
+            raise
+        print(f"ptt-appliance: {exc.strerror or exc}", file=sys.stderr)
+        return EXIT_FAILURE
+    return status
 
 
 def _run(args: argparse.Namespace) -> int:
