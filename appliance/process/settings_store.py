@@ -35,9 +35,9 @@ _log = logging.getLogger(__name__)
 
 SETTLE_S: Final = 2.0
 """Time without changes before volume and gain are written: one write per adjustment."""
-RETRY_S: Final = 2.0
-"""Time after which what could not be written is written again; our choice, so that the
-fault ends soon after the disk has room."""
+RETRY_S: Final = 10.0
+"""Time after which what could not be written is written again; our choice: the fault
+ends soon after the disk has room, and a full SD card is not written all the time."""
 _FAULTS: Final = {
     errno.ENOSPC: fault_table.STORE_FULL,
     errno.EROFS: fault_table.STORE_READ_ONLY,

@@ -19,6 +19,7 @@ from typing import Any, Final
 import httpx
 
 from appliance.demo.livekit_server import LocalServer
+from appliance.process.settings_store import RETRY_S
 from tests.bench.bench_run import BenchRun
 from tests.bench.client import UnmeasurableError
 from tests.bench.client_start import Page, Seat
@@ -77,7 +78,9 @@ class MachineCondition:
     @property
     def row(self) -> Row:
         """Row without results."""
-        return Row(self.name, NAMED_S if self.words else None)
+        row = Row(self.name, NAMED_S if self.words else None)
+        healed_s = row.healed_goal_s + (RETRY_S if self.is_stored else 0)
+        return replace(row, healed_goal_s=healed_s)
 
 
 _OLED: Final = (

@@ -25,6 +25,7 @@ class Row:
     """Longest time until the fault is named; None: nothing is to be named."""
     is_for_ever: bool = False
     """Whether the cause does not end, so that nothing heals."""
+    healed_goal_s: float = HEALED_S
     said: str = ""
     named_s: float | None = None
     healed_s: float | None = None
@@ -38,7 +39,7 @@ class Row:
         goal_s = self.named_goal_s
         goals = {
             "named": goal_s is None or within(self.named_s, goal_s),
-            "healed": self.is_for_ever or within(self.healed_s, HEALED_S),
+            "healed": self.is_for_ever or within(self.healed_s, self.healed_goal_s),
             "lines": self.lines <= LINES,
             "others": not self.disturbed,
         }

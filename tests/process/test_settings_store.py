@@ -206,9 +206,9 @@ async def test_a_full_disk_is_no_fault_any_more_once_it_has_room_also_without_ch
         assert stored(tmp_path).volume_and_gain == VolumeAndGain(5, 0)
 
 
-def test_a_disk_that_cannot_be_written_is_named_and_is_found_to_be_writable_in_time():
+def test_a_disk_that_cannot_be_written_is_named_in_time_and_not_written_all_the_time():
     assert SETTLE_S <= 4
-    assert RETRY_S <= 2
+    assert 10 <= RETRY_S <= 15
 
 
 @pytest.mark.parametrize("name", ["levels.json", "identity.json"])
