@@ -167,8 +167,8 @@ class App:
         if isinstance(command, Exit):
             self._done.set()
         elif isinstance(command, TokenCommand):
-            if self._tokens is not None:
-                self._tokens.do(command)
+            assert self._tokens is not None
+            self._tokens.do(command)
         elif self._adapters is None:
             self._queued.append(command)
         elif isinstance(command, StoreCommand):
