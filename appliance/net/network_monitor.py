@@ -1,9 +1,9 @@
 """Network monitor: posts `LinkChanged` when the address of this machine changes.
 
 The kernel reports changes on a netlink socket, so there is no polling. Loopback does
-not count as a network, nor does the interface of a container or a tunnel without the
-default route. A box whose server is on loopback joins nevertheless: `LinkChanged` only
-changes the banner and ends waits.
+not count as a network, nor does the interface of a container without the default route,
+nor a tunnel while no hardware has a carrier. A box whose server is on loopback joins
+nevertheless: `LinkChanged` only changes the banner and ends waits.
 
 First come the parsers of the kernel's messages, then the choice of the address, then
 the monitor. Source of their numbers: Linux, `rtnetlink.h`, `if_link.h`, `if_addr.h`.
@@ -14,7 +14,7 @@ import contextlib
 import logging
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Self
@@ -44,16 +44,21 @@ _LINK = struct.Struct("=BxHiII")
 _ADDRESS = struct.Struct("=BBBBI")
 _ATTRIBUTE = struct.Struct("=HH")
 _LOOPBACK = 0x8
-_POINT_TO_POINT = 0x10
 _RUNNING = 0x40
 _TENTATIVE = 0x40
 _FAILED = 0x08
 _IFLA_LINKINFO = 18
 _IFLA_INFO_KIND = 1
-_VIRTUAL_KINDS = {b"bridge", b"dummy", b"veth", b"vxlan"}
+_CONTAINER_KINDS = {b"bridge", b"dummy", b"veth", b"vxlan"}
 """Interfaces of containers and virtual machines have a carrier without any network
-outside; so have tunnels, which are point-to-point. They count only if the default route
-goes through them."""
+outside. They count only if the default route goes through them."""
+_TUNNEL_KINDS = {
+    *(b"erspan", b"gre", b"gretap", b"ip6gre", b"ip6tnl", b"ipip", b"sit", b"tun"),
+    *(b"vti", b"vti6", b"wireguard", b"xfrm"),
+}
+"""Interfaces of a VPN keep carrier, address and default route when the network below
+them is lost. `tun` includes TAP. Point-to-point interfaces of other kinds, `ppp` and
+`wwan`, are networks of their own."""
 _IFA_ADDRESS = 1
 _IFA_LOCAL = 2
 _GLOBAL = 0
@@ -124,17 +129,16 @@ def running(data: bytes) -> frozenset[int]:
     )
 
 
-def without_hardware(data: bytes) -> frozenset[int]:
-    """Return the interfaces of containers, virtual machines and tunnels."""
-    found = set[int]()
+def kinds(data: bytes) -> dict[int, bytes]:
+    """Return the kind of each interface but loopback; empty for most hardware."""
+    found = {}
     for body in _bodies(data, NEW_LINK, _LINK.size):
         _, _, index, flags, _ = _LINK.unpack_from(body)
         facts = dict(_items(body[_LINK.size :], _ATTRIBUTE))
         info = dict(_items(facts.get(_IFLA_LINKINFO, b""), _ATTRIBUTE))
-        kind = info.get(_IFLA_INFO_KIND, b"").rstrip(b"\0")
-        if kind in _VIRTUAL_KINDS or flags & _POINT_TO_POINT:
-            found.add(index)
-    return frozenset(found)
+        if not flags & _LOOPBACK:
+            found[index] = info.get(_IFLA_INFO_KIND, b"").rstrip(b"\0")
+    return found
 
 
 def addresses(data: bytes) -> tuple[Address, ...]:
@@ -200,21 +204,41 @@ def _address(body: bytes) -> Address | None:
 def current_address() -> str | None:
     """Return this machine's address on the LAN, None without a network.
 
-    The address of the default route is preferred, then any interface with a carrier
-    that is not of a container, a virtual machine or a tunnel.
-
     Raises:
         OSError: the kernel does not answer.
     """
     links, sources = dump(GET_LINK), _sources()
-    with_carrier, virtual = running(links), without_hardware(links)
-    candidates = [
-        known
-        for known in addresses(dump(GET_ADDRESS))
-        if known.interface in with_carrier
-        and (known.interface not in virtual or str(known.address) in sources)
+    return lan_address(links, addresses(dump(GET_ADDRESS)), sources)
+
+
+def lan_address(
+    links: bytes, known: Iterable[Address], sources: list[str]
+) -> str | None:
+    """Return the address on the LAN, None without a network.
+
+    The address of the default route is preferred, then any interface with a carrier
+    that is not of a container or a virtual machine. A tunnel with the default route
+    comes last: it counts only if some hardware has a carrier (it may be the port of a
+    bridge, which has no address), or if there is no hardware, as in a container.
+
+    Args:
+        links: the kernel's messages about all interfaces.
+        known: the addresses of all interfaces.
+        sources: source addresses of the default routes, best first.
+    """
+    kind_of, with_carrier = kinds(links), running(links)
+    virtual = _CONTAINER_KINDS | _TUNNEL_KINDS
+    hardware = {index for index, kind in kind_of.items() if kind not in virtual}
+    usable = [
+        address
+        for address in known
+        if address.interface in with_carrier
+        and (address.interface in hardware or str(address.address) in sources)
     ]
-    return best_address(candidates, sources)
+    outside = [x for x in usable if kind_of[x.interface] not in _TUNNEL_KINDS]
+    if outside or (hardware and not hardware & with_carrier):
+        return best_address(outside, sources)
+    return best_address(usable, sources)
 
 
 def current_interface() -> str | None:

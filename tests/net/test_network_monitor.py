@@ -31,10 +31,13 @@ async def main():
             print(json.dumps((await events.get()).address), flush=True)
         await told()
         ip("link", "set", "lo", "up")
-        tap = os.open("/dev/net/tun", os.O_RDWR)
-        fcntl.ioctl(tap, 0x400454CA, struct.pack("16sH22x", b"box", 0x1002))
+        # As a container has it that is on the LAN: without a carrier if the cable is.
+        ip("link", "add", "cable", "type", "veth", "peer", "name", "socket")
+        ip("link", "add", "link", "cable", "name", "box", "type", "macvlan")
         ip("address", "add", "10.1.2.3/24", "dev", "box")
-        ip("link", "set", "box", "up")
+        for name in "socket", "cable", "box":
+            ip("link", "set", name, "addrgenmode", "none")
+            ip("link", "set", name, "up")
         await told()
         # Without a forwarding delay, at whose end the bridge would change its port.
         ip("link", "add", "docker0", "type", "bridge", "forward_delay", "0")
@@ -49,17 +52,21 @@ async def main():
         shown = ["ip", "link", "show", "docker0", "up"]
         while b"state UP" not in subprocess.run(shown, capture_output=True).stdout:
             await asyncio.sleep(0.01)
-        tunnel = os.open("/dev/net/tun", os.O_RDWR)
-        fcntl.ioctl(tunnel, 0x400454CA, struct.pack("16sH22x", b"tunnel", 0x1001))
-        ip("link", "set", "tunnel", "addrgenmode", "none")
-        ip("address", "add", "10.8.0.2/24", "dev", "tunnel")
-        ip("link", "set", "tunnel", "up")
-        ip("link", "set", "box", "down")
+        tunnels = []
+        for number, name in enumerate(("tunnel", "tap"), start=1):
+            tunnels.append(os.open("/dev/net/tun", os.O_RDWR))
+            wanted = struct.pack("16sH22x", name.encode(), 0x1000 + number)
+            fcntl.ioctl(tunnels[-1], 0x400454CA, wanted)
+            ip("link", "set", name, "addrgenmode", "none")
+            ip("address", "add", f"10.8.{number}.2/24", "dev", name)
+            ip("link", "set", name, "up")
+        ip("route", "add", "default", "dev", "tunnel")
+        ip("link", "set", "socket", "down")
         await told()
         # The kernel reports carriers up to a second late; the route alone must do. A
         # slow machine may report later still, which only makes the test less strict.
         await asyncio.sleep(1.5)
-        ip("route", "add", "default", "via", "172.17.0.9", "dev", "docker0")
+        ip("route", "replace", "default", "via", "172.17.0.9", "dev", "docker0")
         async with asyncio.timeout(30):
             await told()
         ip("link", "set", "docker0", "down")
@@ -231,16 +238,51 @@ def virtual_link(index, kind, *, flags=0x41):
     return message(network_monitor.NEW_LINK, body + attribute(18, attribute(1, kind)))
 
 
-def test_interfaces_of_containers_and_tunnels_are_recognised():
+def test_the_kind_of_each_interface_is_read():
     data = (
-        virtual_link(2, b"bridge\0")
-        + virtual_link(3, b"veth\0")
-        + virtual_link(4, b"vlan\0")
-        + virtual_link(5, b"wireguard\0", flags=0x51)
-        + virtual_link(6, b"tun\0")
-        + link_message(7, 0x41)
+        link_message(1, 0x8)
+        + virtual_link(2, b"bridge\0")
+        + virtual_link(3, b"tun\0")
+        + link_message(4, 0x41)
     )
-    assert network_monitor.without_hardware(data) == {2, 3, 5}
+    assert network_monitor.kinds(data) == {2: b"bridge", 3: b"tun", 4: b""}
+
+
+LINKS = {
+    "no wlan": link_message(2, 0x1003),
+    "wlan": link_message(2, 0x11043),
+    "modem": virtual_link(2, b"ppp\0", flags=0x110D1),
+    "bridge": virtual_link(3, b"bridge\0"),
+    "tap": virtual_link(4, b"tun\0"),
+    "wireguard": virtual_link(4, b"wireguard\0", flags=0x100D1),
+}
+LAN, VPN, TAP = "192.168.1.5", "10.8.0.2", "10.147.17.3"
+
+
+@pytest.mark.parametrize(
+    ("links", "have", "sources", "expected"),
+    [
+        ("no wlan, wireguard", {4: VPN}, [VPN], None),
+        ("no wlan, tap", {4: TAP}, [], None),
+        ("wlan, wireguard", {2: LAN, 4: VPN}, [VPN], LAN),
+        ("wlan, tap", {2: LAN, 4: TAP}, [], LAN),
+        ("no wlan, bridge, wireguard", {3: "172.17.0.1", 4: VPN}, [VPN], None),
+        ("no wlan, bridge", {3: "172.17.0.1"}, [], None),
+        ("no wlan, bridge", {3: LAN}, [LAN], LAN),
+        ("modem, tap", {2: "100.64.0.9", 4: VPN}, [VPN], "100.64.0.9"),
+        # The address of the bridge, whose port is `wlan`, cannot be told from that of
+        # a container: the VPN has its default route.
+        ("wlan, bridge, wireguard", {3: LAN, 4: VPN}, [VPN], VPN),
+        # In containers: a tunnel is the only network, or is above a bridge's port.
+        ("tap", {4: TAP}, [TAP], TAP),
+        ("bridge, tap", {3: "172.17.0.2", 4: VPN}, [VPN], VPN),
+    ],
+)
+def test_a_tunnel_is_no_network_without_one_below_it(links, have, sources, expected):
+    data = b"".join(LINKS[name] for name in links.split(", "))
+    told = b"".join(address_message(index, text) for index, text in have.items())
+    known = network_monitor.addresses(told)
+    assert network_monitor.lan_address(data, known, sources) == expected
 
 
 def test_only_interfaces_with_a_carrier_count_and_loopback_never():
@@ -291,7 +333,7 @@ def test_the_default_routes_address_is_preferred_if_its_interface_works(
 @given(st.binary(max_size=300))
 def test_any_message_can_be_parsed(data):
     network_monitor.running(data)
-    network_monitor.without_hardware(data)
+    network_monitor.kinds(data)
     network_monitor.addresses(data)
 
 
@@ -300,5 +342,5 @@ def test_a_damaged_message_can_be_parsed(length, at, value):
     data = bytearray(address_message(2, "10.0.0.1") + link_message(2, 0x41))
     data[at % len(data)] = value
     network_monitor.running(bytes(data[:length]))
-    network_monitor.without_hardware(bytes(data[:length]))
+    network_monitor.kinds(bytes(data[:length]))
     network_monitor.addresses(bytes(data[:length]))
