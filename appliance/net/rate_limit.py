@@ -23,11 +23,11 @@ class Bucket:
         self._tokens = rate.burst
         self._seen_s = now_s
 
-    def may(self, now_s: float) -> bool:
-        """Take one token, and return whether there was one."""
+    def may(self, now_s: float, tokens: float = 1) -> bool:
+        """Take one token or a part of one, and return whether there was a whole one."""
         if self.is_spent(now_s):
             return False
-        self._tokens -= 1
+        self._tokens -= tokens
         return True
 
     def is_spent(self, now_s: float) -> bool:

@@ -59,6 +59,7 @@ FORM_REFERRER = "same-origin"
 """Under `no-referrer` browsers send a form with `Origin: null`, as they do for forms of
 other sites. Source: Fetch, "append a request Origin header"."""
 ON_SCREEN = "It is on the screen of the box now."
+NOT_ON_SCREEN = "Reload this page in a few minutes to see it on the screen of the box."
 NO_SCREEN = (
     '<p class="note">Does the box have no screen? Run <code>ptt-appliance pair</code>'
     " on it to print the PIN and a QR code.</p>"
@@ -174,14 +175,13 @@ class PairingForm:
     def __init__(self, pairing: Pairing, html: str, pin_hint: str) -> None:
         """Use `pairing` to check PINs; `pin_hint` is that of `PageSettings`."""
         self._pairing = pairing
-        html = html.replace("{{where}}", escape(pin_hint or ON_SCREEN))
+        self._pin_hint = pin_hint
         self._html = html.replace("{{note}}", "" if pin_hint else NO_SCREEN)
 
     async def show(self, request: Request) -> Response:
         """Return the form, or a redirect to the page for a paired client."""
         if request.state.login is not None:
             return RedirectResponse(TO_PAGE, HTTPStatus.SEE_OTHER)
-        self._pairing.request_pin_display()
         return self._page("", HTTPStatus.OK)
 
     async def enter(self, request: Request) -> Response:
@@ -193,8 +193,8 @@ class PairingForm:
             address = request.client.host if request.client else ""
             secret = await self._pairing.pair(pin, address)
         except RequestRefused as refused:
-            self._pairing.request_pin_display()
             if is_json:
+                self._pairing.request_pin_display()
                 raise
             page = self._page(refused.sentence, refused.status)
             page.headers.update(refused.headers or {})
@@ -203,7 +203,11 @@ class PairingForm:
         return _paired(name, secret, is_json=is_json)
 
     def _page(self, sentence: str, status: HTTPStatus) -> Response:
-        html = self._html.replace("{{problem}}", escape(sentence))
+        """Return the form, and have the OLED show the PIN."""
+        is_shown = self._pairing.request_pin_display()
+        where = self._pin_hint or (ON_SCREEN if is_shown else NOT_ON_SCREEN)
+        html = self._html.replace("{{where}}", escape(where))
+        html = html.replace("{{problem}}", escape(sentence))
         html = html.replace("{{invalid}}", "true" if sentence else "false")
         return HTMLResponse(html, status, NO_STORE)
 

@@ -23,6 +23,7 @@ from msgspec import Meta
 
 from appliance.core import fault_table
 from appliance.core.events import PairingAsked, Part, PhonePaired
+from appliance.core.pairing import SHOWN_S
 from appliance.net.rate_limit import Bucket, Rate
 from appliance.page.messages import RequestRefused
 from appliance.page.pairing_lockout import Lockouts, StoredLockouts
@@ -36,8 +37,8 @@ _log = logging.getLogger(__name__)
 SHOW = Rate(burst=1, per_s=0.2)
 """Rate at which the OLED is requested to show the PIN."""
 SHOW_AGAIN = Rate(burst=6, per_s=1 / 240)
-"""The same over minutes: reloading the form must not keep the PIN on the OLED, which
-shows it for a minute each time; a pairing refills the bucket."""
+"""Minutes for which the OLED shows the PIN: reloading the form must not keep it there.
+A pairing refills both buckets."""
 WRITE_AGAIN = Rate(burst=1, per_s=0.1)
 """Rate at which a write that failed is repeated; our choice: soon after space was
 freed, and a full SD card is not written all the time."""
@@ -178,6 +179,8 @@ class Pairing:
         self._lockouts = Lockouts()
         self._show = Bucket(SHOW, now_s())
         self._show_again = Bucket(SHOW_AGAIN, now_s())
+        self._shown_until_s = now_s()
+        """End of the PIN's time on the OLED."""
         self._write_again = Bucket(WRITE_AGAIN, now_s())
         self._writes = 0
         """Changes that are not in the file yet."""
@@ -246,11 +249,18 @@ class Pairing:
         self.refresh()
         return login in self._credentials.cookies or login in self._credentials.tokens
 
-    def request_pin_display(self) -> None:
-        """Request that the OLED shows the PIN, for somebody who has opened the form."""
+    def request_pin_display(self) -> bool:
+        """Request that the OLED shows the PIN, for somebody who has opened the form.
+
+        Returns:
+            Whether it shows the PIN now, if the box has one.
+        """
         now_s = self._now_s()
-        if self._show.may(now_s) and self._show_again.may(now_s):
+        minutes = min(1.0, (now_s + SHOWN_S - self._shown_until_s) / SHOWN_S)
+        if self._show.may(now_s) and self._show_again.may(now_s, minutes):
             self._post(PairingAsked())
+            self._shown_until_s = now_s + SHOWN_S
+        return now_s < self._shown_until_s
 
     async def pair(self, pin: str, address: str) -> str:
         """Return the cookie of a new login.
@@ -272,7 +282,9 @@ class Pairing:
             lambda credentials: credentials.with_cookie(known), self._renewed()
         )
         self._post(PhonePaired())
-        self._show_again = Bucket(SHOW_AGAIN, self._now_s())
+        now_s = self._now_s()
+        self._show, self._show_again = Bucket(SHOW, now_s), Bucket(SHOW_AGAIN, now_s)
+        self._shown_until_s = now_s
         _log.info("phone paired")
         return secret
 
@@ -374,6 +386,6 @@ def _locked(wait_s: int) -> RequestRefused:
     wait = "a minute" if minutes == 1 else f"{minutes} minutes"
     return RequestRefused(
         HTTPStatus.TOO_MANY_REQUESTS,
-        f"Too many wrong PINs. Try again in {wait}.",
+        f"Too many wrong PINs; the box has a new PIN. Try again in {wait}.",
         headers={"retry-after": str(wait_s)},
     )

@@ -5,7 +5,9 @@ import logging
 
 import pytest
 
-from appliance.core.events import PageServed, PairingAsked
+from appliance.core.events import PageServed, PairingAsked, PhonePaired
+from appliance.core.pairing import SHOWN_S
+from appliance.page.access import NOT_ON_SCREEN, ON_SCREEN
 from appliance.page.messages import RequestRefused
 from appliance.page.pairing import Pairing, PairingFile
 from tests.page.fake_app import serving
@@ -145,10 +147,64 @@ async def test_wrong_pins_are_logged_once_a_minute(served, caplog):
     assert lines == ["wrong PIN"]
 
 
-async def test_opening_the_form_repeatedly_does_not_keep_the_pin_on_the_screen(served):
+@pytest.mark.parametrize("every_s", [5, 50, 61])
+def test_opening_the_form_repeatedly_does_not_keep_the_pin_on_the_screen(
+    tmp_path, clock, every_s
+):
+    asked_s = []
+    pairing = Pairing(PairingFile(tmp_path), lambda _: asked_s.append(clock()), clock)
+    shown_s = 0.0
+    for _ in range(10_800 // every_s):
+        clock.now_s += every_s
+        before = len(asked_s)
+        is_shown = pairing.request_pin_display()
+        ends_s = asked_s[-1] + SHOWN_S - clock() if asked_s else 0.0
+        assert is_shown is (ends_s > 0)
+        if len(asked_s) > before:
+            since_s = clock() - asked_s[-2] if before else SHOWN_S
+            shown_s += min(since_s, SHOWN_S)
+    # Six minutes at first, and a quarter of the three hours.
+    assert shown_s <= 360 + 10_800 / 4
+
+
+async def test_after_a_lock_out_the_screen_shows_the_new_pin_and_the_form_says_so(
+    served,
+):
+    old, wrong = served.pin, wrong_for(served)
     async with served.client() as client:
-        for _ in range(120):
-            served.clock.now_s += 5
-            await client.get("/pair")
-    # Each event shows the PIN for a minute: less than four of these ten minutes.
-    assert len(served.inbox.of(PairingAsked)) <= 9
+        await client.get("/pair")
+        for _ in range(5):
+            served.clock.now_s += 8
+            answer = await client.post("/pair", data={"pin": wrong})
+        assert served.pin != old
+        assert "the box has a new PIN. Try again in a minute." in answer.text
+        before = len(served.inbox.of(PairingAsked))
+        served.clock.now_s += 60
+        form = await client.get("/pair")
+        assert len(served.inbox.of(PairingAsked)) == before + 1
+        assert ON_SCREEN in form.text
+
+
+async def test_the_form_says_that_the_pin_is_on_the_screen_only_while_it_is(served):
+    async with served.client() as client:
+        forms = []
+        for _ in range(12):
+            before = len(served.inbox.of(PairingAsked))
+            forms.append((await client.get("/pair")).text)
+            is_shown = len(served.inbox.of(PairingAsked)) > before
+            assert (ON_SCREEN in forms[-1]) is is_shown
+            assert (NOT_ON_SCREEN in forms[-1]) is not is_shown
+            served.clock.now_s += 61
+    assert ON_SCREEN in forms[0]
+    assert NOT_ON_SCREEN in forms[-1]
+
+
+async def test_the_pin_after_a_pairing_is_shown_to_the_next_person_at_once(served):
+    async with served.client() as client, guest(served, "127.0.0.2") as second:
+        await client.get("/pair")
+        assert ON_SCREEN in (await second.get("/pair")).text
+        served.clock.now_s += 1
+        await client.post("/pair", data={"pin": served.pin})
+        await served.inbox.until(lambda: served.inbox.of(PhonePaired))
+        assert ON_SCREEN in (await second.get("/pair")).text
+    assert len(served.inbox.of(PairingAsked)) == 2
