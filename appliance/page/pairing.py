@@ -230,9 +230,10 @@ class Pairing:
             self._replace(self._newer(credentials))
 
     async def keep_up(self) -> None:
-        """Read the file as `refresh` does, and repeat a write that failed."""
+        """Read the file as `refresh` does, and write it after a failure of either."""
         self.refresh()
-        if self._replaced and self._write_again.may(self._now_s()):
+        is_due = self._replaced or self._fault.is_lost
+        if is_due and self._write_again.may(self._now_s()):
             await self._keep(lambda credentials: credentials, (self.pin, self.pin))
 
     def login_of(self, *, cookies: Iterable[str], bearer: str) -> str | None:

@@ -313,6 +313,19 @@ async def test_a_phone_paired_with_a_full_disk_is_stored_once_there_is_space(
         assert await statuses(again, cookies) == [200]
 
 
+async def test_the_fault_of_a_read_that_failed_ends_without_a_change(tmp_path, clock):
+    async with serving(tmp_path, clock) as served:
+        file, aside = tmp_path / "pairing.json", tmp_path / "aside"
+        file.rename(aside)
+        file.mkdir()
+        await served.inbox.until(lambda: served.inbox.of(PartLost))
+        file.rmdir()
+        aside.rename(file)
+        clock.now_s += 1 / WRITE_AGAIN.per_s
+        await served.inbox.has(PartFound(Part.STORE, "pairing.json"))
+        assert served.pin == served.inbox.of(PageServed)[-1].pin
+
+
 async def test_pair_after_a_full_disk_restores_no_used_pin_and_loses_no_phone(
     tmp_path, clock, capsys
 ):
