@@ -54,6 +54,15 @@ async def test_a_scanned_code_pairs_and_the_pin_leaves_the_address_bar(phone):
     assert [(one["httpOnly"], one["sameSite"]) for one in cookies] == [(True, "Strict")]
 
 
+async def test_a_code_scanned_on_a_paired_phone_leaves_no_pin_in_its_address(phone):
+    await phone.page.goto(f"{phone.served.url}/pair#{phone.served.pin}")
+    await phone.text("link-text").to_have_text("live")
+    assert phone.page.url == f"{phone.served.url}/"
+    await phone.page.goto(f"{phone.served.url}/#elsewhere")
+    await phone.text("link-text").to_have_text("live")
+    assert phone.page.url == f"{phone.served.url}/#elsewhere"
+
+
 async def test_opening_a_link_does_not_submit_its_pin(browser, tmp_path):
     async with serving(tmp_path, Clock()) as served:
         wrong = "111111" if served.pin != "111111" else "222222"

@@ -15,6 +15,9 @@ const parts = [status, talk, agent, sound, people, box, chat, debug];
 let isLive = null;
 let build = null;
 
+// A scanned code leads a paired phone here; the redirect keeps the PIN in the address.
+if (/^#[0-9]{6}$/.test(location.hash)) history.replaceState(null, "", location.pathname);
+
 const send = connect({
   onView: (view) => {
     if (isOutdated(view)) location.reload();
