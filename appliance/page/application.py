@@ -243,6 +243,7 @@ class WebServer:
         self._background = background
         controls = Controls(latest, post, settings.now_s)
         self._leases = controls.leases
+        pairing.on_change = lambda: self._leases.release_invalid(pairing.is_valid)
         form_html = bytes(assets["pair.html"].body).decode()
         routes = application(
             Api(latest, controls, assets, settings.metrics),

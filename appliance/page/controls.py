@@ -217,8 +217,8 @@ class TalkLeases:
         """Start released; `call_later` is the running loop's unless given."""
         self._post = post
         self._call_later = call_later
-        self._leases: dict[str, tuple[asyncio.TimerHandle | None, str]] = {}
-        """End of the press and address of each holder."""
+        self._leases: dict[str, tuple[asyncio.TimerHandle | None, Client]] = {}
+        """End of the press of each holder, and the client that pressed last."""
 
     def is_pressed(self, client: Client) -> bool:
         """Return whether the button of this client is pressed."""
@@ -236,7 +236,7 @@ class TalkLeases:
         if client.socket is None:
             call_later = self._call_later or asyncio.get_running_loop().call_later
             end = call_later(LEASE_S, lambda: self.release(client.holder))
-        self._leases[client.holder] = end, client.address
+        self._leases[client.holder] = end, client
         if is_new:
             self._post(TalkAsked(is_on=True))
         return is_new
@@ -254,8 +254,14 @@ class TalkLeases:
 
         It may have been the release, and a talk must not outlast that.
         """
-        for holder, (_, known) in tuple(self._leases.items()):
-            if known == address:
+        for holder, (_, client) in tuple(self._leases.items()):
+            if client.address == address:
+                self.release(holder)
+
+    def release_invalid(self, is_valid: Callable[[str], bool]) -> None:
+        """Release the buttons of logins that are not valid, which nobody else could."""
+        for holder, (_, client) in tuple(self._leases.items()):
+            if not is_valid(client.login):
                 self.release(holder)
 
     def clear(self) -> None:
@@ -264,7 +270,7 @@ class TalkLeases:
             self.release(holder)
 
     def _drop(self, holder: str) -> None:
-        end, _ = self._leases.pop(holder, (None, ""))
+        end, _ = self._leases.pop(holder, (None, None))
         if end is not None:
             end.cancel()
 

@@ -193,6 +193,8 @@ class Pairing:
         self._log_limit = LogLimit(1)
         log = FaultLog(_log, "pairing file cannot be used", "pairing file works again")
         self._fault = FaultReport(post, Part.STORE, file.path.name, log)
+        self.on_change: Callable[[], None] = lambda: None
+        """Called after each change of the logins."""
 
     @property
     def pin(self) -> str:
@@ -278,7 +280,7 @@ class Pairing:
         self._lockouts.passed(address)
         secret = new_secret()
         known = digest(secret)
-        self._credentials = self._credentials.with_cookie(known)
+        self._replace(self._credentials.with_cookie(known))
         await self._keep(
             lambda credentials: credentials.with_cookie(known), self._renewed()
         )
@@ -374,6 +376,7 @@ class Pairing:
             self._lockouts = Lockouts.restored(credentials.lockouts, *times_s)
             self._used = ("", "", 0.0)
         self._credentials = credentials
+        self.on_change()
 
     def _lost(self, exc: OSError) -> None:
         # Reads and writes may fail for different reasons; only the first is reported.

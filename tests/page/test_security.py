@@ -19,6 +19,7 @@ from appliance.core.events import (
 from appliance.page.application import default_limits
 from appliance.page.messages import LIMIT_BYTES
 from appliance.page.pair_command import PairOptions, pair
+from appliance.page.pairing import KEPT_COOKIES
 from tests.loopback import http_client
 from tests.page.fake_app import serving
 
@@ -336,6 +337,31 @@ async def test_a_reset_invalidates_cookies_and_tokens_and_posts_the_new_pin(
     await served.inbox.has(PageServed(served.url, pin))
     answer = await paired.post("/pair", json={"pin": pin})
     assert answer.is_success
+
+
+async def test_a_reset_ends_the_talk_of_a_script_that_can_no_longer_end_it(
+    served, paired
+):
+    assert (await paired.post("/api/talk", json={"on": True})).is_success
+    pair(served.directory, "0.0.0.0:8080", PairOptions(is_reset=True))
+    answer = await paired.post("/api/talk", json={"on": False})
+    assert answer.status_code == 401
+    await served.inbox.has(TalkAsked(is_on=False))
+
+
+async def test_a_talk_ends_when_a_newer_phone_takes_the_place_of_its_login(served):
+    async with (
+        served.client({"cookie": await served.cookie()}) as oldest,
+        served.client({"cookie": await served.cookie()}) as second,
+    ):
+        await oldest.post("/api/talk", json={"on": True})
+        await second.post("/api/talk", json={"on": True})
+        for _ in range(KEPT_COOKIES - 1):
+            await served.cookie()
+        assert TalkAsked(is_on=False) not in served.inbox.events
+        assert (await oldest.get("/api/view")).status_code == 401
+        await second.post("/api/talk", json={"on": False})
+        await served.inbox.has(TalkAsked(is_on=False))
 
 
 async def test_logins_outlive_a_restart(tmp_path, clock):
