@@ -1,5 +1,6 @@
 """The page in a real browser."""
 
+import asyncio
 import json
 import re
 
@@ -35,6 +36,14 @@ COUNT_ADDED = """(id) => {
         for (const change of changes) window.added += change.addedNodes.length;
     }).observe(document.getElementById(id), {childList: true});
 }"""
+COUNT_RELOADS = """() => {
+    window.reloads = 0;
+    navigation.addEventListener("navigate", (event) => {
+        window.reloads += 1;
+        event.preventDefault();
+    });
+}"""
+"""Counts the reloads that the page starts, each of which takes forever."""
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"> &amp; <b>bold</b>"
 
 
@@ -420,6 +429,30 @@ async def test_a_page_that_was_open_during_an_upgrade_reloads_once(phone):
     phone.inbox.show(room="lobby")
     await phone.text("room").to_have_text("lobby")
     assert await phone.page.evaluate("window.mark") == "new"
+
+
+async def test_a_slow_reload_after_an_upgrade_is_not_started_again_by_each_view(phone):
+    passed = asyncio.Queue[str]()
+
+    def pass_on(socket):
+        def pass_upgraded(text):
+            view = json.loads(text)
+            socket.send(json.dumps(view | {"build": view["room"]}))
+            passed.put_nowait(view["room"])
+
+        socket.connect_to_server().on_message(pass_upgraded)
+
+    await phone.page.route_web_socket("**/api/live", pass_on)
+    await phone.page.reload()
+    await phone.text("room").to_have_text("workshop")
+    await phone.page.evaluate(COUNT_RELOADS)
+    for room in ("garage", "lobby", "yard"):
+        phone.inbox.show(room=room)
+        async with asyncio.timeout(10):
+            while await passed.get() != room:
+                pass
+        # The answer comes after the view.
+        assert await phone.page.evaluate("window.reloads") == 1
 
 
 async def test_a_view_that_cannot_be_shown_is_not_shown_as_live(browser, tmp_path):

@@ -14,13 +14,16 @@ import { toast } from "./toast.js";
 const parts = [status, talk, agent, sound, people, box, chat, debug];
 let isLive = null;
 let build = null;
+let isReloading = false;
 
 // A scanned code leads a paired phone here; the redirect keeps the PIN in the address.
 if (/^#[0-9]{6}$/.test(location.hash)) history.replaceState(null, "", location.pathname);
 
 const send = connect({
   onView: (view) => {
-    if (isOutdated(view)) location.reload();
+    if (isReloading) return;
+    isReloading = isOutdated(view);
+    if (isReloading) location.reload();
     else parts.forEach((part) => part.show(view));
   },
   onAnswer: (answer) => {
