@@ -507,10 +507,11 @@ async def test_the_countdown_to_the_next_attempt_is_shown_and_not_read_out(phone
     await expect(toast).to_have_text("Disconnected: no network")
 
 
-async def test_leaving_on_request_is_no_error(phone):
-    phone.inbox.show(connection=ConnectionState.DISCONNECTED, banner="leaving")
+@pytest.mark.parametrize("banner", ["leaving", "leaving (garage: refused)"])
+async def test_leaving_on_request_is_no_error(phone, banner):
+    phone.inbox.show(connection=ConnectionState.DISCONNECTED, banner=banner)
     toast = phone.page.locator(".toast").last
-    await expect(toast).to_have_text("Leaving")
+    await expect(toast).to_have_text(banner.capitalize())
     await expect(toast).to_have_attribute("data-kind", "info")
     await expect(phone.page.locator("#errors li")).to_have_count(0)
 

@@ -114,7 +114,7 @@ function changes(view) {
   if (before === null || before.connection === view.connection) return;
   if (view.connection === "connected") toast(`In the room ${view.room}`.trim(), "good");
   else if (before.connection === "connected") {
-    const isOnPurpose = view.connection === "left" || view.banner === "leaving";
+    const isOnPurpose = view.connection === "left" || view.banner.startsWith("leaving");
     if (!isOnPurpose) note(view.banner);
     toast(sentence(cause(view)), isOnPurpose ? "info" : "bad");
   }
