@@ -17,7 +17,7 @@ ONCE_MOST_FRAMES: Final = 480
 """10 ms: raise after a single gap, as of a machine that is busy for a moment. A whole
 gap would be held for minutes after that."""
 REPEATED_FRAMES: Final = 60 * RATE_HZ
-"""A second gap within a minute will not be the last one."""
+"""A gap within a minute of the last one is expected to recur."""
 MEMORY_INTERVALS: Final = 3
 """The margin is kept for three intervals between gaps, and then reduced to what was
 needed in that time: a gap every half minute stays covered, and half a minute with a gap
@@ -25,7 +25,7 @@ every second costs nothing a few seconds after its end. Only time counts in whic
 was sound: silence shows no gaps."""
 MEMORY_LEAST_FRAMES: Final = 5 * RATE_HZ
 MEMORY_MOST_FRAMES: Final = 600 * RATE_HZ
-"""10 minutes of sound: also how long the little for a single gap is kept."""
+"""10 minutes of sound, for which the raise after a single gap is kept too."""
 SPARE_FRAMES: Final = 96
 WINDOW_BLOCKS: Final = 50
 WINDOW_FRAMES: Final = WINDOW_BLOCKS * BLOCK_FRAMES

@@ -31,7 +31,7 @@ other three are sent at their time, before the card's thread has counted them: r
 lengthen their buffers when packets are late, and keep that for the next talk. Measured
 from microphone to speaker: 133 ms if all four are sent together, 89 ms so."""
 AHEAD_LATE_S: Final = 0.01
-"""How late the three are sent, so that a card that is a little late comes first."""
+"""Delay of the three, so that a slightly late card still delivers before them."""
 IDLE_PACKETS: Final = (IDLE_PERIODS + 1) // PACKET_BLOCKS
 SETTLED_PACKETS: Final = 15
 """Packets before idle mode: Opus DTX sends the first ten of a silence, in time."""
@@ -200,7 +200,7 @@ class DtxSilence:
         self._inserted_at_s = now_s
 
     def replaces(self, at_s: float, skipped: int) -> bool:
-        """Send the silence skipped before a packet, and tell whether it stands for it.
+        """Send the silence skipped before a packet; True: silence already replaced it.
 
         `at_s` is the packet's arrival, `skipped` what `arrive` returned for it.
         """
@@ -219,7 +219,7 @@ class DtxSilence:
         self._silent_packets = self._silent_packets + 1 if is_silent else 0
 
     def _is_late(self, at_s: float) -> bool:
-        """Return whether a packet that arrived then belongs to the time before.
+        """Return whether a packet with this arrival time was delayed before it.
 
         Several that arrive at once had waited for a thread or process that stood still;
         the silence sent in their place stands for them. A card that is back delivers

@@ -29,10 +29,10 @@ REOPENED_S: Final = 0.5
 """The same after a change of the buffer."""
 CALM_S: Final = 60.0
 CALM_MOST_S: Final = 3600.0
-"""Shortest and longest time of use without losses before a shorter buffer. Silence
-proves nothing: in idle mode a late appliance is not missed."""
+"""Shortest and longest time of use without losses before a shorter buffer. Idle
+time does not count: lateness causes no losses then."""
 LOOK_MOST_S: Final = 1.0
-"""Time of use that counts between two looks, which are four a second."""
+"""Longest time of use counted between two updates, of which there are four a second."""
 FILE_NAME: Final = "latency.json"
 MOST_BYTES: Final = 65_536
 """A larger file is damaged."""

@@ -6,8 +6,8 @@ captured period to the appliance and waits some milliseconds for the answer, whi
 the period to be played, so mixing and all decisions stay there. Within an idle window
 it only counts.
 
-It imports as little as possible, to need only 4 MB. Descriptor 0 is a socket of calls
-and answers, in the form of `marshal`; its end is the end of this process. What native
+It imports as little as possible, to need only 4 MB. Descriptor 0 is a socket for calls
+and answers, encoded with `marshal`; the process ends when it is closed. What native
 libraries write to descriptor 2 stays in memory of a fixed size.
 """
 

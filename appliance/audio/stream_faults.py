@@ -28,7 +28,7 @@ ZEROS_S: Final = 4.5
 """The same for a microphone that did deliver sound; our choice, longer than the pauses
 of a talk. Doubled each time that sound comes after all."""
 MOST_ZEROS_S: Final = 72.0
-"""After four mutes that were noticed, the next ones are still named; our choice."""
+"""Upper limit of the doubling, so that later mutes are still reported; our choice."""
 _log = logging.getLogger(__name__)
 
 

@@ -27,9 +27,9 @@ from appliance.sound_cards.selected_devices import SelectedDevices
 
 CHECK_S: Final = 0.25
 PAUSE_S: Final = 2.0
-"""A pause this long in a talk may be interrupted."""
+"""A pause in speech this long may be used to reopen the streams."""
 LONG_LIFE_S: Final = 10.0
-"""A card that has worked for this long is searched again at once when it is lost."""
+"""A card lost after working for at least this long is searched for at once."""
 DUPLEX_RETRY_S: Final = 300.0
 """Time after which a card whose duplex stream did not run is opened with one again,
 because two streams have a longer delay."""

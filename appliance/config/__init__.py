@@ -39,9 +39,9 @@ CardName = Annotated[
         examples=["Jabra"],
     ),
 ]
-"""Not a number: that is another card's after the next boot."""
+"""Not a number: card numbers may change at the next boot."""
 Cards = Literal["none"] | tuple[CardName, ...]
-"""Sound cards by preference; none: there is none, and none is looked for."""
+"""Sound cards in order of preference; "none": the box uses no card here."""
 
 
 class RoomKind(StrEnum):
@@ -61,7 +61,7 @@ class TalkMode(StrEnum):
     TOGGLE = "toggle"
     """Each press starts or ends."""
     HYBRID = "hybrid"
-    """A tap latches, a hold is momentary."""
+    """A tap starts or ends a talk; a longer press talks while it is held."""
     OPEN = "open"
     """Always talking; a press mutes or unmutes."""
 

@@ -19,9 +19,9 @@ from appliance.core.state import (
 VOLUME_STEP_PERCENT: Final = 5
 """Our choice: twenty presses over the whole range."""
 LOST_S: Final = 5.0
-"""A wire is found to float after up to 3.6 s, in which it seems to be pressed.
+"""A floating wire is detected after up to 3.6 s; until then its edges count as presses.
 
-After this time without a press nothing is left of the suspicion against it.
+After this time without a press the wire is no longer suspected.
 """
 SAME_EFFECT: Final = (
     frozenset({Button.LEAVE, Button.NEXT_ROOM}),
@@ -96,7 +96,7 @@ def _pressed(state: State, button: Button, now_s: float) -> Step:
 
 
 def _rejoined(state: State, commands: tuple[Command, ...], now_s: float) -> Step:
-    """Rejoin after a talk press, if the box was put out; a new press talks."""
+    """Rejoin on a talk press if the box was removed; only a new press talks."""
     if not state.is_removed:
         return state, commands
     state, joining = session.join(state, state.preset, None, now_s)
@@ -145,7 +145,7 @@ def _restored(state: State, lost: Button, before: PressSeries, now_s: float) -> 
 
 
 def _back(state: State, before: PressSeries, now_s: float) -> Step:
-    """Go back to the room of before, or stay out of it if somebody had left it."""
+    """Return to the previous room, or stay out if the room had been left."""
     if (state.preset, _is_left(state)) == (before.preset, before.is_left):
         return state, ()
     if before.is_left:

@@ -23,8 +23,8 @@ class Cause(StrEnum):
     """Reason why the appliance is not in the room; also a metrics label."""
 
     NO_LINK = "no_link"
-    """No network interface has an address. Only the view finds this out, so that the
-    metrics never count it."""
+    """No network interface has an address. Set by the view only, never by an
+    event, so the metrics never count it."""
     NO_INTERNET = "no_internet"
     """The name cannot be resolved or the host cannot be reached."""
     TOKEN_SOURCE = "token_source"

@@ -72,7 +72,7 @@ class HardwareFault:
         return "…".join(pieces) if _letters("".join(pieces)) else ""
 
     def likeness(self, text: str) -> int:
-        """Return how many letters of the text are this fault's own; 0: it is another.
+        """Return the number of letters that match this fault; 0: it does not match.
 
         Args:
             text: as `text` returns it, of any fault.
@@ -268,7 +268,7 @@ NO_CHIP: Final = HardwareFault(
     "every button and lamp.",
 )
 PIN_IN_USE: Final = HardwareFault(
-    "pin-in-use", "in use by {user}", "End that, or wire another pin."
+    "pin-in-use", "in use by {user}", "Free the pin, or use another one."
 )
 WIRE_FLOATS: Final = HardwareFault(
     "button-floats",
@@ -306,7 +306,7 @@ STORE_FAILED: Final = HardwareFault("store-failed", "{error}")
 STORE_FULL: Final = HardwareFault(
     "store-full",
     "{error}",
-    "Free some: sudo journalctl --vacuum-size=50M, sudo apt clean.",
+    "Free disk space: sudo journalctl --vacuum-size=50M, sudo apt clean.",
 )
 STORE_READ_ONLY: Final = HardwareFault(
     "store-read-only",

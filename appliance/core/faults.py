@@ -36,7 +36,7 @@ _OTHER: Final = {
 
 
 def recorded(state: State, event: PartEvent) -> State:
-    """Return the state with a part that is lost, or works (again)."""
+    """Return the state with this loss or recovery of a part recorded."""
     lost = tuple(x for x in state.lost if not _is_same_part(x, event))
     noticed = tuple(x for x in state.noticed if not _is_same_part(x, event))
     if isinstance(event, PartLost):
@@ -71,7 +71,7 @@ def is_lamp_lit(state: State, faults: tuple[str, ...]) -> bool:
 def ids(state: State) -> tuple[str, ...]:
     """Return the fault table's id of each fault of the hardware, without repeats.
 
-    An optional screen that is missing is none.
+    A missing optional screen is not a fault.
     """
     texts = [(x.part, x.reason) for x in state.lost if not _is_optional(state, x.part)]
     for x in state.noticed:
@@ -117,7 +117,7 @@ def _failed_change(state: State) -> tuple[str, ...]:
     if (failed := state.failed_change) is None:
         return ()
     room = room_name(failed.preset)
-    return (f"{room}: {failed.reason}; the box went back to the room before",)
+    return (f"{room}: {failed.reason}; the box returned to the previous room",)
 
 
 def _sound_faults(state: State) -> tuple[str, ...]:

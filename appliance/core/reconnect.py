@@ -4,7 +4,7 @@ The first retry comes soon, later ones up to 30 s apart. Where nothing answers, 
 stays at 8 s for five minutes first; after a refusal it is 10 minutes. After a moderator
 removed the box it doubles from 1 to 10 minutes, after another client with the same
 identity replaced it from 1 to 30 minutes. If another room cannot be joined, the box
-goes back to the room before.
+returns to the previous room.
 """
 
 from dataclasses import replace
@@ -62,7 +62,7 @@ UNREACHABLE: Final = frozenset({Cause.SERVER_LOST, Cause.NO_INTERNET})
 def failed(
     state: State, event: TokenFailed | RoomFailed | RoomLost, now_s: float
 ) -> Step:
-    """Schedule the next attempt after a failure, or go back to the room before."""
+    """Schedule the next attempt after a failure, or return to the previous room."""
     is_token = isinstance(event, TokenFailed)
     if state.phase not in ({Phase.FETCHING} if is_token else session.AT_SERVER):
         return state, ()
@@ -150,7 +150,7 @@ def _with_failure(state: State, cause: Cause, reason: str) -> State:
 
 
 def _change_undone(state: State, *, is_final: bool = False) -> State | None:
-    """Return the state with the room before as target, if the change has failed."""
+    """Return the state with the previous room as target, if the change has failed."""
     change, cause = state.change, state.cause
     if change is None or cause is None or change.back_to == state.preset:
         return None

@@ -188,9 +188,9 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class PressSeries:
-    """Presses in quick succession, and what was before the first of them.
+    """Presses in quick succession, with the state before the first of them.
 
-    If a floating wire proves to have made them, that is restored.
+    If a floating wire caused them, that state is restored.
     """
 
     buttons: frozenset[Button]

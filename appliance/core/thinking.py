@@ -14,7 +14,7 @@ from appliance.core.state import Conversation, State, Step
 BEAT_S: Final = 0.5
 """Half a period of the blinking lamp while the agent is thinking."""
 LAST_BEAT: Final = 120
-"""Our choice: an agent that thinks for longer than a minute is not worth blinking."""
+"""Our choice: the lamp stops blinking after a minute of thinking."""
 FIRST_EARCON_BEAT: Final = 2
 EARCON_BEATS: Final = 5
 """The earcon sounds 1 s after the agent has begun to think, then every 2.5 s."""

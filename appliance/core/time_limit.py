@@ -44,7 +44,7 @@ def tick(state: State, now_s: float) -> Step:
 
 
 def alone_at_s(state: State) -> float:
-    """Return when a latched talk ends that an outage interrupted; infinity: never.
+    """Return when a latched talk without listeners ends after an outage, or infinity.
 
     Participants from before the outage are back within seconds. One who joins hours
     later must not listen in on people who believe themselves alone.
@@ -80,7 +80,7 @@ def limit_at_s(state: State) -> float:
 
 
 def kept_until_s(state: State) -> float:
-    """Return when a talk ends to which only an expected agent listens later."""
+    """Return when a talk that is kept for an expected agent ends; infinity: never."""
     is_kept = talk.is_alone(state) and state.conversation.is_awaited
     if not is_kept or state.talk.opened_at_s is None:
         return inf

@@ -1,7 +1,7 @@
 """Conversation with a voice agent: decides on turns, captions and muting its audio.
 
-While somebody talks here, the agent is muted locally: the ear notices an interruption
-at once, the agent itself after up to a second. People are never muted.
+While somebody talks here, the agent is muted locally: it falls silent at
+once, while the agent itself needs up to a second to stop. People are never muted.
 """
 
 from dataclasses import replace

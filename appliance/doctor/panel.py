@@ -70,8 +70,8 @@ def pins(
 ) -> Finding:
     """Open each wired pin and close it; lamps stay dark.
 
-    The kernel does not tell the box from another program that uses lgpio. A pin that
-    the running box lacks is among the faults that it reports itself.
+    The kernel does not say which program uses lgpio, so a busy pin is no fault while
+    the service runs: the box itself reports pins that it cannot open.
 
     Args:
         buttons: wiring of the buttons.

@@ -1,4 +1,4 @@
-"""Choice of a node for one client, as the npm package chooses it."""
+"""Choice of a node for one client, as in npm `@dtelecom/server-sdk-js`."""
 
 import asyncio
 import contextlib

@@ -1,8 +1,8 @@
 """Limits of the HTTP servers: the page and the token server.
 
 The numbers that both have in common, the types of those that each sets for itself, and
-the bounded reading of request bodies. `rate_limit` counts. The page sets its own in
-`page.application`, and those of one WebSocket in `page.websocket`; the token server in
+the bounded reading of request bodies; `rate_limit` has the token buckets. Each server
+sets its own limits: `page.application`, `page.websocket` (one WebSocket) and
 `token_server.command`. `http_server` and `http_protocol` enforce them. The page imports
 this module at start-up, when nothing may wait for Starlette and uvicorn.
 """

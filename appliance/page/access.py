@@ -29,7 +29,7 @@ from appliance.page.pairing import Pairing
 
 COOKIE = "ptt_session"
 """Start of the cookie's name. The port follows, because all ports of a host share
-cookies; of older versions it is the whole name. All are accepted: the port may change.
+cookies; older versions used no port. Any port is accepted, because it may change.
 """
 FORM = "/pair"
 HEALTH = "/health"

@@ -25,7 +25,7 @@ RETRY_S: Final = 1.0
 """Time between two attempts; our choice: an attempt costs a millisecond, and a part
 that is repaired is to work within 3 s."""
 BOOT_TRIES: Final = 4
-"""Attempts to open the chip, of which the last one is the first to be reported.
+"""Attempts to open the chip before its absence is reported.
 
 Our choice: its driver and udev may be some seconds later than this program.
 """

@@ -66,7 +66,7 @@ def may_use(account: Account, file: DeviceFile) -> bool:
 
 
 def join_group(group: str, user: str = "") -> str:
-    """Return the command that adds the user to the group for good, and what then.
+    """Return the command that adds the user to the group, and the step after it.
 
     Args:
         group: of the device's file.
@@ -100,7 +100,7 @@ def refusal_of(file: DeviceFile, account: Account) -> str:
 
 
 def _remedy(file: DeviceFile, account: Account) -> str:
-    """Return what to do for the user that the box runs as, who is no person."""
+    """Return the remedy for the account under which the box runs."""
     if may_use(account, file):
         return "The service's own limits refuse it: see DeviceAllow in its unit."
     user = SERVICE_USER if account.user == "root" else account.user

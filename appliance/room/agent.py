@@ -79,7 +79,7 @@ class _Segment:
     talker: str
     ts_ms: int
     is_agent: bool
-    """An agent says this, whose streams nobody sends again if they are broken off."""
+    """An agent's words: an aborted stream is not sent again, so its text is final."""
     info: rtc.TextStreamInfo
     is_replaced: bool = False
     """A later stream has the same words and more."""

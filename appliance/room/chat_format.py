@@ -26,8 +26,8 @@ TOPICS: Final = frozenset({PACKET_TOPIC, EDIT_TOPIC, PLAIN_TOPIC, ""})
 TEXT_CHARACTERS: Final = 4000
 """Longest text taken; our choice: two printed pages, far more than the OLED shows."""
 RAW_CHARACTERS: Final = 2 * TEXT_CHARACTERS
-"""Longest text looked at; the rest of it may be left out. Looking takes 0.1 µs for each
-character on a PC, and anybody in the room can have it done."""
+"""Longest text examined, control characters included; a longer one is rejected.
+Examining takes 0.1 µs a character on a PC, and any participant can cause it."""
 PACKET_BYTES: Final = 65_536
 """Longest packet or stream taken: such a text in JSON's longest spelling fits."""
 
@@ -80,7 +80,7 @@ def received_line(
     *,
     is_edit: bool = False,
 ) -> ReceivedLine:
-    """Return the line of a packet; without an id a repeat with a time has the same one.
+    """Return the line of a packet; dated repeats without an id get the same derived id.
 
     The id that an unknown sender gives is ignored: it may be that of another's line.
     """

@@ -1,4 +1,4 @@
-"""Participants in the room."""
+"""List of the other participants: names, who speaks, faults of their audio."""
 
 import asyncio
 from typing import Final

@@ -1,4 +1,4 @@
-"""Publisher of our own track, with DTX, and what the server and others make of it."""
+"""Publisher of the microphone's track: DTX, RED, permissions, mutes by a moderator."""
 
 import asyncio
 import logging

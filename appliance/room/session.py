@@ -214,7 +214,7 @@ class Session:
         return queue
 
     def _lose(self, failure: Failure) -> None:
-        """Lose the room for this reason; a later one does not matter."""
+        """End the session for this reason; later reasons are ignored."""
         if not self._lost.done():
             self._lost.set_result(failure)
             self._later(lambda: failure)()

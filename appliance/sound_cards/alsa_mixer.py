@@ -21,7 +21,7 @@ LIBRARY: Final = "libasound.so.2"
 CHANNELS: Final = (0, 1)
 """Front left, which is also the number of a mono channel, and front right."""
 SILENT_DB: Final = -1000.0
-"""libasound has a number far below this for a volume that is mute."""
+"""Volumes below this are mute: libasound then returns a far lower number."""
 Library: TypeAlias = Any
 """Functions of libasound, which ctypes does not know the types of."""
 Pointer: TypeAlias = ctypes.c_void_p

@@ -47,7 +47,7 @@ def chosen(
 
 
 def preference(preferred: tuple[str, ...], device: Device) -> tuple[int, bool]:
-    """Return a sort key of the choice: the index in the list, and if it fits partly.
+    """Return a sort key of the choice: index in the list, then exact before partial.
 
     A name such as `USB` is the id of one card and part of the name of others.
     """

@@ -1,10 +1,10 @@
 """Access to the token server: who sends a request, and which identities they may use.
 
 Address and headers decide, in this order: a secret (`Authorization: Bearer …`), the
-user that a trusted proxy names, the address. A wrong secret is refused except with such
-a user: the header may then be the log-in at the proxy. A request that came through a
-proxy that is not trusted has no known address. IPv4-mapped addresses are judged as
-IPv4.
+user that a trusted proxy names, the address. A wrong secret is refused unless the
+proxy names a user: `Authorization` may then be the log-in at the proxy. The address of
+a request through a proxy that is not trusted is unknown. An IPv4-mapped address counts
+as IPv4.
 """
 
 import hashlib

@@ -213,7 +213,7 @@ def not_passed(key: str, configuration: str) -> Refused:
 
 
 def is_given(value: object) -> bool:
-    """Return whether a value says anything."""
+    """Return whether a value is neither null nor empty."""
     return value not in (None, "", [], {})
 
 

@@ -242,7 +242,7 @@ class TokenAdapter:
         finally:
             self._has_asked.set()
         self._last_sentence = ""
-        _log.info("token fetch ended  room=%s", answer.room)
+        _log.info("token fetched  room=%s", answer.room)
         self._post(
             TokenReady(
                 command.ticket,

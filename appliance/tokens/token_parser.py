@@ -146,7 +146,7 @@ def _values(body: bytes) -> dict[str, object] | None:
 
 
 def _object(value: object) -> dict[str, object] | None:
-    """Return a JSON object, perhaps as text, or an object with the token that it is."""
+    """Return the decoded JSON object; a bare token becomes `{"token": …}`."""
     for _ in range(3):
         if not isinstance(value, str):
             break

@@ -1,4 +1,4 @@
-"""Another room that cannot be joined: the box goes back to the room before."""
+"""Another room that cannot be joined: the box returns to the previous room."""
 
 import pytest
 

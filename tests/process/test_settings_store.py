@@ -258,7 +258,7 @@ def test_the_state_folder_follows_systemd_and_xdg(environ, expected):
 @pytest.mark.parametrize(
     ("number", "said"),
     [
-        (errno.ENOSPC, "No space left on device. Free some: sudo journalctl"),
+        (errno.ENOSPC, "No space left on device. Free disk space: sudo journalctl"),
         (errno.EROFS, "Read-only file system. What is set now is forgotten"),
         (errno.EIO, "Input/output error"),
     ],

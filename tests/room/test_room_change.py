@@ -121,7 +121,7 @@ async def test_a_room_that_cannot_be_joined_is_named_and_the_first_is_joined_aga
         assert shown.banner == f"in kitchen (garage: {cause})"
         (sentence,) = shown.faults
         assert sentence.startswith("garage: ")
-        assert sentence.endswith("; the box went back to the room before")
+        assert sentence.endswith("; the box returned to the previous room")
         app.post(NEXT_ROOM)
         shown = await shows(viewer, lambda view: view.preset == "garage")
         assert shown.faults == ()

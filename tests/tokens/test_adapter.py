@@ -341,7 +341,7 @@ async def test_a_failure_is_logged_once_and_its_end_too(caplog):
                 "/api answered 500 instead of a token. See its own log."
             ),
         ),
-        ("INFO", "token fetch ended  room=kitchen"),
+        ("INFO", "token fetched  room=kitchen"),
     ]
 
 
