@@ -135,13 +135,12 @@ class DtxSilence:
         """Time at which silence is sent if no packet arrives before.
 
         Silence that stands in for the card is sent packet by packet, because receivers
-        answer each delay with a longer buffer; when Opus sends almost nothing of it,
-        as rarely as in idle mode.
+        answer each delay with a longer buffer; without a track it is only counted, as
+        rarely as in idle mode.
         """
         if self._silence_at_s > self._packet_at_s:
             is_needed = self._feed.is_connected or self._gate.is_open
-            is_settled = self._inserted >= SETTLED_PACKETS and not self._gate.is_open
-            together = IDLE_PACKETS if is_settled or not is_needed else 1
+            together = 1 if is_needed else IDLE_PACKETS
             return self._silence_at_s + together * PACKET_S
         if self._is_ahead_wanted:
             ahead_s = (self._ahead + 1) * PACKET_S + AHEAD_LATE_S

@@ -54,26 +54,15 @@ def test_silence_for_a_missing_card_begins_as_soon_as_it_is_due(path):
     assert len(path.taken()) == int((due_s - 0.02) / PACKET_S) * PACKET_BLOCKS
 
 
-def test_silence_for_a_missing_card_is_sent_packet_by_packet_until_it_is_settled(path):
-    path.put(5000)
-    path.clock.now_s += 0.2001
-    path.sender.send_silence()
-    at_once = []
-    for _ in range(40):
-        path.taken()
-        path.clock.now_s += PACKET_S
-        path.sender.send_silence()
-        at_once.append(len(path.taken()) // PACKET_BLOCKS)
-    assert at_once[:5] == [1] * 5
-    assert sorted(at_once[-8:]) == [0] * 6 + [4] * 2, "Opus sends hardly any of it"
-
-
-def test_silence_in_a_talk_is_sent_packet_by_packet(path):
-    path.sender.open_gate(0.0)
+@pytest.mark.parametrize("is_talk", [False, True])
+def test_silence_for_a_missing_card_is_sent_packet_by_packet(path, is_talk):
+    """Opus sends few of them, but receivers lengthen their buffers if those are late."""
+    if is_talk:
+        path.sender.open_gate(0.0)
     path.put(5000)
     path.clock.now_s += 0.5001
     path.sender.send_silence()
-    for _ in range(5):
+    for _ in range(40):
         path.taken()
         path.clock.now_s += PACKET_S
         path.sender.send_silence()
