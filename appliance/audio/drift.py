@@ -107,7 +107,6 @@ class DelayControl:
             excess = 0.0
         within = min(max(excess, -MOVED_FRAMES), MOVED_FRAMES)
         self.rate = (round(within + beyond) - beyond) / WINDOW_FRAMES
-        self.pass_time(WINDOW_FRAMES)
         self._begin_window()
         return jump
 
@@ -152,6 +151,8 @@ class DelayControl:
         self._remembered_frames, self._least = 0.0, MARGIN_MOST_FRAMES
 
     def _begin_window(self) -> None:
+        """Begin a window; the last one counts, also if a short word did not fill it."""
+        self.pass_time(self._blocks * BLOCK_FRAMES)
         self._delay_sum = 0.0
         self._blocks = 0
 

@@ -412,6 +412,17 @@ def test_a_busy_phase_costs_nothing_a_few_seconds_after_its_end():
     assert control.margin == MARGIN_FRAMES
 
 
+def test_words_shorter_than_a_window_end_the_memory_too():
+    control = repeated(MARGIN_MOST_FRAMES, MARGIN_FRAMES)
+    assert control.margin == MARGIN_MOST_FRAMES
+    word_blocks = WINDOW_BLOCKS // 5
+    for _ in range(MEMORY_LEAST_FRAMES // (word_blocks * BLOCK_FRAMES)):
+        for _ in range(word_blocks):
+            control.note(control.target, MARGIN_MOST_FRAMES)
+        control.restart()
+    assert control.margin == MARGIN_FRAMES
+
+
 def test_silence_between_talks_does_not_end_the_memory():
     control = DelayControl()
     for _ in range(3):
