@@ -123,7 +123,9 @@ class LatencySteps:
         which only this one is still open."""
         self._calm_s = CALM_S
         self._used_s = 0.0
-        """Time of use since the last loss."""
+        """Time of use since the last loss, also before the card was opened again."""
+        self._used_before_s: dict[str, float] = {}
+        """The same of other cards; those of one box are few."""
         self._settled_s = 0.0
         # Times and losses of the looks in the last minute.
         self._looks: deque[tuple[float, int]] = deque()
@@ -143,12 +145,13 @@ class LatencySteps:
 
     def _change_card(self, card: str) -> None:
         kept = self._kept.step(card)
+        self._used_before_s[self._card] = self._used_s
+        self._used_s = self._used_before_s.pop(card, 0.0)
         self._card = card
         self._calm_s = min(max(kept.calm_s, CALM_S), CALM_MOST_S)
         self._known_step = min(max(kept.step, 0), self._top)
 
     def _count_from(self, settled_s: float) -> None:
-        self._used_s = 0.0
         self._settled_s = settled_s
         self._looks.clear()
 
@@ -194,6 +197,7 @@ class LatencySteps:
         if step == self.latency_step:
             return False
         self.latency_step = self._known_step = step
+        self._used_s = 0.0
         self._calm_s = calm_s or self._calm_s
         self._kept.keep(self._card, KeptStep(step, self._calm_s))
         return True

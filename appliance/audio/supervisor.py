@@ -150,8 +150,9 @@ class Supervisor:
             self._note_loss()
         self._close_stopped()
         state = self._state()
-        self._adapt_buffer(is_playing=state.is_playing)
-        if not (state.is_talking or state.is_playing):
+        is_silent = not (state.is_talking or state.is_playing)
+        self._adapt_buffer(is_silent=is_silent)
+        if is_silent:
             self._retry_duplex()
         if self._reopen_policy.is_due(self._choice.list_cards, time.monotonic(), state):
             self._reopen()
@@ -212,21 +213,23 @@ class Supervisor:
         elif self._streams is not None:
             self._reopen_policy.postpone(now_s)
 
-    def _adapt_buffer(self, *, is_playing: bool) -> None:
-        """Reopen with a longer or shorter buffer, if the losses call for it."""
+    def _adapt_buffer(self, *, is_silent: bool) -> None:
+        """Reopen with a longer or shorter buffer, if the losses call for it.
+
+        `is_silent`: nobody is heard, here or there; the gate may be open for hours.
+        """
         if self._streams is None or self._driver is None:
             return
-        steps, is_sending = self._latency_steps, self._sender.gate.is_open
-        now_s = time.monotonic()
-        is_idle = not (is_sending or is_playing)
-        if steps.update(self.faults.losses, now_s, is_idle=is_idle):
+        steps = self._latency_steps
+        if steps.update(self.faults.losses, time.monotonic(), is_idle=is_silent):
             asked_s = LATENCY_STEPS_S[steps.latency_step]
             _log.info("buffer size changed  latency_ms=%.0f", asked_s * 1000)
             # A search would interrupt a talk for a second.
             self._close_streams()
             self._open(self._driver, self._devices)
             return
-        self.faults.note_trouble(is_losing=steps.is_losing, is_gate_open=is_sending)
+        is_gate_open = self._sender.gate.is_open
+        self.faults.note_trouble(is_losing=steps.is_losing, is_gate_open=is_gate_open)
 
     def _retry_duplex(self) -> None:
         """Open a card as one stream again after it has worked as two for a while."""

@@ -4,6 +4,8 @@ import queue
 import threading
 from contextlib import contextmanager
 
+import numpy as np
+
 from appliance.audio.capture_processing import CaptureProcessing
 from appliance.audio.gate import Gate
 from appliance.audio.mixer import Mixer
@@ -101,6 +103,8 @@ class Steps:
         self.is_losing = False
         self.cards: list[str] = []
         self.left_open: list[str] = []
+        self.looks: queue.Queue[bool] = queue.Queue()
+        """Whether it was idle, at each look."""
 
     def start(self, card, _now_s):
         self.cards.append(card)
@@ -109,6 +113,7 @@ class Steps:
         self.left_open.append(card)
 
     def update(self, _losses, _now_s, *, is_idle):
+        self.looks.put(is_idle)
         if not self.must_move.is_set():
             return False
         self.must_move.clear()
@@ -118,23 +123,31 @@ class Steps:
 
 @contextmanager
 def supervising(
-    driver, steps, config=None, choice=None, set_card_volumes=None, *, mixer=None
+    driver,
+    steps,
+    config=None,
+    choice=None,
+    set_card_volumes=None,
+    *,
+    gate=None,
+    mixer=None,
 ):
     """Run a supervisor on the driver; yield it and the events it posts."""
     events: queue.Queue[object] = queue.Queue()
-    sender = Sender(
-        Gate(0), mixer or Mixer(), events.put, CaptureProcessing(None, None)
-    )
+    processing = CaptureProcessing(None, None)
+    sender = Sender(gate or Gate(0), mixer or Mixer(), events.put, processing)
     choice = choice or SelectedDevices(config or SoundConfig())
     faults = StreamFaults(events.put)
     supervisor = Supervisor(choice, lambda: driver, sender, faults, steps)
     supervisor.set_card_volumes = set_card_volumes
+    sender.start()
     supervisor.start()
     supervisor.open()
     try:
         yield supervisor, events
     finally:
         supervisor.end()
+        sender.close()
 
 
 @contextmanager
@@ -144,23 +157,25 @@ def running(driver, steps, **parts):
         yield events
 
 
-def beat(callback, status=0):
-    """Run one period, and return what is played in it."""
+def beat(callback, status=0, level=0):
+    """Run one period that captures this level, and return what is played in it."""
     played = memoryview(bytearray(1920))
-    callback.call(memoryview(bytes(1920)), played, status, 0.0)
+    heard = memoryview(np.full(960, level, np.int16).tobytes())
+    callback.call(heard, played, status, 0.0)
     return played
 
 
 class Beating:
     """Context in which a callback is called every 10 ms."""
 
-    def __init__(self, callback, status=0):
-        self._thread = threading.Thread(target=self._run, args=(callback, status))
+    def __init__(self, callback, status=0, level=0):
+        arguments = callback, status, level
+        self._thread = threading.Thread(target=self._run, args=arguments)
         self._end = threading.Event()
 
-    def _run(self, callback, status):
+    def _run(self, *arguments):
         while not self._end.wait(0.01):
-            beat(callback, status)
+            beat(*arguments)
 
     def __enter__(self):
         self._thread.start()

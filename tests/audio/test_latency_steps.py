@@ -155,6 +155,20 @@ def test_a_loss_restarts_the_wait_for_a_shorter_buffer():
     assert card.run(1, is_idle=True) is None
 
 
+@pytest.mark.parametrize("left_open", [(), ("Box",)])
+def test_use_from_before_a_card_was_unplugged_counts(left_open):
+    card = climbed()
+    assert card.run(1.5 * CALM_S) is None
+    for other in left_open:
+        card.steps.keep_open(other, card.now_s)
+        assert card.run(0.5 * CALM_S) is None
+    card.steps.start(CARD, card.now_s)
+    assert card.run(1, is_idle=True) is None
+    assert card.run(CALM_S) is None
+    assert card.run(1, is_idle=True) is not None
+    assert card.steps.latency_step == 0
+
+
 def test_silence_does_not_prove_that_a_shorter_buffer_is_enough():
     card = climbed()
     assert card.run(10 * CALM_MOST_S, is_idle=True) is None

@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 
+from appliance.audio.gate import Gate
 from appliance.audio.mixer import Mixer
 from appliance.audio.stream_counters import INPUT_UNDERFLOW
 from appliance.audio.streams import LATENCY_STEPS_S
@@ -25,6 +26,9 @@ from tests.audio.fake_driver import (
 )
 from tests.sound_cards.proc_asound import kernel
 
+LOOKS = 40
+"""Looks of the supervisor in ten seconds."""
+
 
 def test_a_longer_buffer_is_opened_without_searching_for_cards_again():
     driver, steps = FakeDriver(), Steps()
@@ -42,6 +46,22 @@ def test_a_longer_buffer_is_opened_without_searching_for_cards_again():
     assert {event.part for event in found} == parts, "nothing was reported as lost"
     assert driver.searches == 1
     assert steps.cards == ["USB Audio"] * 2
+
+
+def test_with_an_open_gate_a_buffer_may_become_shorter_in_a_pause():
+    driver, steps, gate = FakeDriver(), Steps(), Gate(0)
+    gate.open()
+
+    def is_seen(*, is_idle):
+        looks = (steps.looks.get(timeout=DEADLINE_S) for _ in range(LOOKS))
+        return is_idle in looks
+
+    with running(driver, steps, gate=gate):
+        _, callback = driver.opened.get(timeout=DEADLINE_S)
+        with Beating(callback, level=5000):
+            assert is_seen(is_idle=False), "somebody speaks"
+        with Beating(callback):
+            assert is_seen(is_idle=True)
 
 
 def test_a_card_that_never_calls_back_is_reported_as_stopped():
