@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from appliance.sound_cards.alsa_devices import without_closed
+from appliance.sound_cards.alsa_devices import closed_pcms, without_closed
 
 SOON_S: Final = 1.0
 """Sound must return within 3 s of the card's return; opening takes up to 1 s."""
@@ -66,7 +66,8 @@ class ReopenPolicy:
             is_better_listed: returns whether a card may be there for a missing
                 direction, or a better one than the open one.
             is_plugin_wanted: returns whether one may be there that is not in ALSA's
-                list; asked only after a change of the cards.
+                list; asked only after a change of the cards, and for a missing
+                direction when a card can be opened again.
         """
         self._is_better_listed = is_better_listed
         self._is_plugin_wanted = is_plugin_wanted
@@ -122,33 +123,40 @@ class ReopenPolicy:
             return False
         self._looked_at_s = now_s
         waited_s, cards = now_s - self._searched_at_s, list_cards()
-        is_changed = cards != self._cards
         if not state.is_open:
-            wait_s = SOON_S if is_changed else self._closed_wait_s(cards, state)
+            is_same = cards == self._cards
+            wait_s = self._closed_wait_s(cards, state) if is_same else SOON_S
             return waited_s >= wait_s
+        is_other, is_freed = self._is_other_card(cards), self._is_any_freed(cards)
+        is_changed = is_other or is_freed
         if waited_s < (SOON_S if is_changed else self._open_wait_s()):
             return False
+        is_for_plugin = is_other or (is_freed and state.is_lost)
         is_hopeful = self._is_better_listed() or (
-            self._is_other_card(cards) and self._is_plugin_wanted()
+            is_for_plugin and self._is_plugin_wanted()
         )
         if not (state.has_no_samples or is_hopeful):
             self.note(cards, now_s, is_open=True)
             return False
-        return not self._has_to_wait(state, now_s, is_changed=is_changed)
+        return not self._has_to_wait(state, now_s, is_urgent=state.is_lost and is_other)
 
     def _is_other_card(self, cards: str) -> bool:
-        """Return whether a card was plugged in or unplugged since the last search.
-
-        The list also changes when another program plays a sound, which is no reason to
-        interrupt a stream.
-        """
+        """Return whether a card was plugged in or unplugged since the last search."""
         return without_closed(cards) != without_closed(self._cards)
 
-    def _has_to_wait(
-        self, state: SoundState, now_s: float, *, is_changed: bool
-    ) -> bool:
-        """Return whether a search would interrupt what is being said."""
-        is_urgent = state.is_lost and is_changed
+    def _is_any_freed(self, cards: str) -> bool:
+        """Return whether a card can be opened that could not at the last search.
+
+        The list also changes when another program begins to play a sound, which is no
+        reason to interrupt a stream.
+        """
+        return bool(closed_pcms(self._cards) - closed_pcms(cards))
+
+    def _has_to_wait(self, state: SoundState, now_s: float, *, is_urgent: bool) -> bool:
+        """Return whether a search would interrupt what is being said.
+
+        `is_urgent`: it is made although somebody is heard.
+        """
         if not state.is_talking and (is_urgent or not state.is_playing):
             return False
         if self._waiting_since_s is None:

@@ -175,6 +175,11 @@ def without_closed(listing: str) -> str:
     return listing.partition("\ncard")[0]
 
 
+def closed_pcms(listing: str) -> frozenset[str]:
+    """Return those PCMs in `AlsaCards.listing` that cannot be opened now."""
+    return frozenset(listing.removeprefix(without_closed(listing)).split())
+
+
 def unlisted_error(
     preferred: tuple[str, ...], hidden: Iterable[Device], direction: Direction
 ) -> SoundError | None:

@@ -116,13 +116,39 @@ PLAYED_ON = USB + "\ncard0/pcm0p"
 def test_a_program_that_plays_a_sound_is_no_change_of_the_cards():
     policy = ReopenPolicy(lambda: False, lambda: True)
     policy.note(USB, 0.0, is_open=True)
-    assert looks(policy, PLAYED_ON, 1000, HALF) == []
-    assert looks(policy, USB, 1000, HALF, since=1000) == []
+    assert looks(policy, PLAYED_ON, 1000, SECOND_CHOICE) == []
+    assert looks(policy, USB, 1000, SECOND_CHOICE, since=1000) == []
     policy = ReopenPolicy()
     policy.note(USB, 0.0, is_open=True)
     assert looks(policy, USB, 200, SECOND_CHOICE) == EARLY_THEN_LATER
-    made = looks(policy, PLAYED_ON, 100, SECOND_CHOICE, since=200)
-    assert made == [200], "once: it may be the program that let go of the card"
+    assert looks(policy, PLAYED_ON, 100, SECOND_CHOICE, since=200) == []
+
+
+def test_a_card_that_another_program_lets_go_of_is_searched_in_the_next_pause():
+    policy = ReopenPolicy()
+    policy.note(PLAYED_ON, 0.0, is_open=True)
+    assert looks(policy, PLAYED_ON, 200, SECOND_CHOICE) == EARLY_THEN_LATER
+    playing = replace(HALF, is_playing=True)
+    assert looks(policy, USB, 60, playing, since=200) == []
+    assert looks(policy, USB, 100, HALF, since=260) == [260]
+
+
+def test_a_plugin_is_searched_when_another_program_lets_go_of_its_card():
+    policy = ReopenPolicy(lambda: False, lambda: True)
+    policy.note(PLAYED_ON, 0.0, is_open=True)
+    assert looks(policy, PLAYED_ON, 60, HALF) == []
+    assert looks(policy, USB, 7200, HALF, since=60) == [60]
+
+
+@pytest.mark.parametrize("is_better_listed", [True, False])
+def test_the_sounds_of_another_program_do_not_bypass_the_back_off(is_better_listed):
+    policy = ReopenPolicy(lambda: is_better_listed, lambda: True)
+    policy.note(USB, 0.0, is_open=True)
+    made = []
+    for since in range(0, 7200, 10):
+        made += looks(policy, PLAYED_ON, 5, HALF, since)
+        made += looks(policy, USB, 5, HALF, since + 5)
+    assert len(made) < 40
 
 
 def test_a_working_direction_is_not_interrupted_while_somebody_speaks():

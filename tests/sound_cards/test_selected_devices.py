@@ -225,6 +225,20 @@ def test_a_program_that_plays_a_sound_is_no_reason_to_search_for_a_missing_card(
     assert policy.is_due(choice.list_cards, 300.0, state), "Boom may be a plugin of it"
 
 
+def test_a_plugin_is_searched_when_another_program_lets_go_of_its_card(machine):
+    machine.add(2, "USB Boom", "Boom", "pcm0p", usb_id="2:2")
+    machine.use(1, "pcm0c", 99)
+    choice = SelectedDevices(PLUGIN_FIRST, machine.cards, machine.processes)
+    policy = ReopenPolicy(choice.is_better_listed, choice.is_plugin_wanted)
+    found, _ = choice.choose((Device(0, SPEAKER[0], 0, 2, 48_000, "Boom", "2:2"),))
+    choice.use(found, found)
+    policy.note(choice.list_cards(), 0.0, is_open=True)
+    state = SoundState(is_open=True, is_lost=True)
+    assert not policy.is_due(choice.list_cards, 100.0, state)
+    machine.free(1, "pcm0c")
+    assert policy.is_due(choice.list_cards, 200.0, state)
+
+
 def test_a_card_that_is_there_and_cannot_be_opened_is_not_to_be_plugged_in(machine):
     def searched(choice):
         choice.choose(())
