@@ -19,6 +19,7 @@ from appliance.audio.reopen_policy import ReopenPolicy, SoundState
 from appliance.audio.sender import Sender
 from appliance.audio.stream_faults import STOPPED, StreamFaults
 from appliance.audio.streams import LATENCY_STEPS_S, Streams
+from appliance.core import fault_table
 from appliance.errors import SoundError
 from appliance.metrics.counters import AudioFault
 from appliance.sound_cards.alsa_devices import without_closed
@@ -264,7 +265,8 @@ class Supervisor:
             wanted, missing = self._choice.choose(listed(driver.devices()))
             self.faults.note_listed(self._choice.listed)
         except SoundError as exc:
-            is_stuck = self._driver is not None and bool(self._driver.failure())
+            # The library's process may have failed without any card.
+            is_stuck = bool(fault_table.CARD_STUCK.likeness(exc.reason))
             missing = self._choice.missing_all(exc, is_stuck=is_stuck)
         self._note_missing(missing)
         if wanted:

@@ -322,9 +322,17 @@ def test_a_card_is_as_good_as_in_use_while_it_does_not_answer(machine):
 class Stuck(FakeDriver):
     """Driver that does not come back from its initialisation."""
 
+    reason = fault_table.CARD_STUCK.text(call="Pa_Initialize")
+
     def renew(self):
-        self.broken = "the sound card does not answer (Pa_Initialize)"
+        self.broken = self.reason
         raise SoundError(ANY_CARD, self.broken)
+
+
+class Slow(Stuck):
+    """Driver whose process is being loaded from a slow disk."""
+
+    reason = fault_table.SOUND_NOT_STARTED.text(error="no answer for 5 s")
 
 
 def test_a_search_that_hangs_names_the_cards_that_would_be_used(machine):
@@ -338,8 +346,14 @@ def test_a_search_that_hangs_names_the_cards_that_would_be_used(machine):
     }
 
 
-def test_a_search_that_hangs_without_any_card_names_the_sound(tmp_path):
+@pytest.mark.parametrize("is_card_there", [False, True])
+def test_a_failed_search_that_no_card_is_to_blame_for_names_the_sound(
+    tmp_path, is_card_there
+):
     machine = kernel(tmp_path)
+    if is_card_there:
+        machine.add(2, "USB Boom", "Boom", "pcm0p", "pcm0c", usb_id="2:2")
+    driver = Slow() if is_card_there else Stuck()
     choice = SelectedDevices(SoundConfig(), machine.cards, machine.processes)
-    with running(Stuck(), Steps(), choice=choice) as events:
+    with running(driver, Steps(), choice=choice) as events:
         assert events.get(timeout=DEADLINE_S).name == ANY_CARD
