@@ -33,6 +33,9 @@ SPLINE_FRAMES: Final = 3
 """Samples that cubic interpolation needs beyond the last one."""
 SILENT_AFTER_S: Final = 0.2
 """A participant that sends nothing for this long is silent, not late."""
+READ_S: Final = 0.5
+"""Time without `read` after which no speaker plays. An idle window is shorter, and a
+card that is late, too."""
 HANGOVER_FRAMES: Final = RATE_HZ // 10
 """100 ms after the last block above `SILENT_PEAK` are played too: faint noise around
 that level would otherwise be chopped, and the decay of words cut."""
@@ -92,6 +95,7 @@ class JitterBuffer:
         self._ring = ring or RingBuffer()
         self._arrival = ArrivalEstimator()
         self._written_at_s = 0.0
+        self._read_at_s = float("-inf")
         self._at = 0
         self._fraction = 0.0
         self._is_primed = False
@@ -102,7 +106,7 @@ class JitterBuffer:
         self.underruns = 0
         """Reads that found too few samples during speech."""
         self.overruns = 0
-        """Times the fill level was too high and was cut."""
+        """Times the fill level was too high and was cut, although it was read."""
         self.loudness = 0.0
         """Recent peak; set by the writer if there are too many talkers to mix all."""
         self.is_muted = False
@@ -156,11 +160,13 @@ class JitterBuffer:
             float32, shape (480,), in int16's range, read-only and valid only until
             the next write, because it may be a view of the ring.
         """
+        was_read = now_s - self._read_at_s < READ_S
+        self._read_at_s = now_s
         if self._idle_since_s is not None and not self._resume(now_s):
             return None
         stock = self._ring.written - self._at
         if stock > DEEPEST_BLOCKS * BLOCK_FRAMES:
-            self.overruns += 1
+            self.overruns += was_read
             # What follows the cut fades in.
             self._was_silent = True
             stock = self._skip(stock - BLOCK_FRAMES - self._delay_control.target)

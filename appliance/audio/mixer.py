@@ -21,7 +21,7 @@ from appliance.audio.dsp import (
     to_block,
     volume_gain,
 )
-from appliance.audio.jitter_buffer import JitterBuffer
+from appliance.audio.jitter_buffer import READ_S, JitterBuffer
 from appliance.pcm import BLOCK_FRAMES, Block
 
 MOST_TALKERS: Final = 16
@@ -32,9 +32,6 @@ MOST_EARCONS: Final = 4
 EARCON_LATEST_S: Final = 2.0
 """An earcon that could not begin for so long, because no speaker was open, is dropped.
 Our choice: the one for the joined room waits for a card that is being opened."""
-READ_S: Final = 0.5
-"""Time without `next` after which no speaker plays. An idle window is shorter, and a
-card that is late, too."""
 LOUDNESS_DECAY: Final = 0.98
 """Per block of 10 ms: halved after 0.35 s, longer than a pause between words."""
 LIMITER_FREE_GAIN: Final = 0.75

@@ -245,10 +245,27 @@ def test_a_talker_who_stops_is_faded_out_and_can_resume():
 
 def test_a_burst_after_an_outage_is_cut_to_the_newest_sound():
     jitter_buffer = JitterBuffer()
+    jitter_buffer.read(0.0)
     for count in range(14):
         jitter_buffer.write(tone(count * BLOCK_FRAMES), 0.0)
     jitter_buffer.read(0.001)
     assert jitter_buffer.overruns == 1
+    assert jitter_buffer.depth_s < 0.03
+
+
+@pytest.mark.parametrize("was_heard", [False, True])
+def test_what_is_said_while_no_speaker_plays_is_no_overrun(was_heard):
+    jitter_buffer = JitterBuffer()
+    for count in range(100):
+        said = tone(count * BLOCK_FRAMES) if was_heard else SILENCE
+        jitter_buffer.write(said, 0.01 * count)
+        jitter_buffer.read(0.01 * count + 0.004)
+    assert jitter_buffer.is_idle is not was_heard
+    for count in range(100, 310):
+        jitter_buffer.write(tone(count * BLOCK_FRAMES), 0.01 * count)
+        heard = jitter_buffer.read(0.01 * count + 0.004) if count > 300 else None
+    assert heard is not None
+    assert jitter_buffer.overruns == 0
     assert jitter_buffer.depth_s < 0.03
 
 
