@@ -90,9 +90,9 @@ class JitterBuffer:
     Thread: `write` from one thread, `read` from another; neither blocks the other.
     """
 
-    def __init__(self, ring: RingBuffer | None = None) -> None:
-        """Start empty; `ring` replaces the buffer of samples."""
-        self._ring = ring or RingBuffer()
+    def __init__(self) -> None:
+        """Start empty."""
+        self._ring = RingBuffer()
         self._arrival = ArrivalEstimator()
         self._written_at_s = 0.0
         self._read_at_s = float("-inf")

@@ -49,12 +49,8 @@ class PortAudio:
     Thread: one at a time; the callbacks are called on threads of their own.
     """
 
-    def __init__(
-        self, patience_s: float = PATIENCE_S, most_searches: int = MOST_SEARCHES
-    ) -> None:
+    def __init__(self) -> None:
         """Start without a process; entering the context starts it."""
-        self._patience_s = patience_s
-        self._most_searches = most_searches
         self._process: SoundProcess | None = None
         self._killed: SoundProcess | None = None
         self._failure = ""
@@ -106,7 +102,7 @@ class PortAudio:
             SoundError: also with an error in asound.conf, or if the process cannot be
                 started.
         """
-        if self._searches >= self._most_searches:
+        if self._searches >= MOST_SEARCHES:
             self.close()
         if self._process is None:
             if self._killed is not None and not self._killed.has_ended:
@@ -197,7 +193,7 @@ class PortAudio:
 
     @property
     def _limit_s(self) -> float:
-        return RETRY_S if self._hangs % PATIENT_EVERY else self._patience_s
+        return RETRY_S if self._hangs % PATIENT_EVERY else PATIENCE_S
 
     def _discard(self, process: SoundProcess, reason: str) -> None:
         self._process, self._hangs, self._failure = None, self._hangs + 1, reason

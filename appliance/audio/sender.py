@@ -37,7 +37,7 @@ class Sender:
     """Queue and thread between the card's callback and the encoder.
 
     Thread: `put`, `skip_packets` and `is_idle` the card's; `set_delay` the
-    supervisor's; `run_waiting` and `send_silence` its own; everything else the loop's.
+    supervisor's; `process_next` and `send_silence` its own; everything else the loop's.
     """
 
     def __init__(
@@ -144,10 +144,20 @@ class Sender:
         """Length of the queue in seconds."""
         return self._queue.qsize() * PACKET_S
 
-    def run_waiting(self) -> None:
-        """Process what is in the queue without the thread; for tests."""
-        while not self._queue.empty():
-            self._take(self._queue.get())
+    def process_next(self) -> bool:
+        """Process the next packet, or else send the silence that is due.
+
+        Returns:
+            False at the end.
+        """
+        self.heartbeat_s = time.monotonic()
+        now_s = self._now_s()
+        wait_s = max(LEAST_WAIT_S, self._silence.due_s - now_s)
+        try:
+            return self._take(self._queue.get(timeout=wait_s))
+        except Empty:
+            self.send_silence(self._now_s() - now_s - wait_s)
+            return True
 
     def send_silence(self, late_s: float = 0.0) -> None:
         """Send the silence that is due while no blocks arrive.
@@ -181,15 +191,8 @@ class Sender:
 
     def _run(self) -> None:
         raise_priority()
-        is_wanted = True
-        while is_wanted:
-            self.heartbeat_s = time.monotonic()
-            now_s = self._now_s()
-            wait_s = max(LEAST_WAIT_S, self._silence.due_s - now_s)
-            try:
-                is_wanted = self._take(self._queue.get(timeout=wait_s))
-            except Empty:
-                self.send_silence(self._now_s() - now_s - wait_s)
+        while self.process_next():
+            pass
 
     def _take(self, taken: tuple[float, int, _Packet] | None) -> bool:
         """Process one entry of the queue; return False at its end."""

@@ -40,17 +40,12 @@ class CardVolumeSupervisor:
         self,
         config: MixerConfig | None,
         open_mixer: OpenMixer = opened,
-        *,
-        again_s: float = AGAIN_S,
-        looks: int = LOOKS,
     ) -> None:
         """Start without devices; `apply` starts the thread.
 
         Args:
             config: percent for each direction; None: all volumes are left as they are.
             open_mixer: opens the mixer of a card.
-            again_s: time after which a volume is examined again.
-            looks: how often it is examined without a fault.
         """
         config = config or MixerConfig()
         self._percents: dict[Direction, int | None] = {
@@ -58,8 +53,6 @@ class CardVolumeSupervisor:
             "speaker": config.speaker,
         }
         self._open_mixer = open_mixer
-        self._again_s = again_s
-        self._looks = looks
         self._looks_left = 0
         self._changed = threading.Condition()
         self._opened: Mapping[Direction, Device] | None = None
@@ -79,7 +72,7 @@ class CardVolumeSupervisor:
         """
         with self._changed:
             self._opened = dict(devices)
-            self._looks_left = self._looks
+            self._looks_left = LOOKS
             self._changed.notify()
             if self._is_running:
                 return
@@ -111,7 +104,7 @@ class CardVolumeSupervisor:
         """
         with self._changed:
             if self._opened is None and again:
-                self._changed.wait(self._again_s)
+                self._changed.wait(AGAIN_S)
             devices = again if self._opened is None else self._opened
             self._opened = None
             self._looks_left -= 1

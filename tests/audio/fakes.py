@@ -99,6 +99,12 @@ def last_samples(sent):
     return [int(one[-1]) for one in sent]
 
 
+def process(sender):
+    """Process what is in the queue, as the sender's thread does."""
+    while sender.depth_s:
+        sender.process_next()
+
+
 class Path:
     """Capture and playback of a duplex card, one packet after another."""
 
@@ -125,7 +131,7 @@ class Path:
         self.packets += 1
         for _ in range(2):
             self.sender.put(np.full(480, value, np.int16), played)
-        self.sender.run_waiting()
+        process(self.sender)
         return self.taken()
 
     def fall_silent(self):
@@ -149,5 +155,5 @@ class Path:
         played = memoryview(bytearray(b"x" * 1920))
         heard = memoryview(np.full(480, value, np.int16).tobytes())
         self.card.call(heard, played, status, 0.0)
-        self.sender.run_waiting()
+        process(self.sender)
         return np.frombuffer(played, np.int16)[::2]

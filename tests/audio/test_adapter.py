@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -58,14 +58,13 @@ class AudioHarness:
         self,
         sound: SoundConfig,
         talk: TalkConfig,
-        driver: Callable[[], PortAudio] = PortAudio,
     ) -> None:
         self.events: queue.Queue[Any] = queue.Queue()
         processing = CaptureProcessing(None, None)
         self.adapter = AudioAdapter(
             Config(sound=sound, talk=talk),
             self.events.put,
-            driver,
+            PortAudio,
             processing,
         )
         self.sent: queue.Queue[np.ndarray] = queue.Queue()
@@ -102,10 +101,9 @@ def box(
     *cards: Card,
     sound: SoundConfig | None = None,
     talk: TalkConfig | None = None,
-    driver: Callable[[], PortAudio] = PortAudio,
 ) -> Iterator[AudioHarness]:
     with environment(plug_in(tmp_path / "asound.conf", *cards)):
-        yield AudioHarness(sound or SoundConfig(), talk or TalkConfig(), driver)
+        yield AudioHarness(sound or SoundConfig(), talk or TalkConfig())
 
 
 def tone(seconds: float, hz: float = 1000.0, rate_hz: int = 48_000) -> np.ndarray:
@@ -237,10 +235,11 @@ CALLS = {
 
 @pytest.mark.parametrize(("fault", "reason"), CALLS.items())
 async def test_a_fault_of_the_sound_library_is_named_and_sound_returns_after_it(
-    tmp_path, caplog, capfd, fault, reason
+    tmp_path, caplog, capfd, monkeypatch, fault, reason
 ):
+    monkeypatch.setattr("appliance.audio.portaudio.PATIENCE_S", 3.0)
     card = Card(tmp_path / "usb")
-    with box(tmp_path, card, driver=lambda: PortAudio(patience_s=3.0)) as ours:
+    with box(tmp_path, card) as ours:
         async with ours.adapter:
             ours.adapter.do(OpenSound())
             await ours.opened()

@@ -11,7 +11,7 @@ from appliance.audio.dtx_silence import (
     EncoderFeed,
 )
 from appliance.pcm import PACKET_BLOCKS, PACKET_S, SILENCE, SILENT_PACKET, Block
-from tests.audio.fakes import SKIPPED, block, last_samples
+from tests.audio.fakes import SKIPPED, block, last_samples, process
 
 
 def test_silence_is_sent_for_the_time_in_which_the_card_delivers_nothing(path):
@@ -102,7 +102,7 @@ def waiting(path, values):
     for value in values:
         path.sender.put(block(value), SILENCE)
         path.sender.put(block(value), SILENCE)
-    path.sender.run_waiting()
+    process(path.sender)
     return last_samples(path.taken())
 
 

@@ -157,10 +157,11 @@ def test_a_process_that_starts_too_slowly_is_no_fault_of_the_card():
         process.kill()
 
 
-def test_a_process_that_has_searched_often_is_replaced(tmp_path, card):
+def test_a_process_that_has_searched_often_is_replaced(tmp_path, card, monkeypatch):
     """PortAudio and alsa-lib keep some memory at each search."""
+    monkeypatch.setattr("appliance.audio.portaudio.MOST_SEARCHES", 3)
     env = plug_in(tmp_path / "asound.conf", card)
-    with environment(env), PortAudio(most_searches=3) as driver:
+    with environment(env), PortAudio() as driver:
         first = children()
         for _ in range(2):
             driver.renew()
@@ -290,10 +291,11 @@ def test_a_name_that_is_not_utf_8_can_be_listed_and_opened(tmp_path):
 
 
 def test_a_call_that_never_returns_is_named_and_a_new_process_is_started(
-    tmp_path, card
+    tmp_path, card, monkeypatch
 ):
+    monkeypatch.setattr("appliance.audio.portaudio.PATIENCE_S", 2.0)
     env = plug_in(tmp_path / "asound.conf", card)
-    with environment(env), PortAudio(patience_s=2.0) as driver:
+    with environment(env), PortAudio() as driver:
         asked = wanted(driver, card)
         FAULTS["start-hangs"].begin(card)
         stream = driver.open(asked, Echo())

@@ -22,6 +22,7 @@ from tests.audio.fakes import (
     block,
     last_samples,
     playback_callback,
+    process,
 )
 
 DEADLINE_S = 10.0
@@ -67,7 +68,7 @@ def test_nothing_is_sent_after_disconnecting(path):
     path.sender.encoder_feed.disconnect()
     path.sender.put(block(1), SILENCE)
     path.sender.put(block(1), SILENCE)
-    path.sender.run_waiting()
+    process(path.sender)
     assert path.sent == []
 
 
@@ -196,7 +197,7 @@ def test_the_noise_suppressor_adapts_in_place_of_a_skipped_block():
     processor.cleaned = 0
     path.sender.put(SILENCE, SILENCE)
     path.sender.put(block(10), SILENCE)
-    path.sender.run_waiting()
+    process(path.sender)
     assert processor.cleaned == 2
     assert not SILENCE.any()
 
@@ -257,7 +258,7 @@ def test_an_earcon_that_the_microphone_hears_is_removed_from_the_sent_sound(path
     blocks = (speech + tone).astype(np.int16).reshape(-1, 480)
     for one in blocks:
         path.sender.put(one.copy(), SILENCE)
-        path.sender.run_waiting()
+        process(path.sender)
     sent = np.concatenate(path.taken()).astype(float)
     left = np.abs(np.fft.rfft(sent * np.hanning(len(sent))))
     hz = np.fft.rfftfreq(len(sent), 1 / 48_000)
@@ -276,7 +277,7 @@ def test_the_removal_of_an_earcon_ends_with_its_echo(path):
     path.sender.put(tone.copy(), SILENCE)
     path.sender.put(tone.copy(), SILENCE)
     path.taken()
-    path.sender.run_waiting()
+    process(path.sender)
     assert (path.taken()[0] == tone).all()
 
 

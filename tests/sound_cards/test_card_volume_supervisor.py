@@ -17,7 +17,10 @@ from appliance.process.logs import FAULT_LINES
 from appliance.sound_cards import alsa_mixer
 from appliance.sound_cards.alsa_mixer import loaded, opened
 from appliance.sound_cards.card_volume import card_volume_found, device_volumes
-from appliance.sound_cards.card_volume_supervisor import CardVolumeSupervisor
+from appliance.sound_cards.card_volume_supervisor import (
+    AGAIN_S,
+    CardVolumeSupervisor,
+)
 from appliance.sound_cards.devices import Device, Direction
 from tests.card.alsa_mixer import Control, Mixer, mixers_here
 
@@ -51,12 +54,14 @@ def mixer(tmp_path):
 
 
 @pytest.fixture
-def supervise(mixer):
+def supervise(mixer, monkeypatch):
     """Makes supervisors of the card's levels, and ends their threads."""
     made: list[CardVolumeSupervisor] = []
 
-    def make(*arguments, looks=1, **parts):
-        made.append(CardVolumeSupervisor(*arguments, looks=looks, **parts))
+    def make(*arguments, again_s=AGAIN_S, looks=1):
+        for name, value in (("AGAIN_S", again_s), ("LOOKS", looks)):
+            monkeypatch.setattr(f"{CardVolumeSupervisor.__module__}.{name}", value)
+        made.append(CardVolumeSupervisor(*arguments))
         return made[-1]
 
     yield make
