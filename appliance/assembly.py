@@ -23,7 +23,7 @@ from appliance.panel.lamps import Lamps
 from appliance.panel.oled import open_oled, size_px
 from appliance.panel.pins import PINS, PinSource
 from appliance.ports import Adapters, Viewer
-from appliance.process.settings_store import Store
+from appliance.process.settings_store import SettingsStore
 from appliance.process.state_files import state_folder
 from appliance.process.systemd import SystemdNotifier
 from appliance.room.adapter import LiveKitRoom
@@ -49,7 +49,7 @@ class Hardware:
 
 
 def adapters(
-    config: Config, app: App, hardware: Hardware, store: Store, counts: Counters
+    config: Config, app: App, hardware: Hardware, store: SettingsStore, counts: Counters
 ) -> Adapters:
     """Return all adapters except the token source, not yet opened.
 

@@ -123,11 +123,11 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from appliance.doctor.checks import probes_of
+    from appliance.doctor.checks import check_inputs
     from appliance.doctor.command import doctor
 
     config = _loaded(args).config
-    return doctor(config, probes_of(config), as_json=args.json)
+    return doctor(config, check_inputs(config), as_json=args.json)
 
 
 def _devices(args: argparse.Namespace) -> int:

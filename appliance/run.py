@@ -23,7 +23,7 @@ from appliance.metrics.counters import Counters
 from appliance.ports import Adapters
 from appliance.process.logs import is_run_by_systemd, start_logging
 from appliance.process.native_stderr import limit_native_stderr
-from appliance.process.settings_store import Store, StoredState
+from appliance.process.settings_store import SettingsStore, StoredState
 from appliance.process.state_files import state_folder
 from appliance.tokens.adapter import TokenAdapter
 
@@ -74,7 +74,7 @@ async def appliance(
     """
     _stop_on_signals(app, last_resort_s)
     _fail_with_threads(app)
-    store = Store(state_folder(os.environ), app.post)
+    store = SettingsStore(state_folder(os.environ), app.post)
     stored = store.read()
     counts = Counters()
     tokens = TokenAdapter(config, identity=stored.identity, post=app.post)
@@ -94,7 +94,7 @@ def _make(
     config: Config,
     app: App,
     hardware: "Hardware | None",
-    store: Store,
+    store: SettingsStore,
     counts: Counters,
 ) -> Adapters:
     """Return the adapters other than the token source; the import takes most of it.

@@ -5,8 +5,9 @@ Capture runs from the card's callback (`stream_callbacks`) through the thread of
 with two cards `echo_reference`) and `gate`, to LiveKit's encoder. While the gate is
 closed or the microphone is missing it sends silence (`dtx_silence`), of which the
 encoder sends hardly anything (DTX). Playback runs from one jitter buffer per remote
-participant (`jitter_buffer`, `drift`) through `mixer`, which adds the `earcons`, to the
-card's callback. Signal processing is in `dsp`, `meter` measures levels.
+participant (`jitter_buffer`, `delay_control`) through `mixer`, which adds the
+`earcons`, to the card's callback. Signal processing is in `dsp`; `meter` measures
+levels.
 
 `supervisor` opens the streams (`streams`), detects lost and stalled cards
 (`stream_counters`, `stream_faults`) and reopens them (when: `reopen_policy`). Which

@@ -20,7 +20,7 @@ PROPORTIONAL: Final = 0.2
 INTEGRAL: Final = 0.01
 """Part of the error that is corrected in a second, and that is added to the drift each
 second: 300 ppm are found within 20 s, with an error of 1 ms meanwhile."""
-RATE_MOST: Final = 0.001
+MAX_RATE: Final = 0.001
 IDLE_FRAMES: Final = RATE_HZ // 5
 
 
@@ -150,4 +150,4 @@ class EchoReference:
             return
         self._drift += INTEGRAL * error / RATE_HZ
         wanted = self._drift + PROPORTIONAL * error / RATE_HZ
-        self._rate = min(max(wanted, -RATE_MOST), RATE_MOST)
+        self._rate = min(max(wanted, -MAX_RATE), MAX_RATE)

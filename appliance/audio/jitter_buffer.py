@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from appliance.audio.drift import ArrivalEstimator, DelayControl
+from appliance.audio.delay_control import ArrivalEstimator, DelayControl
 from appliance.audio.dsp import (
     FADE_FRAMES,
     WINDOW_FRAMES,

@@ -28,15 +28,15 @@ processor."""
 REOPENED_S: Final = 0.5
 """The same after a change of the buffer."""
 CALM_S: Final = 60.0
-CALM_MOST_S: Final = 3600.0
+MAX_CALM_S: Final = 3600.0
 """Shortest and longest time of use without losses before a shorter buffer. Idle
 time does not count: lateness causes no losses then."""
-LOOK_MOST_S: Final = 1.0
+MAX_LOOK_S: Final = 1.0
 """Longest time of use counted between two updates, of which there are four a second."""
 FILE_NAME: Final = "latency.json"
-MOST_BYTES: Final = 65_536
+MAX_BYTES: Final = 65_536
 """A larger file is damaged."""
-MOST_CARDS: Final = 50
+MAX_CARDS: Final = 50
 WRITER: Final = "latency steps"
 """Name of the thread that writes the file."""
 _log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class KeptSteps:
         if self._path is None:
             return
         try:
-            content = self._path.read_bytes()[:MOST_BYTES]
+            content = self._path.read_bytes()[:MAX_BYTES]
             self._steps = msgspec.json.decode(content, type=dict[str, KeptStep])
         except FileNotFoundError:
             return
@@ -88,7 +88,7 @@ class KeptSteps:
         The card loses blocks meanwhile, and an SD card may need seconds.
         """
         others = [known for known in self._steps.items() if known[0] != card]
-        self._steps = dict([*others, (card, step)][-MOST_CARDS:])
+        self._steps = dict([*others, (card, step)][-MAX_CARDS:])
         if self._path is not None:
             threading.Thread(
                 target=self._write_newest, args=(self._path,), name=WRITER, daemon=True
@@ -148,7 +148,7 @@ class LatencySteps:
         self._used_before_s[self._card] = self._used_s
         self._used_s = self._used_before_s.pop(card, 0.0)
         self._card = card
-        self._calm_s = min(max(kept.calm_s, CALM_S), CALM_MOST_S)
+        self._calm_s = min(max(kept.calm_s, CALM_S), MAX_CALM_S)
         self._known_step = min(max(kept.step, 0), self._top)
 
     def _count_from(self, settled_s: float) -> None:
@@ -168,12 +168,12 @@ class LatencySteps:
         if self._looks and losses != self._looks[-1][1]:
             self._used_s = 0.0
         elif self._looks and not is_idle:
-            self._used_s += min(now_s - self._looks[-1][0], LOOK_MOST_S)
+            self._used_s += min(now_s - self._looks[-1][0], MAX_LOOK_S)
         self._looks.append((now_s, losses))
         while now_s - self._looks[0][0] > SLOW_S:
             self._looks.popleft()
         if self.is_losing:
-            calm_s = min(2 * self._calm_s, CALM_MOST_S)
+            calm_s = min(2 * self._calm_s, MAX_CALM_S)
             longer = max(self.latency_step + 1, self._known_step)
             return self._change_to(longer, calm_s)
         is_calm = self._used_s >= self._calm_s

@@ -24,10 +24,10 @@ from appliance.audio.dsp import (
 from appliance.audio.jitter_buffer import READ_S, JitterBuffer
 from appliance.pcm import BLOCK_FRAMES, Block
 
-MOST_TALKERS: Final = 16
+MAX_TALKERS: Final = 16
 """Largest number of talkers mixed at the same time, the loudest ones; a Raspberry Pi
 Zero 2 W has no CPU time for more. Silent ones do not count."""
-MOST_EARCONS: Final = 4
+MAX_EARCONS: Final = 4
 """Earcons that may be requested within one block."""
 EARCON_LATEST_S: Final = 2.0
 """An earcon that could not begin for so long, because no speaker was open, is dropped.
@@ -68,10 +68,10 @@ class Mixer:
         self._read_at_s = float("-inf")
         # New earcons wait here until the card's thread takes them, each with the time
         # of its request.
-        self._requested: deque[tuple[float, Samples]] = deque(maxlen=MOST_EARCONS)
+        self._requested: deque[tuple[float, Samples]] = deque(maxlen=MAX_EARCONS)
         self._earcon: Samples = np.zeros(0, np.float32)
         # Talkers who have left, whose end is faded out with the next block.
-        self._leaving: deque[JitterBuffer] = deque(maxlen=MOST_TALKERS)
+        self._leaving: deque[JitterBuffer] = deque(maxlen=MAX_TALKERS)
         self._limiter = Limiter()
         self._gain = np.float32(1.0)
         self._past_underruns = 0
@@ -104,7 +104,7 @@ class Mixer:
 
         def write(block: Block) -> None:
             is_heard = jitter_buffer.write(block, self._now_s())
-            if len(self._talkers) > MOST_TALKERS:
+            if len(self._talkers) > MAX_TALKERS:
                 peak = float(np.abs(block.astype(np.int32)).max()) if is_heard else 0.0
                 jitter_buffer.loudness = max(
                     peak, jitter_buffer.loudness * LOUDNESS_DECAY
@@ -227,9 +227,9 @@ class Mixer:
         if dropped:
             talkers = tuple(x for x in talkers if x not in dropped)
         chosen = talkers
-        if len(talkers) > MOST_TALKERS:
+        if len(talkers) > MAX_TALKERS:
             awake = [talker for talker in talkers if not talker.is_idle]
-            loudest = nlargest(MOST_TALKERS, awake, key=lambda each: each.loudness)
+            loudest = nlargest(MAX_TALKERS, awake, key=lambda each: each.loudness)
             chosen = tuple(loudest)
             # Those that were mixed until now are read once more, to fade them out.
             dropped += [x for x in awake if not x.was_muted and x not in chosen]

@@ -35,7 +35,7 @@ CLOSE_S: Final = 2.0
 LATE_REFUSAL_S: Final = 0.9
 """PortAudio waits a second for its thread to start. After that it cancels the thread,
 which leaves the card open or alsa-lib locked: only a new process helps."""
-MOST_SEARCHES: Final = 500
+MAX_SEARCHES: Final = 500
 """Searches of one process. PortAudio and alsa-lib keep 0.5 to 8 kB at each (measured),
 and for a card that does not work there is one every two seconds."""
 LOG_LINES: Final = 2
@@ -102,7 +102,7 @@ class PortAudio:
             SoundError: also with an error in asound.conf, or if the process cannot be
                 started.
         """
-        if self._searches >= MOST_SEARCHES:
+        if self._searches >= MAX_SEARCHES:
             self.close()
         if self._process is None:
             if self._killed is not None and not self._killed.has_ended:

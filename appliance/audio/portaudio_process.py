@@ -53,7 +53,7 @@ Parameters = tuple[int, int, int, int, int, float]
 """Device and channels of the microphone, the same of the speaker, rate in Hz, latency
 in seconds. A direction without channels is not opened."""
 
-MOST_BYTES = 65_536
+MAX_BYTES = 65_536
 """Longest message."""
 STREAMS = 2
 CALL_PLACE = 16
@@ -371,7 +371,7 @@ def main() -> None:
     shared = mmap(shared_fd, SHARED_BYTES)
     start_new_thread(_end_with_parent, ())
     process = Process(shared, tuple(sockets))
-    while message := os.read(0, MOST_BYTES):
+    while message := os.read(0, MAX_BYTES):
         name, *arguments = marshal.loads(message)
         answer: tuple[Native, ...]
         try:

@@ -26,7 +26,7 @@ from appliance.audio.portaudio_process import (
     CALL_BYTES,
     CALL_PLACE,
     HEARD,
-    MOST_BYTES,
+    MAX_BYTES,
     PLAYED,
     SHARED_BYTES,
     STREAMS,
@@ -111,7 +111,7 @@ class PeriodThread:
         """
         self._socket = ours
         self._flag = flag
-        self._received = bytearray(MOST_BYTES)
+        self._received = bytearray(MAX_BYTES)
         self._running: _Running | None = None
         self._thread: threading.Thread | None = None
 
@@ -262,7 +262,7 @@ class SoundProcess:
         self._control.settimeout(limit_s)
         try:
             self._control.send(marshal.dumps((name, *arguments)))
-            message = self._control.recv(MOST_BYTES)
+            message = self._control.recv(MAX_BYTES)
         except TimeoutError as exc:
             raise ProcessGoneError(self._late_reason(limit_s)) from exc
         except OSError:

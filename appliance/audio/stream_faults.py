@@ -27,7 +27,7 @@ may deliver zeros; our choice, longer than it takes to begin to speak."""
 ZEROS_S: Final = 4.5
 """The same for a microphone that did deliver sound; our choice, longer than the pauses
 of a talk. Doubled each time that sound comes after all."""
-MOST_ZEROS_S: Final = 72.0
+MAX_ZEROS_S: Final = 72.0
 """Upper limit of the doubling, so that later mutes are still reported; our choice."""
 _log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class SilentMicrophone:
             # A stream that was just opened has had neither zeros nor sound yet.
             if self.is_silent and counters.has_sound:
                 self.is_silent = False
-                self._longest_s = min(2 * self._longest_s, MOST_ZEROS_S)
+                self._longest_s = min(2 * self._longest_s, MAX_ZEROS_S)
         opened_at_s, self._open_at_s = self._open_at_s, now_s if is_gate_open else None
         if opened_at_s is not None and is_gate_open and zeros_since_s is not None:
             self._talked_s += now_s - max(opened_at_s, zeros_since_s)

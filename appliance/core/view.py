@@ -11,7 +11,7 @@ from appliance.core import (
     pairing,
     session,
     talk,
-    thinking,
+    thinking_indicator,
     time_limit,
     voice_agent,
 )
@@ -225,7 +225,7 @@ def _with_settings_and_agent(shown: View, state: State) -> View:
 
 def _lamps(state: State, talkers: tuple[str, ...], said: tuple[str, ...]) -> LampStates:
     has_fault = faults.is_lamp_lit(state, said)
-    is_receiving = bool(talkers) or thinking.is_lamp_lit(state)
+    is_receiving = bool(talkers) or thinking_indicator.is_lamp_lit(state)
     is_talking = _is_talking(state) and not _is_silent(state)
     return LampStates(state.is_connected, is_talking, is_receiving, has_fault)
 

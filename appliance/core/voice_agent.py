@@ -8,7 +8,7 @@ from dataclasses import replace
 from math import inf
 from typing import Final, assert_never
 
-from appliance.core import thinking
+from appliance.core import thinking_indicator
 from appliance.core.chat import with_caption
 from appliance.core.commands import Command, MuteAgent, TakeTurn, Turn
 from appliance.core.events import (
@@ -59,7 +59,7 @@ def due_s(state: State) -> float:
         conversation.captions_until_s,
         conversation.utterance_until_s or inf,
         _reaction_due_s(conversation),
-        thinking.due_s(conversation),
+        thinking_indicator.due_s(conversation),
     )
 
 
@@ -72,7 +72,7 @@ def tick(state: State, now_s: float) -> Step:
         conversation = replace(conversation, captions=(), captions_until_s=inf)
     if now_s >= _reaction_due_s(conversation):
         conversation = replace(conversation, asked_at_s=None, is_unresponsive=True)
-    return thinking.signal(replace(state, conversation=conversation), now_s)
+    return thinking_indicator.signal(replace(state, conversation=conversation), now_s)
 
 
 def follow(before: State, after: State, now_s: float) -> Step:

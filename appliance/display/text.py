@@ -13,7 +13,7 @@ from appliance.display.fonts import Font
 
 ELLIPSIS: Final = "…"
 REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
-MOST_CHARACTERS: Final = 400
+MAX_CHARACTERS: Final = 400
 """More never fit on the screen, and measuring them would be slow."""
 
 SMILEYS: Final = {
@@ -52,10 +52,10 @@ def readable(text: str) -> str:
     a box.
     """
     if text.isascii() and text.isprintable():
-        return " ".join(text[:MOST_CHARACTERS].split())
-    composed = unicodedata.normalize("NFC", text[:MOST_CHARACTERS])
+        return " ".join(text[:MAX_CHARACTERS].split())
+    composed = unicodedata.normalize("NFC", text[:MAX_CHARACTERS])
     # The names of emoji are longer than they are.
-    shown = "".join(_signs(composed))[:MOST_CHARACTERS]
+    shown = "".join(_signs(composed))[:MAX_CHARACTERS]
     return " ".join(shown.split())
 
 

@@ -20,7 +20,7 @@ from appliance.core.fault_table import HardwareFault
 from appliance.doctor.probes import RemoteClock
 from appliance.doctor.sound_cards import all_devices
 from appliance.net.url import without_query
-from appliance.process.settings_store import Store
+from appliance.process.settings_store import SettingsStore
 from appliance.process.state_files import state_folder
 from appliance.sound_cards.devices import Device
 from appliance.tokens.adapter import TokenAdapter
@@ -161,7 +161,7 @@ def _until(ends_at_s: float | None, now_s: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Probes:
+class CheckInputs:
     """The questions; each raises an `ApplianceError` whose sentence has the remedy."""
 
     devices: Callable[[], tuple[Device, ...]]
@@ -171,7 +171,7 @@ class Probes:
     the token, and its server's URL."""
 
 
-def probes_of(config: Config) -> Probes:
+def check_inputs(config: Config) -> CheckInputs:
     """Return the questions for this configuration."""
 
     @cache
@@ -180,11 +180,11 @@ def probes_of(config: Config) -> Probes:
             return all_devices(driver)
 
     def fetch_token(preset: str | None) -> tuple[str, str]:
-        identity = Store(state_folder(os.environ), _ignore).read().identity
+        identity = SettingsStore(state_folder(os.environ), _ignore).read().identity
         source = TokenAdapter(config, identity=identity, post=_ignore)
         return asyncio.run(try_token(source, time.time(), preset))
 
-    return Probes(devices, fetch_token)
+    return CheckInputs(devices, fetch_token)
 
 
 def _ignore(_event: object) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 from appliance.config import Cards, Config, Preset, RoomConfig
 from appliance.core import fault_table
 from appliance.doctor import checks
-from appliance.doctor.checks import Finding, Probes, clock
+from appliance.doctor.checks import CheckInputs, Finding, clock
 from appliance.doctor.panel import pins, screen
 from appliance.doctor.probes import Health, finished, health, remote_clock
 from appliance.doctor.sound_cards import card_name
@@ -86,14 +86,14 @@ def _properties(systemctl: str) -> dict[str, str] | None:
     return {key: value for key, _, value in pairs}
 
 
-def doctor(config: Config, probes: Probes, *, as_json: bool = False) -> int:
+def doctor(config: Config, inputs: CheckInputs, *, as_json: bool = False) -> int:
     """Print each finding as it comes, or all as JSON for scripts.
 
     Returns:
         0 if nothing is wrong, else 1.
     """
     findings = []
-    for finding in findings_of(config, probes):
+    for finding in findings_of(config, inputs):
         findings.append(finding)
         if not as_json:
             # Also into a pipe: the next check may take long.
@@ -103,7 +103,7 @@ def doctor(config: Config, probes: Probes, *, as_json: bool = False) -> int:
     return 0 if all(finding.is_good for finding in findings) else 1
 
 
-def findings_of(config: Config, probes: Probes) -> Iterator[Finding]:
+def findings_of(config: Config, inputs: CheckInputs) -> Iterator[Finding]:
     """Yield the result of each check, from the box to the server."""
     rooms = (config.room, *config.room.presets)
     # As keys, because presets inherit them.
@@ -111,8 +111,8 @@ def findings_of(config: Config, probes: Probes) -> Iterator[Finding]:
     yield Finding("configuration", "no mistakes")
     page = config.page
     yield service(ask=lambda: health(page.listen) if page.enabled else None)
-    yield from sound("microphone", config.sound.microphone, probes.devices)
-    yield from sound("speaker", config.sound.speaker, probes.devices)
+    yield from sound("microphone", config.sound.microphone, inputs.devices)
+    yield from sound("speaker", config.sound.speaker, inputs.devices)
     yield screen(config.screen)
     yield pins(config.buttons, config.lamps)
     for key_file in dict.fromkeys(room.encryption_key_file for room in rooms):
@@ -123,7 +123,7 @@ def findings_of(config: Config, probes: Probes) -> Iterator[Finding]:
     remote = remote_clock(urls)
     yield clock(time.time(), remote)
     yield checks.names([*urls, config.metrics.post_url])
-    yield from tokens(config.room, probes.fetch_token)
+    yield from tokens(config.room, inputs.fetch_token)
 
 
 def sound(
@@ -156,7 +156,7 @@ def tokens(
     Args:
         room: its addresses of servers, and those of its presets, are used without a
             token.
-        fetch_token: as in `Probes`.
+        fetch_token: as in `CheckInputs`.
     """
     servers: set[str | None] = set()
     for place in (room, *room.presets):

@@ -71,7 +71,7 @@ class StoredState:
     """None: never changed; the values of the configuration apply."""
 
 
-class Store:
+class SettingsStore:
     """Storage of volume and gain; `read` returns the stored settings."""
 
     def __init__(

@@ -23,7 +23,7 @@ _Samples: TypeAlias = NDArray[np.float64]
 
 _DELAY_STEP_MS: Final = 5
 """A smaller change is jitter of the measurement, which the echo canceller tolerates."""
-_DELAY_MOST_MS: Final = 500
+_MAX_DELAY_MS: Final = 500
 """Longest delay that WebRTC accepts; it clips longer ones."""
 _OK_ANSWER_BYTES: Final = 3
 """Length of an answer without an error."""
@@ -85,7 +85,7 @@ class ApmEchoCanceller:
         microphone[:] = self._near
 
     def _set_delay(self, delay_ms: int) -> None:
-        wanted_ms = min(max(delay_ms, 0), _DELAY_MOST_MS)
+        wanted_ms = min(max(delay_ms, 0), _MAX_DELAY_MS)
         if abs(wanted_ms - self._delay_ms) > _DELAY_STEP_MS:
             self._delay_ms = wanted_ms
             self._module.set_stream_delay_ms(wanted_ms)

@@ -47,8 +47,8 @@ DEPARTURE_S: Final = 1
 """Seconds after which a room with agents is closed when the last person left. An agent
 stops listening when the participant it serves leaves: with LiveKit's 20 s somebody who
 comes back meets that agent, after one second a new room with a new one."""
-MOST_AGENTS: Final = 8
-MOST: Final = 86_400
+MAX_AGENTS: Final = 8
+MAX: Final = 86_400
 """Largest number: a day in seconds."""
 
 _AGENT_FIELDS: Final = {"agent_name", "agentName", "metadata"}
@@ -134,15 +134,15 @@ def _value(name: str, value: object, key: str) -> object:
             raise wrong(key, "expected true or false.")
         case "sync_streams":
             return value
-        case _ if type(value) is not int or not 0 <= value <= MOST:
-            raise wrong(key, f"expected a whole number 0-{MOST}.")
+        case _ if type(value) is not int or not 0 <= value <= MAX:
+            raise wrong(key, f"expected a whole number 0-{MAX}.")
         case _:
             return value
 
 
 def _agents(value: object, key: str) -> list[dict[str, str]]:
-    if not isinstance(value, list) or len(value) > MOST_AGENTS:
-        raise wrong(key, f"expected a list of at most {MOST_AGENTS} agents.")
+    if not isinstance(value, list) or len(value) > MAX_AGENTS:
+        raise wrong(key, f"expected a list of at most {MAX_AGENTS} agents.")
     agents: dict[str, dict[str, str]] = {}
     for at, item in enumerate(value):
         agent = _agent(item, f"{key}[{at}]")

@@ -233,11 +233,16 @@ CALLS = {
 }
 
 
+@pytest.fixture
+def impatience(monkeypatch):
+    monkeypatch.setattr("appliance.audio.portaudio.PATIENCE_S", 3.0)
+
+
+@pytest.mark.usefixtures("impatience")
 @pytest.mark.parametrize(("fault", "reason"), CALLS.items())
 async def test_a_fault_of_the_sound_library_is_named_and_sound_returns_after_it(
-    tmp_path, caplog, capfd, monkeypatch, fault, reason
+    tmp_path, caplog, capfd, fault, reason
 ):
-    monkeypatch.setattr("appliance.audio.portaudio.PATIENCE_S", 3.0)
     card = Card(tmp_path / "usb")
     with box(tmp_path, card) as ours:
         async with ours.adapter:

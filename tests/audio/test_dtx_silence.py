@@ -56,7 +56,7 @@ def test_silence_for_a_missing_card_begins_as_soon_as_it_is_due(path):
 
 @pytest.mark.parametrize("is_talk", [False, True])
 def test_silence_for_a_missing_card_is_sent_packet_by_packet(path, is_talk):
-    """Opus sends few of them, but receivers lengthen their buffers if those are late."""
+    """Opus sends few, but receivers lengthen their buffers if those are late."""
     if is_talk:
         path.sender.open_gate(0.0)
     path.put(5000)

@@ -11,7 +11,7 @@ from appliance.pcm import BLOCK_FRAMES, SILENCE
 
 LOUD = np.full(BLOCK_FRAMES, 6000, np.int16)
 QUIET = np.full(BLOCK_FRAMES, 5, np.int16)
-MOST_STEP = 1600
+MAX_STEP = 1600
 """0.05 of full scale: a larger step within one sample clicks."""
 
 
@@ -54,7 +54,7 @@ def test_closing_without_a_tail_passes_no_further_sample(pre_roll_ms):
 @pytest.mark.parametrize("pre_roll_ms", [0, 30])
 def test_closing_without_a_tail_does_not_click(pre_roll_ms):
     sent = closed_at_once(pre_roll_ms, LOUD)
-    assert np.abs(np.diff(sent.astype(int))).max() < MOST_STEP
+    assert np.abs(np.diff(sent.astype(int))).max() < MAX_STEP
 
 
 def test_a_talk_after_one_that_was_closed_at_once_does_not_click():
@@ -65,7 +65,7 @@ def test_a_talk_after_one_that_was_closed_at_once_does_not_click():
     first = gate.apply(LOUD)
     gate.open()
     sent = np.concatenate((first, gate.apply(LOUD)))
-    assert np.abs(np.diff(sent.astype(int))).max() < MOST_STEP
+    assert np.abs(np.diff(sent.astype(int))).max() < MAX_STEP
 
 
 def test_a_loud_tail_has_the_configured_length_and_is_faded_out():

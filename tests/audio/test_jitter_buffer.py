@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.audio.drift import (
+from appliance.audio.delay_control import (
     MARGIN_FRAMES,
-    MARGIN_MOST_FRAMES,
     MARGIN_STEP_FRAMES,
+    MAX_MARGIN_FRAMES,
+    MAX_MEMORY_FRAMES,
+    MAX_ONCE_FRAMES,
     MEMORY_LEAST_FRAMES,
-    MEMORY_MOST_FRAMES,
     MOVED_FRAMES,
-    ONCE_MOST_FRAMES,
     REPEATED_FRAMES,
     WINDOW_BLOCKS,
     WINDOW_FRAMES,
@@ -424,18 +424,18 @@ def test_a_busy_phase_costs_nothing_a_few_seconds_after_its_end():
     for _ in range(30):
         control.pass_time(RATE_HZ)
         control.raise_margin(1000.0)
-    assert control.margin == MARGIN_MOST_FRAMES
+    assert control.margin == MAX_MARGIN_FRAMES
     control.pass_time(MEMORY_LEAST_FRAMES)
     assert control.margin == MARGIN_FRAMES
 
 
 def test_words_shorter_than_a_window_end_the_memory_too():
-    control = repeated(MARGIN_MOST_FRAMES, MARGIN_FRAMES)
-    assert control.margin == MARGIN_MOST_FRAMES
+    control = repeated(MAX_MARGIN_FRAMES, MARGIN_FRAMES)
+    assert control.margin == MAX_MARGIN_FRAMES
     word_blocks = WINDOW_BLOCKS // 5
     for _ in range(MEMORY_LEAST_FRAMES // (word_blocks * BLOCK_FRAMES)):
         for _ in range(word_blocks):
-            control.note(control.target, MARGIN_MOST_FRAMES)
+            control.note(control.target, MAX_MARGIN_FRAMES)
         control.restart()
     assert control.margin == MARGIN_FRAMES
 
@@ -454,7 +454,7 @@ def test_silence_between_talks_does_not_end_the_memory():
 def test_what_a_single_gap_costs_is_kept_for_ten_minutes():
     control = DelayControl()
     control.raise_margin(300.0)
-    control.pass_time(MEMORY_MOST_FRAMES - 1)
+    control.pass_time(MAX_MEMORY_FRAMES - 1)
     assert control.margin == MARGIN_FRAMES + 300
     control.pass_time(1)
     assert control.margin == MARGIN_FRAMES
@@ -466,7 +466,7 @@ def test_a_single_gap_costs_ten_milliseconds_of_delay_at_most():
     for _ in range(3):
         before = control.margin
         control.raise_margin(2000.0)
-        assert control.margin == before + ONCE_MOST_FRAMES
+        assert control.margin == before + MAX_ONCE_FRAMES
         control.pass_time(REPEATED_FRAMES + 1)
 
 
@@ -484,7 +484,7 @@ def test_an_interruption_too_long_to_be_covered_raises_the_margin_by_one_step():
     assert control.margin == MARGIN_FRAMES + MARGIN_STEP_FRAMES
     for _ in range(20):
         control.raise_margin(50_000.0)
-    assert control.margin == MARGIN_MOST_FRAMES
+    assert control.margin == MAX_MARGIN_FRAMES
 
 
 def test_faint_noise_around_the_level_of_silence_is_not_chopped():

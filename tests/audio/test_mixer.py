@@ -9,12 +9,12 @@ from appliance.audio.dsp import CEILING, FADE_FRAMES, SILENCE_DBFS, volume_gain
 from appliance.audio.mixer import (
     EARCON_LATEST_S,
     LIMITER_FREE_GAIN,
-    MOST_TALKERS,
+    MAX_TALKERS,
     Mixer,
 )
 from tests.audio.fakes import Clock
 
-MOST_STEP = 1600
+MAX_STEP = 1600
 """0.05 of full scale: a larger step within one sample clicks."""
 LATEST_BLOCKS = 4
 """Delay after which a talker is heard: the jitter buffer's."""
@@ -204,7 +204,7 @@ def test_a_talker_who_leaves_in_the_middle_of_a_wave_does_not_click():
     room.mixer.remove("talker 0")
     played = room.say(12_000, 3000, blocks=5).astype(int)
     assert played[0] > 14_000
-    assert np.abs(np.diff(played)).max() < MOST_STEP
+    assert np.abs(np.diff(played)).max() < MAX_STEP
     assert (played[480:] == 3000).all()
 
 
@@ -282,20 +282,20 @@ def test_noisy_microphones_do_not_displace_a_talker(who):
 
 
 def test_the_number_of_talkers_mixed_at_once_is_bounded():
-    say = crowd(MOST_TALKERS + 4)
-    peaks = say([100] * (MOST_TALKERS + 4), blocks=200)
-    assert max(peaks) <= 100 * MOST_TALKERS + 2
+    say = crowd(MAX_TALKERS + 4)
+    peaks = say([100] * (MAX_TALKERS + 4), blocks=200)
+    assert max(peaks) <= 100 * MAX_TALKERS + 2
 
 
 def test_another_choice_of_the_loudest_talkers_does_not_click():
-    room = Room(MOST_TALKERS + 1)
-    others = [1000] * MOST_TALKERS
+    room = Room(MAX_TALKERS + 1)
+    others = [1000] * MAX_TALKERS
     before = room.say(-1100, *others, blocks=60)[-480:]
     changing = room.say(-900, *others, blocks=40)
     after = room.say(-1100, *others, blocks=40)
-    assert (before == 1000 * (MOST_TALKERS - 1) - 1100).all()
-    assert (changing[-480:] == 1000 * MOST_TALKERS).all()
-    assert (after[-480:] == 1000 * (MOST_TALKERS - 1) - 1100).all()
+    assert (before == 1000 * (MAX_TALKERS - 1) - 1100).all()
+    assert (changing[-480:] == 1000 * MAX_TALKERS).all()
+    assert (after[-480:] == 1000 * (MAX_TALKERS - 1) - 1100).all()
     played = np.concatenate((before, changing, after)).astype(int)
     assert np.abs(np.diff(played)).max() < 400
 

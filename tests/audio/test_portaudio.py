@@ -159,7 +159,7 @@ def test_a_process_that_starts_too_slowly_is_no_fault_of_the_card():
 
 def test_a_process_that_has_searched_often_is_replaced(tmp_path, card, monkeypatch):
     """PortAudio and alsa-lib keep some memory at each search."""
-    monkeypatch.setattr("appliance.audio.portaudio.MOST_SEARCHES", 3)
+    monkeypatch.setattr("appliance.audio.portaudio.MAX_SEARCHES", 3)
     env = plug_in(tmp_path / "asound.conf", card)
     with environment(env), PortAudio() as driver:
         first = children()

@@ -15,7 +15,7 @@ from appliance.audio.stream_counters import (
 from appliance.audio.stream_faults import (
     FIRST_ZEROS_S,
     LOSING,
-    MOST_ZEROS_S,
+    MAX_ZEROS_S,
     NO_SAMPLES,
     SILENT,
     ZEROS_S,
@@ -114,7 +114,7 @@ def test_a_microphone_that_is_muted_often_is_reported_each_time():
     opened = Opened()
     for _ in range(10):
         opened.deliver(1, is_zero=False)
-        reported = opened.deliver(MOST_ZEROS_S + 1, is_zero=True)
+        reported = opened.deliver(MAX_ZEROS_S + 1, is_zero=True)
         assert reported == {Part.MICROPHONE: SILENT}
 
 

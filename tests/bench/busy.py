@@ -123,7 +123,7 @@ async def call(run: BenchRun, kinds: tuple[Kind, Kind]) -> Found:
         await _until(pair[0], start_s + edges_s[1])
         async with compiling():
             await _until(pair[0], start_s + edges_s[2])
-        until_s = start_s + edges_s[3] + hearing.MOST_S
+        until_s = start_s + edges_s[3] + hearing.MAX_S
         await _until(pair[0], until_s)
         for watch in watches:
             watch.cancel()

@@ -27,7 +27,7 @@ SLICES = 4
 EVERY_S = 5.0
 WINDOW_S = 0.1
 LOOK_EVERY_S = 0.5
-MOST_S = 3.0
+MAX_S = 3.0
 """Longest delay to search for; buffers without a bound have more than a second."""
 
 
@@ -87,7 +87,7 @@ async def stay(
         await asyncio.sleep(since_s - pair[0].card.now_s())
         usages = await _used(pair, seconds)
         if is_heard:
-            await asyncio.sleep(MOST_S + LOOK_EVERY_S)
+            await asyncio.sleep(MAX_S + LOOK_EVERY_S)
         speaking.cancel()
     if not is_heard:
         return CallFigures(usages, None)
@@ -152,7 +152,7 @@ def _conversation(
     for number in range(first, last + 1):
         at_s = start_s + number * LOOP_S
         part_s = max(0.0, span_s[0] - at_s), min(LOOP_S, span_s[1] - at_s)
-        heard = client.card.heard(at_s, at_s + LOOP_S + hearing.MOST_S)
+        heard = client.card.heard(at_s, at_s + LOOP_S + hearing.MAX_S)
         found = hearing.judge(speech, heard, part_s)
         times += [at_s + x for x in found.at_s]
         delays += found.delay_ms
@@ -173,9 +173,9 @@ def _noise(
     for at_s in times:
         first = round((at_s - start_s) * RATE_HZ) % len(speech)
         said = loop[first : first + round(LOOK_EVERY_S * RATE_HZ)]
-        heard = client.card.heard(at_s, at_s + LOOK_EVERY_S + MOST_S)
+        heard = client.card.heard(at_s, at_s + LOOK_EVERY_S + MAX_S)
         window = round(WINDOW_S * RATE_HZ)
-        ms = speech_signal.delay_ms(said[:window], heard[: window - len(said)], MOST_S)
+        ms = speech_signal.delay_ms(said[:window], heard[: window - len(said)], MAX_S)
         delays.append(ms)
         if not np.isnan(ms) and speech_signal.silent_percent(said) == 0.0:
             later = round(ms * RATE_HZ / 1000)

@@ -95,7 +95,7 @@ async def ways(
     at_s = first.card.now_s() + before_s
     for client, speech in zip(pair, speeches, strict=True):
         client.card.speak(speech.samples, at_s)
-    until_s = at_s + seconds + TURN_S + speech_signal.MOST_S
+    until_s = at_s + seconds + TURN_S + speech_signal.MAX_S
     await asyncio.sleep(until_s - first.card.now_s())
     return (
         speech_signal.delays_ms(speeches[0], second.card.heard(at_s, until_s)),

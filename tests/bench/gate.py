@@ -47,7 +47,7 @@ async def _rows(run: BenchRun, count: int, *, is_on: bool) -> list[Row]:
     async with run.call(pressed, listener) as (box, far):
         speech = speech_signal.talk(np.random.default_rng(7), HELD_S + 2 * BEFORE_S)
         presses = [await _press(box, speech, n) for n in range(count)]
-        await asyncio.sleep(speech_signal.MOST_S)
+        await asyncio.sleep(speech_signal.MAX_S)
         lost = [_lost(press, speech, far) for press in presses]
         access = pressed.page and await _access(pressed.page)
     heard = [x for x in lost if not np.isnan(x.delay_s)]
@@ -98,7 +98,7 @@ async def _interruptions(run: BenchRun, count: int) -> Row:
             press_s = from_s + INTERRUPTED_S[number % len(INTERRUPTED_S)] - BEFORE_S
             await asyncio.sleep(press_s - far.card.now_s())
             press = await _press(box, speech, number)
-            await asyncio.sleep(speech_signal.MOST_S)
+            await asyncio.sleep(speech_signal.MAX_S)
             lost.append(_lost(press, speech, far))
     heard = [x for x in lost if not np.isnan(x.delay_s)]
     within = sum(x.lost_within_ms for x in heard)
@@ -133,7 +133,7 @@ async def _press(box: Client, speech: Samples, number: int) -> Press:
 
 def _lost(press: Press, speech: Samples, far: Client) -> Burst:
     """Return the loss of the speech between press and release."""
-    until_s = press.to_s + speech_signal.MOST_S
+    until_s = press.to_s + speech_signal.MAX_S
     heard = far.card.heard(press.from_s, until_s)
     span_s = press.down_s - press.from_s, min(press.up_s, press.to_s) - press.from_s
     return lost(speech, heard, span_s)

@@ -12,7 +12,7 @@ from tests.card.measure import lag
 
 REDUCED_HZ = 16_000
 """Rate at which is compared; the speech ends at 4 kHz."""
-MOST_S = 3.0
+MAX_S = 3.0
 """Longest delay to search for; buffers without a bound have more than a second."""
 FRAME_S = 0.02
 """Length of the pieces that are judged: one packet."""
@@ -62,7 +62,7 @@ def judge(said: Samples, heard: Samples, span_s: tuple[float, float]) -> Hearing
 
     Args:
         said: spoken samples.
-        heard: received samples from the same moment on, `MOST_S` longer.
+        heard: received samples from the same moment on, `MAX_S` longer.
         span_s: start and end of the part in `said`.
     """
     spoken, received = _reduced(said), _reduced(heard)
@@ -178,7 +178,7 @@ def _starts(
 def _delay_s(spoken: Samples, received: Samples, at_s: float) -> float:
     first = round(at_s * REDUCED_HZ)
     said = spoken[first : first + round(WINDOW_S * REDUCED_HZ)]
-    frames, likeness = lag(said, received[first:], round(MOST_S * REDUCED_HZ))
+    frames, likeness = lag(said, received[first:], round(MAX_S * REDUCED_HZ))
     return frames / REDUCED_HZ if likeness >= SAME else float("nan")
 
 

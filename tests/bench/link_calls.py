@@ -140,12 +140,12 @@ async def _talk(
     before = [cpu_s(client.pid) for client in pair]
     happened = [await _happen(pair[0], link, event, zero_s) for event in order.events]
     until_s = zero_s + order.seconds
-    await asyncio.sleep(until_s + hearing.MOST_S - pair[0].card.now_s())
+    await asyncio.sleep(until_s + hearing.MAX_S - pair[0].card.now_s())
     used = [cpu_s(client.pid) - x for client, x in zip(pair, before, strict=True)]
     count = await link.count()
     ears = []
     for client, speech in zip(pair, reversed(speeches), strict=True):
-        heard = client.card.heard(start_s, until_s + hearing.MOST_S)
+        heard = client.card.heard(start_s, until_s + hearing.MAX_S)
         ear = judge(speech, heard, (order.settle_s, length_s))
         ears.append(_shifted(ear, order.settle_s))
     return Call(
@@ -153,7 +153,7 @@ async def _talk(
         kind,
         tuple(ears),
         tuple(_back(ears, order, happened)),
-        cpu_percent=tuple(100 * x / (order.seconds + hearing.MOST_S) for x in used),
+        cpu_percent=tuple(100 * x / (order.seconds + hearing.MAX_S) for x in used),
         late_ms=count.late_ms,
         dropped_percent=100 * count.dropped / max(1, count.passed),
     )

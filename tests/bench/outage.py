@@ -15,7 +15,7 @@ from tests.card.asound import Samples
 
 CALL_S = 1.0
 """Duration of the call before the outage."""
-MOST_S = 45.0
+MAX_S = 45.0
 """Longer than the longest wait between two attempts."""
 RIVAL_MORE_S = 3.0
 """Extra time for the SDK's client after ours has recovered."""
@@ -53,7 +53,7 @@ async def _both_back(
     """Return the seconds until each pair has recovered; NaN: it has not."""
     ours = _Return(pair)
     rival = _Return(others)
-    while np.isnan(ours.back_s) and ours.passed_s < MOST_S:
+    while np.isnan(ours.back_s) and ours.passed_s < MAX_S:
         await asyncio.sleep(LOOK_S)
         ours.look()
         rival.look()
@@ -97,13 +97,13 @@ class _Return:
     def _look(self, side: int) -> None:
         client = self._pair[side]
         speech = self._speeches[1 - side]
-        until_s = self.passed_s - speech_signal.MOST_S - WINDOW_S
+        until_s = self.passed_s - speech_signal.MAX_S - WINDOW_S
         while self._looked_s[side] < until_s:
             at_s = self._looked_s[side]
             first = round(at_s * speech_signal.RATE_HZ)
             said = speech[first : first + round(WINDOW_S * speech_signal.RATE_HZ)]
             from_s = self._start_s[side] + at_s
-            heard = client.card.heard(from_s, from_s + WINDOW_S + speech_signal.MOST_S)
+            heard = client.card.heard(from_s, from_s + WINDOW_S + speech_signal.MAX_S)
             delay_ms = speech_signal.delay_ms(said, heard)
             if not np.isnan(delay_ms):
                 self._back_s[side] = at_s + delay_ms / 1000
@@ -112,7 +112,7 @@ class _Return:
 
 
 def _speech(seed: int) -> Samples:
-    return speech_signal.noise(np.random.default_rng(seed), MOST_S + RIVAL_MORE_S + 5.0)
+    return speech_signal.noise(np.random.default_rng(seed), MAX_S + RIVAL_MORE_S + 5.0)
 
 
 def _spread(seconds: float) -> Spread | None:

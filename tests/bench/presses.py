@@ -70,7 +70,7 @@ def lost(
         span_s: start and end of the talk in both.
         near_s: largest change of the delay within it.
     """
-    (whole,) = bursts(said, heard, [span_s], most_s=speech_signal.MOST_S)
+    (whole,) = bursts(said, heard, [span_s], most_s=speech_signal.MAX_S)
     if np.isnan(whole.delay_s):
         return whole
     count = max(1, round((span_s[1] - span_s[0]) / PART_S))

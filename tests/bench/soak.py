@@ -33,7 +33,7 @@ BACK_S = 10.0
 to be back."""
 DISTURBED_S = 5.0
 """Length of each disturbance."""
-MOST_BACK_S = 40.0
+MAX_BACK_S = 40.0
 """Longer than the longest wait between two attempts of a box."""
 LOOK_S = 0.25
 BOTH_S = 0.2
@@ -125,19 +125,19 @@ async def speech_back_s(pair: Sequence[Client], seed: int) -> float:
     rng = np.random.default_rng(seed)
     # The same bursts at both ends would be echo.
     speeches = [
-        speech_signal.bursts(rng, since_s, MOST_BACK_S) for since_s in (0.0, BOTH_S)
+        speech_signal.bursts(rng, since_s, MAX_BACK_S) for since_s in (0.0, BOTH_S)
     ]
     start_s = pair[0].card.now_s()
     for client, speech in zip(pair, speeches, strict=True):
         client.card.speak(speech.samples, start_s)
     found = [float("nan")] * 2
     sides = list(zip((0, 1), pair, reversed(speeches), strict=True))
-    while np.isnan(found).any() and pair[0].card.now_s() - start_s < MOST_BACK_S:
+    while np.isnan(found).any() and pair[0].card.now_s() - start_s < MAX_BACK_S:
         await asyncio.sleep(LOOK_S)
         for side, client, speech in sides:
             if np.isnan(found[side]):
                 found[side] = await asyncio.to_thread(_first_s, client, speech, start_s)
-    rest = np.zeros(round(MOST_BACK_S * RATE_HZ), np.int16)
+    rest = np.zeros(round(MAX_BACK_S * RATE_HZ), np.int16)
     for client in pair:
         client.card.speak(rest, pair[0].card.now_s())
     return max(found) if not np.isnan(found).any() else float("nan")
@@ -145,13 +145,13 @@ async def speech_back_s(pair: Sequence[Client], seed: int) -> float:
 
 def _first_s(client: Client, speech: Speech, start_s: float) -> float:
     """Return when the first burst was heard whose echo could have arrived by now."""
-    passed_s = client.card.now_s() - start_s - speech_signal.MOST_S
+    passed_s = client.card.now_s() - start_s - speech_signal.MAX_S
     for first_s, last_s in speech.spans_s:
         if last_s > passed_s:
             break
         first, last = (round(x * RATE_HZ) for x in (first_s, last_s))
         heard = client.card.heard(
-            start_s + first_s, start_s + last_s + speech_signal.MOST_S
+            start_s + first_s, start_s + last_s + speech_signal.MAX_S
         )
         ms = speech_signal.delay_ms(speech.samples[first:last], heard)
         if not np.isnan(ms):
@@ -184,7 +184,7 @@ def _rows(log: Log) -> list[Row]:
     lost = sum(float(np.isnan(found).sum()) for found in log.back_s.values())
     rows += [
         Row(
-            name=f"speech not back within {MOST_BACK_S:.0f} s",
+            name=f"speech not back within {MAX_BACK_S:.0f} s",
             unit="",
             ours=one(lost),
             goal=Goal(0.0),

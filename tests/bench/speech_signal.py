@@ -14,7 +14,7 @@ PEAK = 12_000
 """-9 dBFS: loud speech close to the microphone."""
 BAND_HZ = (200.0, 4000.0)
 """Telephone band, which every codec preserves."""
-MOST_S = 1.2
+MAX_S = 1.2
 """Longest delay to search for: more than twice that of the slowest client."""
 SILENT_PEAK = 33
 """-60 dBFS, the bound below which a block is silent."""
@@ -148,12 +148,12 @@ def delays_ms(speech: Speech, heard: Samples) -> list[float]:
 
     Args:
         speech: spoken signal.
-        heard: received samples, from the same moment on, `MOST_S` longer.
+        heard: received samples, from the same moment on, `MAX_S` longer.
     """
     return [delay_ms(*_cut(speech.samples, heard, span)) for span in speech.spans_s]
 
 
-def delay_ms(said: Samples, heard: Samples, most_s: float = MOST_S) -> float:
+def delay_ms(said: Samples, heard: Samples, most_s: float = MAX_S) -> float:
     """Return the delay of `heard` against `said`; NaN if they do not match."""
     frames, likeness = lag(said, heard, round(most_s * RATE_HZ))
     return frames * 1000.0 / RATE_HZ if likeness >= 2 * CLEAR else float("nan")
@@ -183,4 +183,4 @@ def _cut(
     samples: Samples, heard: Samples, span_s: tuple[float, float]
 ) -> tuple[Samples, Samples]:
     first, last = (round(edge_s * RATE_HZ) for edge_s in span_s)
-    return samples[first:last], heard[first : last + round(MOST_S * RATE_HZ)]
+    return samples[first:last], heard[first : last + round(MAX_S * RATE_HZ)]

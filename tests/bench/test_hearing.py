@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.bench import speech_signal
-from tests.bench.hearing import MOST_S, Hearing, back_s, judge, silent_percents
+from tests.bench.hearing import MAX_S, Hearing, back_s, judge, silent_percents
 from tests.bench.speech_signal import RATE_HZ
 
 SECONDS = 6.0
@@ -24,7 +24,7 @@ def later(samples, delay_ms):
     """Return the samples after a delay, with silence up to the longest one."""
     before = np.zeros(round(delay_ms * RATE_HZ / 1000), np.int16)
     heard = np.concatenate((before, samples // 2))
-    whole = round((SECONDS + MOST_S) * RATE_HZ)
+    whole = round((SECONDS + MAX_S) * RATE_HZ)
     return np.pad(heard, (0, whole - len(heard)))
 
 

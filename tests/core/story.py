@@ -49,7 +49,7 @@ MICROPHONE_FOUND = PartFound(Part.MICROPHONE, "USB Audio")
 ALICE = Participant("alice", "Alice")
 BOB = Participant("bob", "Bob", is_speaking=True)
 URL = "wss://server"
-MOST_WAKES = 100_000
+MAX_WAKES = 100_000
 """More during one wait would be a busy loop."""
 
 CommandT = TypeVar("CommandT")
@@ -141,7 +141,7 @@ class CoreHarness:
     def _wait(self, seconds: float) -> None:
         """Tick when `wake_at_s` asks for it, as `App` does."""
         end_s = self.now_s + seconds
-        for _ in range(MOST_WAKES):
+        for _ in range(MAX_WAKES):
             wake_s = wake_at_s(self.state)
             if wake_s > end_s:
                 self.now_s = end_s

@@ -27,7 +27,7 @@ STABLE = {
     Phase.REFUSED,
     Phase.STOPPED,
 }
-MOST_WAKES = 6
+MAX_WAKES = 6
 """Talk warning, talk limit, leave button, answer, leaving, and one in reserve."""
 
 
@@ -66,7 +66,7 @@ class Simulation:
         """Tick when the core asks for it, which must not go on without end."""
         self.now_s = max(self.now_s, wake_s)
         commands: tuple[Command, ...] = ()
-        for _ in range(MOST_WAKES):
+        for _ in range(MAX_WAKES):
             commands += self.happen(Ticked())
             if wake_at_s(self.state) > self.now_s:
                 return commands
@@ -94,7 +94,7 @@ def test_every_wait_ends_even_without_answers(config, story):
     simulation = Simulation(config)
     simulation.play(story)
     commands: tuple[Command, ...] = ()
-    for _ in range(MOST_WAKES):
+    for _ in range(MAX_WAKES):
         if simulation.state.phase in STABLE or of(FetchToken, commands):
             return
         wake_s = wake_at_s(simulation.state)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from appliance.display import fonts
 from appliance.display.text import (
     ELLIPSIS,
-    MOST_CHARACTERS,
+    MAX_CHARACTERS,
     REPLACEMENT,
     Paragraph,
     cut,
@@ -85,7 +85,7 @@ def test_readable_text_has_only_characters_of_the_font(text):
 
 
 def test_emoji_whose_names_are_long_get_no_further_than_letters():
-    assert len(readable("🐢🚲" * MOST_CHARACTERS)) <= MOST_CHARACTERS
+    assert len(readable("🐢🚲" * MAX_CHARACTERS)) <= MAX_CHARACTERS
 
 
 def test_european_letters_are_shown_as_they_are_in_both_fonts():

@@ -19,7 +19,7 @@ from appliance.config import (
 )
 from appliance.core.events import Cause
 from appliance.doctor import checks
-from appliance.doctor.checks import Probes
+from appliance.doctor.checks import CheckInputs
 from appliance.doctor.command import doctor, sound, tokens
 from appliance.errors import TokenUnreachable
 from appliance.sound_cards.alsa_mixer import Control
@@ -62,7 +62,7 @@ def listening():
 
 
 def test_a_missing_card_is_reported_with_its_remedy_and_fails_the_command(capsys):
-    assert doctor(BARE, Probes(no_card, token)) == 1
+    assert doctor(BARE, CheckInputs(no_card, token)) == 1
     output = capsys.readouterr().out
     assert "WRONG  microphone: does not work" in output
     remedy = "any microphone: no sound card has one. Plug in a USB sound card."
@@ -79,20 +79,20 @@ def test_each_finding_is_printed_before_the_next_check(capsys):
         printed.append(capsys.readouterr().out)
         return usb_card()
 
-    doctor(BARE, Probes(devices, token))
+    doctor(BARE, CheckInputs(devices, token))
     assert printed[0].startswith("ok     configuration: no mistakes\nok     service: ")
     assert printed[1].startswith("ok     microphone: ")
 
 
 def test_a_second_choice_is_reported_with_its_remedy(capsys):
-    assert doctor(BARE, Probes(second_choice, token)) == 1
+    assert doctor(BARE, CheckInputs(second_choice, token)) == 1
     output = capsys.readouterr().out
     assert "WRONG  speaker: vc4-hdmi: Audio\n       not a USB card; plug one" in output
 
 
 def test_a_direction_that_is_switched_off_needs_no_card(capsys):
     silent = replace(BARE, sound=SoundConfig(microphone="none", speaker="none"))
-    doctor(silent, Probes(no_card, token))
+    doctor(silent, CheckInputs(no_card, token))
     output = capsys.readouterr().out
     assert "ok     microphone: none configured" in output
     assert "ok     speaker: none configured" in output
@@ -117,7 +117,7 @@ def test_a_level_that_is_too_low_is_reported_with_its_remedy():
 
 
 def test_a_script_gets_the_same_as_json(capsys):
-    doctor(BARE, Probes(usb_card, no_token), as_json=True)
+    doctor(BARE, CheckInputs(usb_card, no_token), as_json=True)
     parts = {x["part"]: x for x in json.loads(capsys.readouterr().out)}
     found = {"part": "speaker", "found": "USB Audio: Audio", "advice": ""}
     assert parts["speaker"] == found
@@ -178,7 +178,7 @@ def test_key_files_and_names_of_presets_are_checked(tmp_path, capsys):
         token_url=f"https://{'x' * 64}.invalid",
     )
     room = RoomConfig(encryption_key_file=str(key_file), presets=(yard, lab))
-    assert doctor(replace(BARE, room=room), Probes(no_card, token)) == 1
+    assert doctor(replace(BARE, room=room), CheckInputs(no_card, token)) == 1
     output = capsys.readouterr().out
     assert output.count(f"ok     encryption key: {key_file}\n") == 1
     assert (

@@ -72,7 +72,7 @@ CHECKS: dict[str, Check] = {
     "full": starts.full,
     "mixer": parts.mixer,
 }
-MOST_S = 400.0
+MAX_S = 400.0
 """Longest time of a check."""
 TOOLS = (
     "apt-get",
@@ -173,13 +173,13 @@ async def _result(name: str, built: Built, binary: Path, folder: Path) -> Result
     wrong = []
     measured: list[str] = []
     try:
-        async with asyncio.timeout(MOST_S), site(built, binary, folder) as place:
+        async with asyncio.timeout(MAX_S), site(built, binary, folder) as place:
             measured, wrong = place.findings.measured, place.findings.wrong
             await CHECKS[name](place)
     except (CheckError, GuestError, UnmeasurableError, DemoError) as exc:
         wrong.append(str(exc))
     except TimeoutError:
-        wrong.append(f"not finished within {MOST_S:g} s")
+        wrong.append(f"not finished within {MAX_S:g} s")
     return Result(name, time.monotonic() - start_s, tuple(measured), tuple(wrong))
 
 

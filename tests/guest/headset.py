@@ -25,7 +25,7 @@ STREAMING, USB_STREAM, IS_SPEAKER, IS_MICROPHONE = 0x0101, 0x0101, 0x0301, 0x020
 LOWEST, HIGHEST, STEP = -0x2000, 0, 0x100
 """Volume in 1/256 dB: -32 to 0 dB in steps of 1 dB."""
 GET_CURRENT, GET_LOWEST, GET_HIGHEST, GET_STEP = 0x81, 0x82, 0x83, 0x84
-MOST_S = 400.0
+MAX_S = 400.0
 """Length of the two timelines."""
 
 
@@ -40,8 +40,8 @@ class Headset(Device):
     ) -> None:
         """Listen."""
         self._epoch_s = epoch_ns / 1e9
-        self._said = np.zeros(round(MOST_S * RATE_HZ), np.int16)
-        self._heard = np.zeros(round(MOST_S * RATE_HZ), np.int16)
+        self._said = np.zeros(round(MAX_S * RATE_HZ), np.int16)
+        self._heard = np.zeros(round(MAX_S * RATE_HZ), np.int16)
         self._lock = threading.Lock()
         self._next: dict[str, int] = {}
         self._volumes: dict[tuple[int, int], int] = {}

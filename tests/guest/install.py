@@ -20,7 +20,7 @@ from tests.guest.machine import Built, GuestError, Machine, boot
 
 COMMAND = "sudo bash systemd/install.sh"
 """Step 6 of README's section "Install it"."""
-MOST_S = 900.0
+MAX_S = 900.0
 CLONE = "/home/pi/ptt"
 
 
@@ -73,7 +73,7 @@ async def _install(built: Built) -> None:
 
 async def _run(machine: Machine, command: str) -> None:
     """Raises GuestError with the end of the output if the command fails."""
-    status, output = await machine.run(command, MOST_S)
+    status, output = await machine.run(command, MAX_S)
     if status:
         sentence = f"{command}: status {status}\n{output[-3000:]}"
         raise GuestError(sentence)

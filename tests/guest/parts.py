@@ -7,7 +7,7 @@ import time
 from functools import partial
 from statistics import median
 
-from tests.bench.hearing import MOST_S
+from tests.bench.hearing import MAX_S
 from tests.guest.box import InstalledBox, until
 from tests.guest.site import Site
 
@@ -31,9 +31,9 @@ never pauses; the appliance's own keep up to 55 ms for some minutes.
 SETTLED_S = 60.0
 """Longest time until then."""
 WINDOW_S = 2.0
-MOST_LEFT = 2
+MAX_LEFT = 2
 """Threads and files that may be added by ten unplugs; some are made at first use."""
-MOST_LEFT_MB = 15.0
+MAX_LEFT_MB = 15.0
 AWAY_LONG_S = 8.0
 QUIET_DB = -15.0
 """Below this, a box on a table is hard to hear."""
@@ -79,11 +79,11 @@ async def unplug(site: Site) -> None:
         ):
             findings.expect(max(seconds) <= BACK_S, words)
         findings.expect(await box.pid() == pid, "the same process")
-        for what, most in (("threads", MOST_LEFT), ("files", MOST_LEFT)):
+        for what, most in (("threads", MAX_LEFT), ("files", MAX_LEFT)):
             words = f"{what} {before[what]:.0f} to {after[what]:.0f}"
             findings.expect(after[what] - before[what] <= most, words)
         grown_mb = after["rss_mb"] - before["rss_mb"]
-        findings.expect(grown_mb <= MOST_LEFT_MB, f"{grown_mb:+.1f} MB of memory")
+        findings.expect(grown_mb <= MAX_LEFT_MB, f"{grown_mb:+.1f} MB of memory")
 
 
 async def _expect_settled(site: Site) -> None:
@@ -94,7 +94,7 @@ async def _expect_settled(site: Site) -> None:
     settled = dict.fromkeys(listen, "")
     while not all(settled.values()) and site.headset.now_s() - start_s < SETTLED_S:
         at_s = site.headset.now_s()
-        await asyncio.sleep(WINDOW_S + MOST_S)
+        await asyncio.sleep(WINDOW_S + MAX_S)
         for where, received in listen.items():
             delay_ms = received(at_s, WINDOW_S).delay_ms
             first_ms.setdefault(where, delay_ms)

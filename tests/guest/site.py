@@ -21,7 +21,7 @@ from appliance.token_server.signing import Signer
 from tests.bench import speech_signal
 from tests.bench.client import Client
 from tests.bench.client_start import Ours, Seat
-from tests.bench.hearing import MOST_S, judge
+from tests.bench.hearing import MAX_S, judge
 from tests.card.asound import Card, Samples
 from tests.guest import taps
 from tests.guest.box import TALKING, InstalledBox, until
@@ -215,7 +215,7 @@ def _received(
     loop: Samples, where: Headset | Card, since_s: float, seconds: float
 ) -> Reception:
     said = _said(loop, since_s, seconds)
-    heard = where.heard(since_s, since_s + seconds + MOST_S)
+    heard = where.heard(since_s, since_s + seconds + MAX_S)
     found = judge(said, heard, (0.0, seconds)).delay_ms
     known = [ms for ms in found if not np.isnan(ms)]
     ms = float(np.median(known)) if known else float("nan")

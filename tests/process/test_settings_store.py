@@ -18,7 +18,7 @@ from appliance.core.events import Event, Part, PartFound, PartLost
 from appliance.process.settings_store import (
     RETRY_S,
     SETTLE_S,
-    Store,
+    SettingsStore,
     VolumeAndGain,
     store_reason,
 )
@@ -42,7 +42,7 @@ def nobody(_event):
 
 def stored(folder, *machine_files):
     """Return what is read on a machine with these files; none: it has no number."""
-    return Store(folder, nobody, machine_files=machine_files).read()
+    return SettingsStore(folder, nobody, machine_files=machine_files).read()
 
 
 def test_without_a_number_of_the_machine_an_identity_is_made_once_and_stored(tmp_path):
@@ -66,7 +66,9 @@ def test_the_identity_of_a_board_is_the_same_after_each_start_and_not_stored(
 ):
     folder = tmp_path / "state"
     events: list[object] = []
-    first = Store(folder, events.append, machine_files=(serial,)).read().identity
+    first = (
+        SettingsStore(folder, events.append, machine_files=(serial,)).read().identity
+    )
     assert stored(folder, serial).identity == first
     assert not folder.exists()
     assert events == []
@@ -115,13 +117,13 @@ def test_stored_files_are_readable_by_their_owner_only(tmp_path):
 
 
 async def test_levels_survive_a_restart(tmp_path):
-    async with Store(tmp_path, nobody) as store:
+    async with SettingsStore(tmp_path, nobody) as store:
         store.do(StoreVolumeAndGain(35, -6.5))
     assert stored(tmp_path).volume_and_gain == VolumeAndGain(35, -6.5)
 
 
 async def test_levels_are_written_once_when_they_no_longer_change(tmp_path):
-    store = Store(tmp_path, nobody, settle_s=0.001)
+    store = SettingsStore(tmp_path, nobody, settle_s=0.001)
     async with store:
         for percent in range(50):
             store.do(StoreVolumeAndGain(percent, 0))
@@ -134,7 +136,7 @@ async def test_levels_are_written_once_when_they_no_longer_change(tmp_path):
 async def test_nothing_is_written_when_nothing_changed(tmp_path):
     write_whole(tmp_path / "levels.json", b'{"volume":5,"microphone_gain_db":0}')
     before = (tmp_path / "levels.json").stat()
-    store = Store(tmp_path, nobody)
+    store = SettingsStore(tmp_path, nobody)
     store.read()
     async with store:
         store.do(StoreVolumeAndGain(5, 0))
@@ -145,7 +147,7 @@ async def test_a_folder_that_cannot_be_written_is_reported_once(tmp_path, caplog
     (tmp_path / "file").touch()
     folder = tmp_path / "file" / "state"
     events: list[object] = []
-    store = Store(folder, events.append)
+    store = SettingsStore(folder, events.append)
     assert store.read().identity.startswith("box-")
     assert events == []
     async with store:
@@ -159,9 +161,9 @@ async def test_a_full_disk_keeps_the_old_levels_and_is_reported_once_until_recov
 ):
     events = asyncio.Queue[Event]()
     lost = PartLost(Part.STORE, str(tmp_path), "File too large")
-    async with Store(tmp_path, nobody) as store:
+    async with SettingsStore(tmp_path, nobody) as store:
         store.do(StoreVolumeAndGain(5, 0))
-    async with Store(tmp_path, events.put_nowait, settle_s=0.001) as store:
+    async with SettingsStore(tmp_path, events.put_nowait, settle_s=0.001) as store:
         with full_disk():
             store.do(StoreVolumeAndGain(6, 0))
             assert await events.get() == lost
@@ -177,7 +179,7 @@ async def test_what_could_not_be_stored_is_stored_as_soon_as_the_disk_has_room(
     tmp_path,
 ):
     events = asyncio.Queue[Event]()
-    store = Store(tmp_path, events.put_nowait, settle_s=0.001, retry_s=0.01)
+    store = SettingsStore(tmp_path, events.put_nowait, settle_s=0.001, retry_s=0.01)
     async with store:
         with full_disk():
             store.do(StoreVolumeAndGain(6, 0))
@@ -192,7 +194,7 @@ async def test_a_full_disk_is_no_fault_any_more_once_it_has_room_also_without_ch
     tmp_path,
 ):
     events = asyncio.Queue[Event]()
-    store = Store(tmp_path, events.put_nowait, settle_s=0.001, retry_s=0.01)
+    store = SettingsStore(tmp_path, events.put_nowait, settle_s=0.001, retry_s=0.01)
     async with store:
         store.do(StoreVolumeAndGain(5, 0))
         with full_disk():

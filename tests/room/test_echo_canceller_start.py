@@ -18,7 +18,7 @@ LEAD_S = 0.2
 ECHO_DB = -20
 NO_ECHO = None
 """Else a pair: gain in dB and delay in ms from speaker to microphone."""
-MOST_LOST_BLOCKS = 12
+MAX_LOST_BLOCKS = 12
 """Of the 100. A canceller that has listened for 8 s takes 5 to 12 of them where both
 speak and there is an echo; one that was never prepared 31 to 78."""
 
@@ -75,13 +75,13 @@ def lost_blocks(path, far_s):
 
 @pytest.mark.parametrize("far_s", [0.0, 0.1, 0.5, 1.0, 3.0])
 def test_an_interruption_is_heard_where_the_microphone_does_not_hear_the_speaker(far_s):
-    assert lost_blocks(NO_ECHO, far_s) <= MOST_LOST_BLOCKS
+    assert lost_blocks(NO_ECHO, far_s) <= MAX_LOST_BLOCKS
 
 
 @pytest.mark.parametrize("far_s", [0.0, 0.05, 0.1])
 @pytest.mark.parametrize("delay_ms", [20, 40, 60])
 def test_an_interruption_is_heard_before_the_echo_path_is_learned(far_s, delay_ms):
-    assert lost_blocks((ECHO_DB, delay_ms), far_s) <= MOST_LOST_BLOCKS
+    assert lost_blocks((ECHO_DB, delay_ms), far_s) <= MAX_LOST_BLOCKS
 
 
 @pytest.mark.parametrize("delay_ms", [20, 40, 60])

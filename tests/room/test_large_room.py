@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 
 import numpy as np
 
-from appliance.audio.mixer import MOST_TALKERS, Mixer
+from appliance.audio.mixer import MAX_TALKERS, Mixer
 from appliance.core.events import (
     PeopleChanged,
     ReceptionMeasured,
@@ -18,7 +18,7 @@ from tests.room.fakes import DEADLINE_S, FakePlayback, strongest_hz
 
 PERIODS = 50
 PEOPLE = 20
-assert PEOPLE > MOST_TALKERS
+assert PEOPLE > MAX_TALKERS
 SILENT_PEOPLE = 4
 SILENT_BLOCKS = 100 * SILENT_PEOPLE
 """One second of each."""

@@ -11,9 +11,9 @@ MARGIN_FRAMES: Final = 240
 """5 ms: the usual jitter between two threads of a small machine."""
 MARGIN_STEP_FRAMES: Final = 240
 """Raise after an interruption that is too long to be covered."""
-MARGIN_MOST_FRAMES: Final = 2880
+MAX_MARGIN_FRAMES: Final = 2880
 """60 ms: more jitter than this is a fault that a deeper buffer does not cure."""
-ONCE_MOST_FRAMES: Final = 480
+MAX_ONCE_FRAMES: Final = 480
 """10 ms: raise after a single gap, as of a machine that is busy for a moment. A whole
 gap would be held for minutes after that."""
 REPEATED_FRAMES: Final = 60 * RATE_HZ
@@ -24,7 +24,7 @@ needed in that time: a gap every half minute stays covered, and half a minute wi
 every second costs nothing a few seconds after its end. Only time counts in which there
 was sound: silence shows no gaps."""
 MEMORY_LEAST_FRAMES: Final = 5 * RATE_HZ
-MEMORY_MOST_FRAMES: Final = 600 * RATE_HZ
+MAX_MEMORY_FRAMES: Final = 600 * RATE_HZ
 """10 minutes of sound, for which the raise after a single gap is kept too."""
 SPARE_FRAMES: Final = 96
 WINDOW_BLOCKS: Final = 50
@@ -65,8 +65,8 @@ class DelayControl:
         self._remembered_frames = 0.0
         self._since_gap_frames = float("inf")
         self._longest_interval_frames = 0.0
-        self._memory_frames = float(MEMORY_MOST_FRAMES)
-        self._least = MARGIN_MOST_FRAMES
+        self._memory_frames = float(MAX_MEMORY_FRAMES)
+        self._least = MAX_MARGIN_FRAMES
 
     @property
     def target(self) -> int:
@@ -118,20 +118,20 @@ class DelayControl:
 
     def raise_margin(self, missing_frames: float) -> None:
         """Raise the margin after an audible gap of that length."""
-        is_coverable = missing_frames <= MARGIN_MOST_FRAMES
+        is_coverable = missing_frames <= MAX_MARGIN_FRAMES
         raise_frames = missing_frames if is_coverable else MARGIN_STEP_FRAMES
         if self._since_gap_frames > REPEATED_FRAMES:
-            raise_frames = min(raise_frames, ONCE_MOST_FRAMES)
+            raise_frames = min(raise_frames, MAX_ONCE_FRAMES)
             self._longest_interval_frames = 0.0
-            self._memory_frames = MEMORY_MOST_FRAMES
+            self._memory_frames = MAX_MEMORY_FRAMES
         else:
             longest = max(self._longest_interval_frames, self._since_gap_frames)
             self._longest_interval_frames = longest
             # 60 s at most, so three of them are less than the longest memory.
             self._memory_frames = max(MEMORY_INTERVALS * longest, MEMORY_LEAST_FRAMES)
         self._since_gap_frames = 0.0
-        self.margin = min(round(self.margin + raise_frames), MARGIN_MOST_FRAMES)
-        self._remembered_frames, self._least = 0.0, MARGIN_MOST_FRAMES
+        self.margin = min(round(self.margin + raise_frames), MAX_MARGIN_FRAMES)
+        self._remembered_frames, self._least = 0.0, MAX_MARGIN_FRAMES
 
     def pass_silence(self, frames: float) -> None:
         """Record a time in which nothing was read."""
@@ -148,7 +148,7 @@ class DelayControl:
             return
         unneeded = max(0, self._least - SPARE_FRAMES)
         self.margin = max(MARGIN_FRAMES, self.margin - unneeded)
-        self._remembered_frames, self._least = 0.0, MARGIN_MOST_FRAMES
+        self._remembered_frames, self._least = 0.0, MAX_MARGIN_FRAMES
 
     def _begin_window(self) -> None:
         """Begin a window; the last one counts, also if a short word did not fill it."""
