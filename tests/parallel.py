@@ -1,53 +1,65 @@
-"""Runs all tests in two processes at the same time, because most of them wait.
+"""Runs all tests in three processes at the same time, because most of them wait.
 
 The tests in `BESIDE` neither use a sound card nor measure sound in real time, so that
-they may run beside those that do, at a lower priority. Their output follows when both
+they may run beside those that do, at a lower priority. Their output follows when all
 processes have ended.
 """
 
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import IO
 
 TESTS = Path(__file__).parent
 BESIDE = (
-    *("config", "core", "display", "doctor", "dtelecom", "metrics", "net", "page"),
-    *("process", "room", "sound_cards", "systemd", "token_server", "tokens"),
+    (
+        *("config", "core", "display", "doctor", "dtelecom", "metrics", "net", "page"),
+        *("process", "systemd", "token_server", "tokens"),
+        *("test_cli.py", "test_exit.py", "test_lint_and_types.py"),
+    ),
+    ("room", "sound_cards"),
 )
-"""Folders of the second process; the first one has everything else."""
+"""Folders and modules of the other processes; the first one has everything else."""
+PYTEST = (sys.executable, "-m", "pytest")
 
 
-def groups(folder: Path, beside: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return pytest's arguments for the tests of the first and the second process."""
-    second = [str(folder / name) for name in beside]
-    return [str(folder), *(f"--ignore={name}" for name in second)], second
-
-
-def run(folder: Path = TESTS, beside: Sequence[str] = BESIDE) -> int:
+def run(folder: Path = TESTS, beside: Sequence[Sequence[str]] = BESIDE) -> int:
     """Run all tests in the folder, and return an exit status: 0 if all have passed."""
-    first, second = groups(folder, beside)
-    pytest = (sys.executable, "-m", "pytest")
+    groups = [[str(folder / name) for name in names] for names in beside]
+    left_out = [f"--ignore={name}" for names in groups for name in names]
+    with ExitStack() as stack:
+        others = [stack.enter_context(_started(names)) for names in groups]
+        status = subprocess.run(
+            (*PYTEST, str(folder), *left_out), check=False
+        ).returncode
+        statuses = [status, *(process.wait() for process, _ in others)]
+        for _, output in others:
+            output.seek(0)
+            sys.stdout.write(output.read())
+    failed = [f"{number}" for number, code in enumerate(statuses, 1) if code]
+    print(f"Failed: process {', '.join(failed)}." if failed else "All tests passed.")
+    return max(statuses, key=abs)
+
+
+@contextmanager
+def _started(names: Sequence[str]) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
+    """Start pytest at a lower priority; yield the process and the file of its output.
+
+    Waits for its end.
+    """
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8") as output,
         subprocess.Popen(
-            ("nice", *pytest, *second), stdout=output, stderr=subprocess.STDOUT
-        ) as other,
+            ("nice", *PYTEST, *names),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process,
     ):
-        status = subprocess.run((*pytest, *first), check=False).returncode
-        other_status = other.wait()
-        output.seek(0)
-        sys.stdout.write(output.read())
-    failed = [
-        name for name, code in (("first", status), ("second", other_status)) if code
-    ]
-    print(
-        f"Failed: {' and '.join(failed)} process."
-        if failed
-        else "Both processes passed."
-    )
-    return status or other_status
+        yield process, output
 
 
 if __name__ == "__main__":

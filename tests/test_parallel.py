@@ -11,28 +11,31 @@ from tests.parallel import BESIDE, TESTS
 PASSES, FAILS = "def test_it(): pass", "def test_it(): assert not 'this one fails'"
 RUN = (
     "import sys; from pathlib import Path; from tests.parallel import run;"
-    "sys.exit(run(Path(sys.argv[1]), ['second']))"
+    "sys.exit(run(Path(sys.argv[1]), [['second'], ['third']]))"
 )
 
 
-def test_the_folders_of_the_second_process_exist():
-    assert [name for name in BESIDE if not (TESTS / name).is_dir()] == []
+def test_what_the_other_processes_run_exists():
+    names = [name for group in BESIDE for name in group]
+    assert [name for name in names if not (TESTS / name).exists()] == []
+    assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "is_passed"),
+    ("codes", "is_passed"),
     [
-        (PASSES, PASSES, True),
-        (FAILS, PASSES, False),
-        (PASSES, FAILS, False),
-        (PASSES, "", False),
+        ((PASSES, PASSES, PASSES), True),
+        ((FAILS, PASSES, PASSES), False),
+        ((PASSES, FAILS, PASSES), False),
+        ((PASSES, PASSES, FAILS), False),
+        ((PASSES, PASSES, ""), False),
     ],
 )
-def test_a_failure_in_either_process_is_shown_and_fails_the_command(
-    tmp_path, first, second, is_passed
+def test_a_failure_in_any_process_is_shown_and_fails_the_command(
+    tmp_path, codes, is_passed
 ):
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -p no:cacheprovider\n")
-    for folder, code in (("first", first), ("second", second)):
+    for folder, code in zip(("first", "second", "third"), codes, strict=True):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "test_it.py").write_text(code)
     done = subprocess.run(
@@ -44,5 +47,5 @@ def test_a_failure_in_either_process_is_shown_and_fails_the_command(
         timeout=60,
     )
     assert (done.returncode == 0) == is_passed
-    assert ("this one fails" in done.stdout) == (FAILS in {first, second})
-    assert done.stdout.count("test session starts") == 2
+    assert ("this one fails" in done.stdout) == (FAILS in codes)
+    assert done.stdout.count("test session starts") == 3
