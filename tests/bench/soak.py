@@ -85,10 +85,10 @@ class Log:
     """Times until speech passed again; NaN: it did not."""
     start_ms: tuple[float, float] = (float("nan"), float("nan"))
     """Median delays at the start, there and back."""
-    changes_ms: dict[str, list[float]] = field(
+    changes_ms: dict[str, list[tuple[float, float]]] = field(
         default_factory=lambda: {name: [] for name in DISTURBANCES}
     )
-    """Changes since the start, both directions."""
+    """Changes of the delays since the start, there and back."""
     resources: list[list[Resources]] = field(default_factory=lambda: [[], []])
     """Readings of each box, one after each disturbance."""
 
@@ -109,8 +109,8 @@ async def measure(run: BenchRun) -> Section:
                 # In sound, because the jitter buffers judge the link by it.
                 await delay.ways(pair, BACK_S, rounds)
                 now_ms = await _delays_ms(pair, rounds)
-                change_ms = np.abs(np.subtract(now_ms, log.start_ms)).tolist()
-                log.changes_ms[name] += change_ms
+                there_ms, back_ms = np.subtract(now_ms, log.start_ms).tolist()
+                log.changes_ms[name].append((there_ms, back_ms))
                 for client, found in zip(pair, log.resources, strict=True):
                     found.append(resources(client.pid))
     return Section(f"Disturbed for {minutes:g} minutes", tuple(_rows(log)))
@@ -190,19 +190,26 @@ def _rows(log: Log) -> list[Row]:
             goal=Goal(0.0),
         )
     ]
-    rows += [
-        Row(
-            name=f"delay, difference to the start, after {name}",
-            unit="ms",
-            ours=extremes([x for x in found if not np.isnan(x)]),
-            goal=Goal(NEAR_MS, "high"),
-            note=f"at the start {log.start_ms[0]:.0f} and {log.start_ms[1]:.0f} ms",
-        )
-        for name, found in log.changes_ms.items()
-    ]
+    rows += [_change(name, log) for name in log.changes_ms]
     for seat, found in zip(SEATS, log.resources, strict=True):
         rows += _growth(seat, found)
     return rows
+
+
+def _change(name: str, log: Log) -> Row:
+    changes_ms = np.array(log.changes_ms[name])
+    ways = zip(("there", "back"), log.start_ms, changes_ms.T, strict=True)
+    notes = (
+        f"{way} {start_ms:.0f} ms at the start, {np.nanmedian(found):+.0f} then"
+        for way, start_ms, found in ways
+    )
+    return Row(
+        name=f"delay, difference to the start, after {name}",
+        unit="ms",
+        ours=extremes(np.abs(changes_ms[~np.isnan(changes_ms)]).tolist()),
+        goal=Goal(NEAR_MS, "high"),
+        note="; ".join(notes),
+    )
 
 
 def _growth(seat: str, found: Sequence[Resources]) -> list[Row]:
