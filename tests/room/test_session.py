@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import threading
+import weakref
 
 import pytest
 from livekit import rtc
@@ -299,6 +300,21 @@ async def test_twenty_sessions_leak_nothing(server, box):
                 await asyncio.sleep(0.05)
     after = await leftovers()
     assert all(now <= before[name] for name, now in after.items()), (before, after)
+
+
+async def test_a_session_is_freed_when_the_next_one_begins(server, box):
+    gc.disable()
+    try:
+        async with server.friend("ann") as friend:
+            await friend.say(700)
+            await box.join(server, 1)
+            await box.talker()
+            room = weakref.ref(box.sdk_room)
+            await box.leave(1)
+        await box.join(server, 2)
+        assert room() is None
+    finally:
+        gc.enable()
 
 
 async def test_closing_the_adapter_leaves_the_room(server):
