@@ -1,7 +1,7 @@
 """Runs all tests in three processes at the same time, because most of them wait.
 
-The tests in `BESIDE` neither use a sound card nor measure sound in real time, so that
-they may run beside those that do, at a lower priority. Their output follows when all
+The tests in `BESIDE` use no sound card and measure no delays, so that they may run
+beside those that do, at a lower priority. Their output follows when all
 processes have ended.
 """
 
@@ -17,10 +17,10 @@ TESTS = Path(__file__).parent
 BESIDE = (
     (
         *("config", "core", "display", "doctor", "dtelecom", "metrics", "net", "page"),
-        *("process", "systemd", "token_server", "tokens"),
+        *("panel", "process", "systemd", "token_server", "tokens"),
         *("test_cli.py", "test_exit.py", "test_lint_and_types.py"),
     ),
-    ("room", "sound_cards"),
+    ("agents", "room", "sound_cards"),
 )
 """Folders and modules of the other processes; the first one has everything else."""
 PYTEST = (sys.executable, "-m", "pytest")

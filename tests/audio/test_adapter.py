@@ -452,8 +452,9 @@ async def test_microphone_and_speaker_can_be_two_cards(tmp_path):
 
 
 async def test_unplugging_the_microphones_card_does_not_interrupt_the_speakers(
-    tmp_path,
+    tmp_path, caplog
 ):
+    caplog.set_level(logging.INFO, "appliance.audio.supervisor")
     desk = Card(tmp_path / "desk", name="Desk Mic", speaker_channels=0)
     wall = Card(tmp_path / "wall", name="Wall Box", microphone_channels=0)
     with box(tmp_path, desk, wall) as ours:
@@ -462,14 +463,18 @@ async def test_unplugging_the_microphones_card_does_not_interrupt_the_speakers(
             assert await ours.opened() == {Part.MICROPHONE, Part.SPEAKER}
             talker = Talker(ours.adapter.mixer.add("somebody"))
             with talker:
+                before = wall.counts()
                 desk.unplug()
                 lost = await ours.event(PartLost)
                 since_s = wall.now_s()
                 await asyncio.sleep(1)
                 counts = wall.counts()
     assert (lost.part, lost.name) == (Part.MICROPHONE, "Desk Mic")
-    # PortAudio starts it again after an underrun, on a busy machine.
-    assert counts.speaker_starts <= 1 + counts.underruns
+    # It is started again after an underrun and with a longer buffer, on a busy machine.
+    underruns = counts.underruns - before.underruns
+    changes = caplog.text.count("buffer size changed")
+    starts = counts.speaker_starts - before.speaker_starts
+    assert starts <= underruns + changes, caplog.text
     assert np.abs(wall.heard(since_s)).max() > 1000
 
 
