@@ -253,7 +253,8 @@ start() {
   else
     systemctl daemon-reload
     for name in "$@"; do
-      if run=$(systemctl restart "$name" 2>/dev/null && run_of "$name"); then
+      # Not in one "$(…)": a Ctrl-C that falls between two programs would only reach that subshell, which ignores it.
+      if systemctl restart "$name" 2>/dev/null && run=$(run_of "$name"); then
         runs[$name]=$run
       else
         does_not_run "$name"
