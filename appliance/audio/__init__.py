@@ -13,7 +13,7 @@ levels.
 (`stream_counters`, `stream_faults`) and reopens them (when: `reopen_policy`). Which
 cards it opens is decided in the folder `sound_cards`. `portaudio` implements `driver`:
 PortAudio runs in a process of its own, which is killed and started again when it hangs
-or crashes (`sound_process`; in that process: `portaudio_process`, both with `realtime`
+or crashes (`sound_process_client`; in it: `sound_process_main`, both with `realtime`
 priority). Idle mode (`driver.IdleWindow`) saves CPU time, `latency_steps` delay; the
 path would work without them.
 

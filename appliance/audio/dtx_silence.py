@@ -82,8 +82,15 @@ class EncoderFeed:
 class DtxSilence:
     """Sends silence in place of skipped packets, and counts that for missing ones.
 
-    Silence that was sent before its packet came is not sent a second time: it would
-    stay in the receivers' buffers for long.
+    Each packet of silence that is sent before its packet of the card has come is
+    unmatched until then. A packet that matches one is dropped: the receivers would keep
+    both in their buffers for long.
+
+    An idle window, of which the card's thread processes only the last packet:
+
+        card      skips  skips  skips  packet (counted with it: three skipped)
+        sender    silence sent ahead, three times; then what the gate lets through
+        unmatched 1      2      3      0
 
     Thread: `arrive` and `skip` the card's, `card_latency_s` the supervisor's,
     `is_settled` any; everything else the sender's.
@@ -112,8 +119,9 @@ class DtxSilence:
         self._silent_packets = 0
         # Packets of an idle window sent before the card's thread has counted them.
         self._ahead = 0
-        # Packets of silence sent since the card's last packet, and when.
-        self._inserted, self._inserted_at_s = 0, now_s
+        # Packets of silence for which the card's packet has not come yet, and when the
+        # last of them was sent.
+        self._unmatched, self._unmatched_at_s = 0, now_s
 
     def arrive(self, at_s: float) -> int:
         """Note that a packet has arrived; return the packets skipped so far."""
@@ -169,8 +177,8 @@ class DtxSilence:
         passed = int(passed_s / PACKET_S + 1e-6)
         packets = max(0, min(passed, IDLE_PACKETS - 1) - self._ahead)
         self._ahead += packets
-        self._inserted += packets
-        self._inserted_at_s = now_s
+        self._unmatched += packets
+        self._unmatched_at_s = now_s
         self._feed.send([SILENT_PACKET] * packets)
 
     def missing(self, now_s: float) -> int | None:
@@ -195,8 +203,8 @@ class DtxSilence:
     def insert(self, packets: int, now_s: float) -> None:
         """Count silence that is sent in place of the card's packets."""
         self._silent_packets = 0
-        self._inserted += packets
-        self._inserted_at_s = now_s
+        self._unmatched += packets
+        self._unmatched_at_s = now_s
 
     def replaces(self, at_s: float, skipped: int) -> bool:
         """Send the silence skipped before a packet; True: silence already replaced it.
@@ -208,9 +216,9 @@ class DtxSilence:
         self._send_skipped(skipped)
         # The card was late, and skipped less than was sent ahead.
         is_sent = bool(ahead) and not self._gate.is_open
-        if not (self._inserted and (is_late or is_sent)):
+        if not (self._unmatched and (is_late or is_sent)):
             return False
-        self._inserted -= 1
+        self._unmatched -= 1
         return True
 
     def count(self, *, is_silent: bool) -> None:
@@ -225,8 +233,8 @@ class DtxSilence:
         one packet after the other.
         """
         is_late = at_s - self._taken_at_s < PACKET_S / 2
-        if not is_late and self._taken_at_s >= self._inserted_at_s:
-            self._inserted = 0
+        if not is_late and self._taken_at_s >= self._unmatched_at_s:
+            self._unmatched = 0
         self._taken_at_s = at_s
         return is_late
 
@@ -237,6 +245,6 @@ class DtxSilence:
         if packets:
             self._skipped_sent = skipped
             self._skip_blocks(packets * PACKET_BLOCKS)
-            sent = min(packets, self._inserted)
-            self._inserted -= sent
+            sent = min(packets, self._unmatched)
+            self._unmatched -= sent
             self._feed.send([SILENT_PACKET] * (packets - sent))

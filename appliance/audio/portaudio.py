@@ -1,4 +1,4 @@
-"""PortAudio driver: PortAudio runs in a process of its own, see `portaudio_process`.
+"""PortAudio driver: PortAudio runs in a process of its own, see `sound_process_main`.
 
 Each call has a time limit. A process that does not answer is killed, which also
 releases the card, and the next search for cards starts a new one.
@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Final, Self
 
 from appliance.audio.driver import PeriodCallback, Stream, StreamRequest
-from appliance.audio.sound_process import (
+from appliance.audio.sound_process_client import (
     ProcessGoneError,
     RefusedError,
     SoundProcess,
@@ -226,7 +226,7 @@ class _Opened:
 
 
 def _parameters(wanted: StreamRequest) -> tuple[int, int, int, int, int, float]:
-    """Return the parameters as `portaudio_process` takes them."""
+    """Return the parameters as `sound_process_main` takes them."""
     microphone, speaker = (
         0 if device is None else device.index
         for device in (wanted.microphone, wanted.speaker)

@@ -1,4 +1,16 @@
-"""Policy of reopening: when to search for sound cards again."""
+"""Policy of reopening: when to search for sound cards again.
+
+A search initialises PortAudio again, which interrupts every stream. The next one comes
+
+    after a change of the cards                  1 s
+    nothing open, cards listed                   1, 2, 4 ... 30 s
+    nothing open, no list of the cards           60 times 1 s, then 10 s
+    nothing open, the last call did not return   60 times 0.5 s, then 1 s
+    microphone, speaker or the first choice is   1 s, 8 times 2 s, then 60, 120 ...
+    missing                                      3600 s
+
+and in the last case only if the list gives hope, in a pause of speech.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -72,7 +84,7 @@ class ReopenPolicy:
         self._is_better_listed = is_better_listed
         self._is_plugin_wanted = is_plugin_wanted
         self._searched_at_s = float("-inf")
-        self._searches = self._half_searches = 0
+        self._closed_searches = self._interrupting_searches = 0
         self._cards = ""
         self._looked_at_s = float("-inf")
         self._waiting_since_s: float | None = None
@@ -80,7 +92,7 @@ class ReopenPolicy:
     def reset(self) -> None:
         """Make a search due at once: on a command, or when a good card was lost."""
         self._searched_at_s = float("-inf")
-        self._searches = self._half_searches = 0
+        self._closed_searches = self._interrupting_searches = 0
 
     def postpone(self, now_s: float) -> None:
         """Let a search that would interrupt a stream wait for `SOON_S` from now.
@@ -101,11 +113,11 @@ class ReopenPolicy:
                 counted apart.
         """
         if cards != self._cards:
-            self._searches = 0
+            self._closed_searches = 0
         if self._is_other_card(cards):
-            self._half_searches = 0
-        self._searches += not is_open
-        self._half_searches += is_open
+            self._interrupting_searches = 0
+        self._closed_searches += not is_open
+        self._interrupting_searches += is_open
         self._cards = cards
         self._searched_at_s = now_s
         self._waiting_since_s = None
@@ -165,18 +177,19 @@ class ReopenPolicy:
 
     def _closed_wait_s(self, cards: str, state: SoundState) -> float:
         """Return the time between two searches while nothing is open."""
-        if cards and not state.is_stuck:
-            return float(min(SOON_S * 2 ** _doublings(self._searches), LATEST_S))
+        searches = self._closed_searches
         if state.is_stuck:
             # The end of what keeps it from answering is not noticed either.
-            return STUCK_S if self._searches < BLIND_TRIES else SOON_S
-        return SOON_S if self._searches < BLIND_TRIES else BLIND_LATEST_S
+            return STUCK_S if searches < BLIND_TRIES else SOON_S
+        if not cards:
+            return SOON_S if searches < BLIND_TRIES else BLIND_LATEST_S
+        return float(min(SOON_S * 2 ** _doublings(searches), LATEST_S))
 
     def _open_wait_s(self) -> float:
         """Return the time between two searches that would interrupt a stream."""
-        if self._half_searches <= EARLY_SEARCHES:
-            return EARLY_S if self._half_searches > 1 else SOON_S
-        doublings = _doublings(self._half_searches - EARLY_SEARCHES)
+        if self._interrupting_searches <= EARLY_SEARCHES:
+            return EARLY_S if self._interrupting_searches > 1 else SOON_S
+        doublings = _doublings(self._interrupting_searches - EARLY_SEARCHES)
         return float(min(LATER_S * 2**doublings, LATER_LATEST_S))
 
 

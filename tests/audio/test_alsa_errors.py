@@ -2,7 +2,7 @@
 
 import pytest
 
-from appliance.audio.sound_process import reason_in, with_host_text
+from appliance.audio.sound_process_client import reason_in, with_host_text
 
 UNEXPECTED = "Unanticipated host error"
 

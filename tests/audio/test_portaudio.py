@@ -21,15 +21,15 @@ import pytest
 
 from appliance.audio.driver import IdleWindow, StreamRequest
 from appliance.audio.portaudio import PortAudio
-from appliance.audio.portaudio_process import HEARD
-from appliance.audio.sound_process import PeriodThread, ProcessGoneError, SoundProcess
+from appliance.audio.sound_process_main import HEARD
+from appliance.audio.sound_process_client import PeriodThread, ProcessGoneError, SoundProcess
 from appliance.errors import SoundError
 from appliance.sound_cards.devices import Device, listed
 from tests.card.asound import Card, plug_in
 from tests.card.faults import FAULTS
 from tests.card.sounddevice_access import environment
 
-MOVED = "sounddevice has moved its declarations: look at audio/portaudio_process.py"
+MOVED = "sounddevice has moved its declarations: look at audio/sound_process_main.py"
 PATIENCE_S = 20.0
 
 
@@ -426,9 +426,9 @@ def children():
 
 PARENT = """
 import os, sys
-from appliance.audio.sound_process import PeriodThread
+from appliance.audio.sound_process_client import PeriodThread
 from appliance.audio.portaudio import PortAudio
-from appliance.audio.portaudio_process import HEARD
+from appliance.audio.sound_process_main import HEARD
 driver = PortAudio()
 driver.renew()
 print(*open(f"/proc/self/task/{os.getpid()}/children").read().split(), flush=True)
@@ -456,7 +456,7 @@ def test_the_sound_process_ends_with_the_appliance(tmp_path, card):
 
 def test_the_sound_process_imports_neither_numpy_nor_livekit_nor_sounddevice():
     program = (
-        "import sys, appliance.audio.portaudio_process; print(*sorted(sys.modules))"
+        "import sys, appliance.audio.sound_process_main; print(*sorted(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-S", "-c", program],

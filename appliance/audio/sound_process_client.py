@@ -1,9 +1,16 @@
-"""Our side of the sound process: calls with a time limit, and the threads for periods.
+"""The appliance's side of the sound process, whose own side is `sound_process_main`.
 
-It is light to start (4 MB), and killing it is always safe: the kernel then closes the
-cards. Its standard output and error are memory of a fixed size, because PortAudio was
-observed to write 880,000 lines in three seconds. What alsa-lib says there about the
-cause of a refusal is put into words.
+    appliance (here)                            sound process
+    SoundProcess.call    -- name, arguments ->  a native call, e.g. Pa_OpenStream
+                         <------- answer -----
+    PeriodThread         <-- 10 ms captured --  PortAudio's callback, which waits for
+                         --- 10 ms to play -->  the answer or plays silence
+    IdleWindow.end       --- shared byte ---->  ends an idle window
+
+The process is light to start (4 MB), and killing it is always safe: the kernel then
+closes the cards. Its standard output and error are memory of a fixed size, because
+PortAudio was observed to write 880,000 lines in three seconds. What alsa-lib says there
+about the cause of a refusal is put into words.
 """
 
 import fcntl
@@ -22,7 +29,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from appliance.audio.driver import SAMPLE_BYTES, PeriodCallback, StreamRequest
-from appliance.audio.portaudio_process import (
+from appliance.audio.sound_process_main import (
     CALL_BYTES,
     CALL_PLACE,
     HEARD,
@@ -326,7 +333,7 @@ def _started(
 ) -> subprocess.Popen[bytes]:
     program = (
         f"import sys\nsys.path[:] = {[_ROOT, *filter(None, sys.path)]!r}\n"
-        "from appliance.audio.portaudio_process import main\nmain()"
+        "from appliance.audio.sound_process_main import main\nmain()"
     )
     numbers = map(str, inherited)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
