@@ -44,6 +44,7 @@ async def measure_long(run: BenchRun) -> Section:
                 unit="ms",
                 ours=departed(reception),
                 goal=Goal(NEAR_MS, "high"),
+                note=_far_times(reception),
             ),
             Row(
                 name=f"silent blocks within sound, {way}",
@@ -64,26 +65,33 @@ async def measure_long(run: BenchRun) -> Section:
 
 def departed(reception: Reception) -> Spread | None:
     """Return the differences of the delays to their median at the start."""
-    if not reception.at_s:
-        return None
-    first_s = reception.at_s[0] + EDGE_S
+    return extremes([ms for _, ms in _differences(reception)])
+
+
+def _differences(reception: Reception) -> list[tuple[float, float]]:
+    """Return for each moment the seconds from the start, and the difference in ms."""
     pairs = zip(reception.at_s, reception.delay_ms, strict=True)
-    known = [(at_s, ms) for at_s, ms in pairs if not np.isnan(ms)]
-    start = spread([ms for at_s, ms in known if at_s <= first_s])
-    if start is None:
-        return None
-    return extremes([abs(ms - start.median) for _, ms in known])
+    known = [(at_s - reception.at_s[0], ms) for at_s, ms in pairs if not np.isnan(ms)]
+    start = spread([ms for at_s, ms in known if at_s <= EDGE_S])
+    return [] if start is None else [(at, abs(ms - start.median)) for at, ms in known]
+
+
+def _far_times(reception: Reception) -> str:
+    """Return when the delay departed too far, for the first few moments."""
+    return _first_times([at for at, ms in _differences(reception) if ms > NEAR_MS])
 
 
 def _silent_times(reception: Reception) -> str:
     """Return when there were silent blocks, for the first few."""
-    each = reception.silent_each
-    times = [
-        f"{at_s - reception.at_s[0]:.1f}"
-        for at_s, percent in zip(reception.at_s, each, strict=True)
-        if percent > 0.0
-    ]
-    return f"after {', '.join(times[:10])} s" if times else ""
+    pairs = zip(reception.at_s, reception.silent_each, strict=True)
+    return _first_times([at - reception.at_s[0] for at, x in pairs if x > 0.0])
+
+
+def _first_times(times_s: list[float]) -> str:
+    if not times_s:
+        return ""
+    shown = ", ".join(f"{at_s:.1f}" for at_s in times_s[:10])
+    return f"{len(times_s)} times, after {shown} s"
 
 
 def _receptions(figures: CallFigures) -> tuple[Reception, Reception]:

@@ -43,7 +43,8 @@ def extremes(values: Sequence[float]) -> Spread | None:
     """Return smallest, median and largest value, for figures whose worst counts."""
     if not values:
         return None
-    low, median, high = np.percentile(values, (0, 50, 100))
+    # Not percentiles, which are not numbers beside an infinite value.
+    low, median, high = np.min(values), np.median(values), np.max(values)
     return Spread(float(low), float(median), float(high), tuple(values))
 
 

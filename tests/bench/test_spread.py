@@ -34,6 +34,12 @@ def test_the_worst_value_is_shown_where_it_counts():
     assert extremes([]) is None
 
 
+def test_what_never_ends_is_infinite_beside_a_number():
+    found = extremes([2.0, math.inf])
+    assert found
+    assert (found.low, found.median, found.high) == (2.0, math.inf, math.inf)
+
+
 def test_nothing_measured_has_no_spread():
     assert spread([math.nan]) is None
     assert spread([]) is None
