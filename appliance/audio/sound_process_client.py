@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from appliance.audio.driver import SAMPLE_BYTES, PeriodCallback, StreamRequest
+from appliance.audio.realtime import raise_priority
 from appliance.audio.sound_process_main import (
     CALL_BYTES,
     CALL_PLACE,
@@ -38,7 +39,6 @@ from appliance.audio.sound_process_main import (
     SHARED_BYTES,
     STREAMS,
 )
-from appliance.audio.realtime import raise_priority
 from appliance.core import fault_table
 from appliance.sound_cards.alsa_devices import OURS
 

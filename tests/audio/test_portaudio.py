@@ -21,8 +21,12 @@ import pytest
 
 from appliance.audio.driver import IdleWindow, StreamRequest
 from appliance.audio.portaudio import PortAudio
+from appliance.audio.sound_process_client import (
+    PeriodThread,
+    ProcessGoneError,
+    SoundProcess,
+)
 from appliance.audio.sound_process_main import HEARD
-from appliance.audio.sound_process_client import PeriodThread, ProcessGoneError, SoundProcess
 from appliance.errors import SoundError
 from appliance.sound_cards.devices import Device, listed
 from tests.card.asound import Card, plug_in
@@ -419,7 +423,7 @@ def children():
     for child in map(int, listed.split()):
         # Others end meanwhile.
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            if b"portaudio" in Path(f"/proc/{child}/cmdline").read_bytes():
+            if b"sound_process_main" in Path(f"/proc/{child}/cmdline").read_bytes():
                 found.append(child)
     return found
 
