@@ -46,6 +46,11 @@ class Layer:
     spell: Callable[[str], str] = str
     """Spelling of a full key such as `room.token_url` in this source."""
 
+    @property
+    def is_file(self) -> bool:
+        """Whether a key is written below its section, and not with dots."""
+        return self.source not in {"environment", "--set"}
+
     def having(self, values: Mapping[str, object]) -> "Layer":
         """Return a layer with other values from the same source."""
         return Layer(self.source, values, self.spell)
@@ -206,10 +211,19 @@ class Reading:
     def _unknown(self, name: str, known: list[str], layer: Layer) -> str:
         by_name = {split_key(full)[1]: full for full in known}
         near = [by_name[match] for match in get_close_matches(name, by_name, n=1)]
-        near += [leaf for leaf in leaves(self._root) if split_key(leaf)[1] == name]
-        if near:
-            return f"unknown key. Did you mean {layer.spell(near[0])}?"
-        return f"unknown key. Known here: {', '.join(by_name)}."
+        every = list(leaves(self._root))
+        near += [leaf for leaf in every if split_key(leaf)[1] == name]
+        if "." in name:
+            # The full key, as faults and --set have it.
+            near = [leaf for leaf in every if f"{name}.".startswith(f"{leaf}.")]
+            near += get_close_matches(name, every, n=1)
+        if not near:
+            return f"unknown key. Known here: {', '.join(by_name)}."
+        section, key = split_key(near[0])
+        if layer.is_file and section and ("." in name or near[0] not in known):
+            form = f'"{section}:" and below it, indented, "{key}: …"'
+            return f"unknown key. Write {form}."
+        return f"unknown key. Did you mean {layer.spell(near[0])}?"
 
 
 def _placeholder(shape: type[SectionT], key: str) -> SectionT:

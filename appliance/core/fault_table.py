@@ -201,7 +201,7 @@ CARD_VOLUME: Final = HardwareFault(
 MIXER_FAILED: Final = HardwareFault(
     "card-mixer-failed",
     "its mixer: {error}",
-    "Unplug it and plug it in again, or write sound.mixer: null.",
+    "Unplug it and plug it in again, or write sound: {{mixer: null}}.",
     FaultKind.NOTICE,
 )
 NO_CARD_VOLUME: Final = HardwareFault(

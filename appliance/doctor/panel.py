@@ -42,7 +42,7 @@ def screen(config: ScreenConfig, open_bus: OpenBus = open_smbus) -> Finding:
         finally:
             bus.close()
     except PanelError as exc:
-        remedy = "If there is no screen, write screen.driver: none."
+        remedy = "If there is no screen, write screen: {driver: none}."
         advice = f"{exc.reason.removesuffix('.')}. {remedy}"
         return Finding("screen", "does not work", advice)
     found = f"responds at 0x{address:02X} on I²C bus {config.bus}"

@@ -340,6 +340,39 @@ def test_an_unknown_key_is_a_fault_with_the_nearest_known_one(setting, sentence)
     assert any(line.endswith(sentence) for line in set_faults(setting))
 
 
+@pytest.mark.parametrize(
+    ("text", "section", "key"),
+    [
+        ("screen.size: 128x32", "screen", "size"),
+        ("screen.sizes: 128x32", "screen", "size"),
+        ("sound.mixer.speaker: null", "sound", "mixer"),
+        ("buttons.talk.pin: 17", "buttons", "talk"),
+        ("room: {room.url: wss://h}", "room", "url"),
+        ("volume: 80", "sound", "volume"),
+        ("talk: {volume: 80}", "sound", "volume"),
+    ],
+)
+def test_a_full_key_in_a_file_is_explained_in_the_form_that_a_file_has(
+    file, text, section, key
+):
+    (line,) = faults_of(file(text))
+    assert line.endswith(
+        f': unknown key. Write "{section}:" and below it, indented, "{key}: …".'
+    )
+
+
+def test_an_unknown_key_of_a_file_may_be_one_of_the_same_section_or_of_none(file):
+    lines = faults_of(file("room: {token_ulr: x}\nsound: {name: y}\na.b: 1"))
+    assert [line.partition("key. ")[2] for line in lines] == [
+        (
+            "Known here: name, room, sound, talk, buttons, lamps, screen, chat, page, "
+            "metrics, log."
+        ),
+        "Did you mean room.token_url?",
+        "Did you mean name?",
+    ]
+
+
 def test_a_variable_is_named_as_it_is_spelled():
     environment = {"PTT_ROOM__TOKEN_ULR": "x", "PTT_BUTTONS__TALK": "x"}
     lines = faults_of(environment=environment)

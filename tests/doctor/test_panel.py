@@ -36,7 +36,7 @@ def test_a_bus_without_a_screen_is_named_with_both_remedies():
     assert finding.found == "does not work"
     absent = "no device at 0x3C or 0x3D on I²C bus 1. Check its four wires. If"
     assert absent in finding.advice
-    assert "screen.driver: none" in finding.advice
+    assert "screen: {driver: none}" in finding.advice
     assert bus.is_closed
 
 
