@@ -66,7 +66,7 @@ install_all() {
   fi
   start "${services[@]}"
   say "Installed. The configuration is $etc/config.yaml, with every key in reference.yaml beside it."
-  say "After a change: sudo systemctl restart $service"
+  say "After a change: sudo $service config check && sudo systemctl restart $service"
   say "State: systemctl status $service.  Diagnosis: sudo $service doctor.  Web page: sudo $service pair"
 }
 

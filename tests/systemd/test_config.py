@@ -71,6 +71,13 @@ def test_the_block_of_the_readme_can_be_appended_to_the_installed_file(tmp_path)
     assert room.token_url != Config().room.token_url
 
 
+@pytest.mark.parametrize("name", ["README.md", "systemd/config.yaml"])
+def test_a_box_that_works_is_restarted_only_with_a_file_without_mistakes(name):
+    lines = (REPOSITORY / name).read_text().splitlines()
+    (restart,) = [line for line in lines if line.endswith("restart ptt-appliance")]
+    assert "sudo ptt-appliance config check && sudo systemctl restart" in restart
+
+
 def test_the_example_of_the_installed_file_is_valid_without_its_comment_signs(tmp_path):
     example = re.findall(r"^# (room:|  \S+: .*)$", STARTER.read_text(), re.MULTILINE)
     path = tmp_path / "config.yaml"
