@@ -141,15 +141,19 @@ def _devices(args: argparse.Namespace) -> int:
 
 
 def _pair(args: argparse.Namespace) -> int:
+    from appliance.doctor.probes import health
     from appliance.page.pair_command import PairOptions, pair
     from appliance.process.state_files import state_folder
 
-    config = _loaded(args).config
+    page = _loaded(args).config.page
+    if page.enabled and health(page.listen) is None:
+        where = "`ptt-appliance doctor` says whether the service runs"
+        print(f"The page does not answer now; {where}.", file=sys.stderr)
     return pair(
         state_folder(os.environ),
-        config.page.listen,
+        page.listen,
         PairOptions(is_reset=args.reset, is_token=args.token, is_json=args.json),
-        is_enabled=config.page.enabled,
+        is_enabled=page.enabled,
     )
 
 

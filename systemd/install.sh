@@ -67,7 +67,8 @@ install_all() {
   start "${services[@]}"
   say "Installed. The configuration is $etc/config.yaml, with every key in reference.yaml beside it."
   say "After a change: sudo $service config check && sudo systemctl restart $service"
-  say "State: systemctl status $service.  Diagnosis: sudo $service doctor.  Web page: sudo $service pair"
+  say "State: systemctl status $service.  Diagnosis: sudo $service doctor"
+  ! systemctl is-active --quiet "$service" 2>/dev/null || say "Web page: sudo $service pair"
 }
 
 # install_token_server: on the machine of the LiveKit server, or on any other. Where the appliance is installed too, it

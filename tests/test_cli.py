@@ -1,5 +1,6 @@
 """The command line: usage, exit status and messages."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -12,6 +13,8 @@ import pytest
 from appliance.cli import main
 from tests.card.asound import Card, plug_in
 from tests.card.faults import FAULTS
+from tests.clock import Clock
+from tests.page.fake_app import serving
 
 COMMANDS = [
     ["run"],
@@ -89,6 +92,24 @@ def test_a_terminal_without_utf8_shows_a_qr_code_without_block_letters(tmp_path)
     code = done.stdout.partition("Page")[0]
     assert "\x1b[7m" in code
     assert "?" not in code
+
+
+async def test_pair_says_when_nobody_serves_the_page(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+
+    async def said(listen, *settings):
+        arguments = ["pair", "--json", "--set", f"page.listen={listen}", *settings]
+        assert await asyncio.to_thread(main, arguments) == 0
+        return capsys.readouterr().err
+
+    warning = "The page does not answer now"
+    async with serving(tmp_path, Clock(), "0.0.0.0:0") as page:
+        listen = f"0.0.0.0:{page.url.rpartition(':')[2]}"
+        assert warning not in await said(listen)
+    assert warning in await said(listen)
+    disabled = await said(listen, "--set", "page.enabled=false")
+    assert warning not in disabled
+    assert "The page is disabled" in disabled
 
 
 def test_a_server_without_a_token_is_wrong_usage(capsys):

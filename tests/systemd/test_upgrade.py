@@ -254,6 +254,15 @@ def test_what_does_not_run_either_way_is_reported(machine):
     assert machine.installed == {"old"}
 
 
+@pytest.mark.parametrize("runs", [True, False])
+def test_the_page_is_recommended_only_while_the_service_runs(machine, runs):
+    machine.set(active=[TOKENS], broken=[] if runs else [f"{BOX} new"])
+    status, words = machine.upgrade()
+    assert status == 0
+    assert (f"sudo {BOX} pair" in words) is runs
+    assert f"sudo {BOX} doctor" in words
+
+
 def test_a_service_that_did_not_run_before_is_no_reason_to_go_back(machine):
     machine.make_version("older")
     machine.set(active=[TOKENS], broken=[f"{BOX} new"])
