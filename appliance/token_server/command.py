@@ -25,7 +25,7 @@ from appliance.net.http_limits import HEAD_BYTES, ConnectionLimits, ServerLimits
 from appliance.net.http_server import BoundedServer, RateLimited
 from appliance.net.listen import listener, parsed
 from appliance.net.rate_limit import Rate, RateLimit
-from appliance.net.url import host_and_port, is_loopback
+from appliance.net.url import host_and_port, is_local, is_loopback, without_query
 from appliance.process.logs import start_logging
 from appliance.process.systemd import Notify, systemd_notify
 from appliance.token_server.access import RealClient
@@ -99,10 +99,15 @@ def warnings(settings: TokenServerSettings) -> Iterator[str]:
     """Yield what an administrator should know about the configuration."""
     config = settings.config
     place = host_and_port(config.listen)
-    is_local = place is not None and is_loopback(place[0])
+    is_here = place is not None and is_loopback(place[0])
+    if is_local(settings.api_keys.url) and (config.trusted_proxies or not is_here):
+        yield (
+            f"LIVEKIT_URL is {without_query(settings.api_keys.url)}, which means the "
+            "box itself to each box: write the server's address in the network"
+        )
     if settings.is_development:
         yield "the keys are those of `livekit-server --dev`, for trying only"
-    if is_local:
+    if is_here:
         yield (
             "only programs on this machine reach this address; for boxes elsewhere "
             "write listen: 0.0.0.0:8787, and who may ask: allow, secret or boxes"

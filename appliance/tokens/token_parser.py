@@ -17,7 +17,7 @@ import msgspec
 from appliance.config import RoomKind, RoomSettings
 from appliance.core.events import Cause
 from appliance.errors import TokenRefused, TokenUnreachable
-from appliance.net.url import address_fault
+from appliance.net.url import address_fault, is_local, without_query
 from appliance.process.redaction import HIDDEN, redacted
 
 MAX_TOKEN_CHARACTERS: Final = 16_384
@@ -353,7 +353,8 @@ def _server(
     """Return the address of the server.
 
     Raises:
-        TokenUnreachable: there is none, or connecting to it is not allowed.
+        TokenUnreachable: there is none, or connecting to it is not allowed. Only this
+            machine itself may name a service on it.
     """
     url = next(iter(answered), room.url)
     if url is None:
@@ -364,6 +365,11 @@ def _server(
     fault = f"its address has more than {_LONGEST_URL} characters."
     if len(url) <= _LONGEST_URL:
         fault = address_fault(url, "wss", room.allow_insecure) or ""
+    if not fault and answered and is_local(url) and not is_local(where):
+        fault = (
+            f"{without_query(url)} means this box itself. Write the address that the "
+            "server has in the network there, for example in LIVEKIT_URL."
+        )
     if fault:
         shown = redacted(fault, secrets)
         sentence = f"the server that {where} names cannot be used: {shown}"

@@ -118,6 +118,24 @@ def test_the_start_says_who_can_get_a_token(keys, words):
     assert all(sentence.startswith(words) for sentence in found)
 
 
+@pytest.mark.parametrize(
+    ("keys", "is_said"),
+    [
+        ({"listen": "0.0.0.0:8787"}, True),
+        ({"trusted_proxies": ["127.0.0.1"]}, True),
+        ({}, False),
+    ],
+)
+def test_the_start_says_that_boxes_elsewhere_do_not_reach_a_server_on_loopback(
+    keys, is_said
+):
+    chosen = settings({"LIVEKIT_URL": "ws://localhost:7880"}, **keys)
+    found = "\n".join(warnings(chosen))
+    assert ("LIVEKIT_URL is ws://localhost:7880, which means the box" in found) is (
+        is_said
+    )
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
 def test_a_response_is_not_held_back_until_the_client_acknowledges(host):
     """asyncio sets TCP_NODELAY only for sockets that name their protocol."""

@@ -213,7 +213,28 @@ def test_empty_values_are_skipped():
 
 def test_an_https_server_address_is_used_as_wss():
     assert read(answer_of(server_url="https://h:1")).url == "wss://h:1"
-    assert read(answer_of(server_url="http://127.0.0.1:1")).url == "ws://127.0.0.1:1"
+    room = replace(ROOM, allow_insecure=("nas.local",))
+    assert read(answer_of(server_url="http://nas.local:1"), room).url == (
+        "ws://nas.local:1"
+    )
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
+def test_only_a_token_source_on_this_machine_may_name_a_server_on_it(host):
+    url = f"ws://{host}:7880"
+    exc = trouble(answer_of(server_url=f"{url}?key=SECRET"))
+    assert exc.reason == (
+        f"the server that {WHERE} names cannot be used: {url} means this box itself. "
+        "Write the address that the server has in the network there, for example in "
+        "LIVEKIT_URL."
+    )
+    assert (type(exc), exc.cause) == (TokenUnreachable, Cause.TOKEN_SOURCE)
+    body = answer_of(server_url=url, fallback_urls=[url])
+    local = read_answer(body, ROOM, "http://localhost:3000/api", NOW_S)
+    assert (local.url, local.fallback_urls) == (url, (url,))
+    assert read(answer_of(fallback_urls=[url])).fallback_urls == ()
+    own = replace(ROOM, url=url)
+    assert read(answer_of(server_url=None), own).url == url
 
 
 @pytest.mark.parametrize(
