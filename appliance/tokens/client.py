@@ -288,7 +288,8 @@ def no_response_error(exc: Exception, where: str) -> TokenError:
     causes = list(_causes(exc))
     for cause in causes:
         if isinstance(cause, socket.gaierror):
-            sentence = f"the name in {where} cannot be resolved. Check the network."
+            advice = "Check its spelling and the network."
+            sentence = f"the name in {where} cannot be resolved. {advice}"
             return TokenUnreachable(Cause.NO_INTERNET, sentence)
         if isinstance(cause, OSError) and cause.errno in _NO_ROUTE:
             sentence = f"there is no route to {where}. Check the network."

@@ -438,7 +438,10 @@ def raising(error: Exception) -> httpx.MockTransport:
         (
             socket.gaierror(-3, "x"),
             Cause.NO_INTERNET,
-            "the name in https://h/api cannot be resolved. Check the network.",
+            (
+                "the name in https://h/api cannot be resolved. "
+                "Check its spelling and the network."
+            ),
         ),
         (
             OSError(101, "x"),
