@@ -61,7 +61,8 @@ _OTHER_HOST: Final = (
 )
 _REFUSALS: Final = {
     401: "unauthorized (401): check room.token_headers",
-    403: "forbidden (403): check room.identity, token_headers and token_query",
+    403: "forbidden (403): check room.identity, token_headers, token_query and "
+    "token_body",
 }
 # A proxy may answer 404 while the server behind it is starting: not final.
 _NOT_FOUND: Final = 404

@@ -83,8 +83,8 @@ async def test_the_servers_clock_is_returned_if_it_can_be_parsed(date, date_s):
             TokenRefused,
             Cause.REFUSED,
             (
-                "answered forbidden (403): check room.identity, token_headers and "
-                "token_query."
+                "answered forbidden (403): check room.identity, token_headers, "
+                "token_query and token_body."
             ),
         ),
         (
