@@ -77,20 +77,15 @@ def load(
 
 def screen_of(
     path: Path | None, settings: Sequence[str], environment: Mapping[str, str]
-) -> ScreenConfig | None:
-    """Return the screen's section of a configuration that has faults elsewhere.
+) -> ScreenConfig:
+    """Return the screen's section of a configuration that has faults.
 
-    A source that cannot be read at all is left out: the screen is then as by default.
-
-    Returns:
-        None: the screen's section has a fault itself.
+    A key with a fault has its default, and so has all that is in a source which cannot
+    be read.
     """
     where, is_wished = _path(path, environment)
     layers, _ = read_layers(where, settings, environment, is_wished=is_wished)
-    reading = Reading(Config)
-    config = reading.section(Config, "", layers)
-    is_wrong = any(key.partition(".")[0] == "screen" for key in reading.blamed)
-    return None if is_wrong else config.screen
+    return Reading(Config).section(Config, "", layers).screen
 
 
 def need_room(loaded: Loaded) -> None:

@@ -27,9 +27,8 @@ def show_faults_of_service(
     path: Path | None, settings: Sequence[str], faults: tuple[Fault, ...]
 ) -> None:
     """Show the faults of a configuration, unless a person sees them in a terminal."""
-    config = screen_of(path, settings, os.environ)
-    if config is not None and is_run_by_systemd(os.environ):
-        show_faults(config, faults)
+    if is_run_by_systemd(os.environ):
+        show_faults(screen_of(path, settings, os.environ), faults)
 
 
 def show_faults(

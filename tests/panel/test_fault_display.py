@@ -78,15 +78,20 @@ def test_a_box_whose_screen_is_switched_off_opens_none():
     [
         ("buttons: {talk: x}\nscreen: {size: 128x32}", ScreenConfig(size="128x32")),
         ("bogus: 1\nscreen: {driver: none}", ScreenConfig(driver="none")),
-        ("screen: {size: 128x33}", None),
-        ("screen: {bogus: 1}", None),
-        ("screen: 7", None),
+        (
+            "screen: {size: 128x33, rotate: 180, address: 1}",
+            ScreenConfig(rotate=180),
+        ),
+        ("screen: {bogus: 1, size: 128x32}", ScreenConfig(size="128x32")),
+        ("screen: 7", ScreenConfig()),
         ("screens: {size: 128x32}", ScreenConfig()),
         ("talk: [", ScreenConfig()),
         ("room: {}", ScreenConfig()),
     ],
 )
-def test_the_screens_section_is_used_if_it_has_no_fault_itself(text, screen, tmp_path):
+def test_a_mistake_costs_only_its_own_key_of_the_screens_section(
+    text, screen, tmp_path
+):
     path = tmp_path / "config.yaml"
     path.write_text(text)
     assert screen_of(path, (), {}) == screen
