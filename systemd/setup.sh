@@ -111,7 +111,8 @@ install_locked() {
   done_file=$1/.$(sha256sum <<<"$2" | cut -c1-8)
   wanted=$(sha256sum <"$2")
   [[ $(cat "$done_file" 2>/dev/null) == "$wanted" ]] && return
-  say "Installing Python packages from ${2#"$repository"/}; this takes about half a minute"
+  say "Installing Python packages from ${2#"$repository"/};" \
+    "half a minute on a PC, some minutes on a small Pi"
   (
     # Also if pip fails or Ctrl-C ends it: an appliance that does not see them has neither pins nor journal.
     trap 'show_system_packages "$venv" true' EXIT
