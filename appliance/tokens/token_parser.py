@@ -150,7 +150,9 @@ def _object(value: object) -> dict[str, object] | None:
     for _ in range(3):
         if not isinstance(value, str):
             break
-        if read_claims(value.strip()) is not None:
+        text = value.strip()
+        is_long = len(text) > MAX_TOKEN_CHARACTERS and _JWT.fullmatch(text) is not None
+        if is_long or read_claims(text) is not None:
             return {"token": value}
         try:
             value = msgspec.json.decode(value)
@@ -325,7 +327,10 @@ def _claims(token: str, room: RoomSettings, subject: str, now_s: float) -> Claim
         TokenUnreachable: it cannot; the sentence begins with `subject`.
     """
     claims, timing = read_claims(token), ""
-    if claims is None:
+    if len(token) > MAX_TOKEN_CHARACTERS:
+        fault = f"a token of more than {MAX_TOKEN_CHARACTERS} characters."
+        timing = f"It has {len(token)}."
+    elif claims is None:
         fault = "a text that is not a JSON Web Token."
     elif claims.profile is not RoomKind.LIVEKIT and room.kind is RoomKind.LIVEKIT:
         fault = "an EdDSA token, for which room.kind must be auto."

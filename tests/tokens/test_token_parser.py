@@ -11,6 +11,7 @@ from appliance.config import RoomConfig, RoomKind
 from appliance.core.events import Cause
 from appliance.errors import TokenError, TokenRefused, TokenUnreachable
 from appliance.tokens.token_parser import (
+    MAX_TOKEN_CHARACTERS,
     TokenAnswer,
     fixed_answer,
     read_answer,
@@ -109,6 +110,18 @@ def test_one_level_of_wrapping_is_removed(values):
 def test_two_levels_of_wrapping_are_not_removed():
     body = json.dumps({"data": {"data": STANDARD}}).encode()
     assert "answered without a token" in trouble(body).reason
+
+
+def test_a_token_that_is_too_long_is_refused_for_its_length():
+    token = jwt_of(sub="x" * MAX_TOKEN_CHARACTERS)
+    sentence = f"a token of more than {MAX_TOKEN_CHARACTERS} characters."
+    timing = f"It has {len(token)}."
+    for body in (answer_of(participant_token=token), f"{token}\n".encode()):
+        assert str(trouble(body)) == f"{WHERE} gave {sentence} {timing}"
+    with pytest.raises(TokenRefused) as caught:
+        fixed_answer(RoomConfig(url="wss://h", token=token), NOW_S)
+    assert caught.value.reason.startswith(f"room.token is {sentence}")
+    assert str(caught.value).endswith(timing)
 
 
 def test_line_breaks_behind_values_are_removed():
