@@ -348,7 +348,9 @@ remove() {
 has_ended() { [[ $(systemctl is-active "$1") =~ ^(inactive|failed|unknown)$ ]]; }
 
 purge() {
-  rm -rf "$etc" "$state"
+  # "systemctl edit" makes the last two.
+  rm -rf "$etc" "$state" "$unit.d" "$token_unit.d"
+  ! has_systemd || systemctl daemon-reload
   ! id "$service" >/dev/null 2>&1 || userdel "$service"
   say "Removed the configuration, the state and the user as well"
 }

@@ -412,6 +412,19 @@ def test_removing_ends_services_that_are_not_enabled(machine):
 
 
 @pytest.mark.parametrize("words", ["--remove", "--remove --purge"])
+def test_settings_by_systemctl_edit_are_removed_with_the_configuration(machine, words):
+    folders = [machine.root / UNITS / f"{name}.service.d" for name in (BOX, TOKENS)]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "override.conf").write_text("[Service]\n")
+    status, said = machine.upgrade(f"id() {{ return 1; }}; main {words}")
+    assert status == 0, said
+    is_kept = words == "--remove"
+    assert [folder.exists() for folder in folders] == [is_kept] * 2
+    assert (machine.root / "etc" / BOX).exists() == is_kept
+
+
+@pytest.mark.parametrize("words", ["--remove", "--remove --purge"])
 def test_what_cannot_be_removed_is_not_said_to_be(machine, words):
     status, said = machine.upgrade(f"rm() {{ return 1; }}; main {words}")
     assert (status, said) == (1, "")
