@@ -66,7 +66,7 @@ Glossary:
     view       immutable description of everything that is shown
     snapshot   JSON form of the view that the page receives
     banner     text of the connection's state, or of why it is missing
-    link       network of this machine; another address is another link
+    link       network of this machine; another address or default route is another link
     page       web page; a screen page is one of the contents of the OLED
     part       hardware or service that may fail while the rest works
     lease      hold of the page's talk button by one client; ends with its WebSocket.

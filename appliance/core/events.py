@@ -164,10 +164,12 @@ class StopAsked:
 
 @dataclass(frozen=True, slots=True)
 class LinkChanged:
-    """The network went up or down, or its address changed."""
+    """The network went up or down, or its address or default route changed."""
 
     address: str | None
     """LAN address of this machine; None without a network."""
+    sources: tuple[str, ...] = ()
+    """Source addresses of the default routes; those of a VPN while it has them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,9 +80,10 @@ def failed(
 def link_changed(state: State, event: LinkChanged, now_s: float) -> Step:
     """Retry at once when the network is back or is another one."""
     before = state.address
-    state = replace(state, address=event.address)
+    is_other = (event.address, event.sources) != (before, state.sources)
+    state = replace(state, address=event.address, sources=event.sources)
     # The first report is no change: it only makes the address known.
-    is_new = event.address is not None and before not in {"", event.address}
+    is_new = is_other and event.address is not None and before != ""
     if not (is_new and _should_retry_at_once(state, before)):
         return state, ()
     return session.end(replace(state, failures=0), Goal.REJOIN, now_s)
@@ -187,7 +188,7 @@ def _refused(state: State, now_s: float) -> State:
 
 
 def _should_retry_at_once(state: State, before: str | None) -> bool:
-    """Return whether a new address is a reason to retry at once.
+    """Return whether another link is a reason to retry at once.
 
     After an eviction it is not: the other client still exists, or nobody asked the box
     back. A token request that was sent without a network may hang until its time-out,

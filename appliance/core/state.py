@@ -234,6 +234,8 @@ class State:
     display_name: str | None = None
     address: str | None = ""
     """LAN address; None: no network; empty: not known yet."""
+    sources: tuple[str, ...] = ()
+    """Source addresses of the default routes."""
     is_server_local: bool = False
     """The server runs on this machine, so no network is needed."""
     page_url: str = ""

@@ -1,9 +1,10 @@
-"""Network monitor: posts `LinkChanged` when the address of this machine changes.
+"""Network monitor: posts `LinkChanged` when the network of this machine changes.
 
 The kernel reports changes on a netlink socket, so there is no polling. Loopback does
 not count as a network, nor does the interface of a container without the default route,
-nor a tunnel while no hardware has a carrier. A box whose server is on loopback joins
-nevertheless: `LinkChanged` only changes the banner and ends waits.
+nor a tunnel while no hardware has a carrier. A tunnel that takes or gives back the
+default route is a change, too: a server may accept only one of both. A box whose server
+is on loopback joins nevertheless: `LinkChanged` only changes the banner and ends waits.
 
 First come the parsers of the kernel's messages, then the choice of the address, then
 the monitor. Source of their numbers: Linux, `rtnetlink.h`, `if_link.h`, `if_addr.h`.
@@ -30,9 +31,10 @@ NEW_LINK = 16
 GET_LINK = 18
 NEW_ADDRESS = 20
 GET_ADDRESS = 22
-GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
-"""Interfaces, and addresses and routes of IPv4 and IPv6: the address to choose depends
-on the default route, which may come later than the others."""
+GROUPS = 0x1 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 0x40000
+"""Interfaces, and addresses, routes and routing rules of IPv4 and IPv6: the address to
+choose depends on the default route, which may come later than the others. A VPN may
+have it in a table of its own, which a rule puts in front."""
 RECEIVE_BYTES = 65_536
 """The kernel sends at most 32 KiB per message."""
 
@@ -201,14 +203,25 @@ def _address(body: bytes) -> Address | None:
     return Address(index, ip_address(packed), is_global=scope == _GLOBAL)
 
 
+def current_link() -> LinkChanged:
+    """Return this machine's address on the LAN and its default routes.
+
+    Raises:
+        OSError: the kernel does not answer.
+    """
+    links, sources = dump(GET_LINK), _sources()
+    address = lan_address(links, addresses(dump(GET_ADDRESS)), sources)
+    # Without a network a tunnel may still have the default route.
+    return LinkChanged(address, () if address is None else tuple(sources))
+
+
 def current_address() -> str | None:
     """Return this machine's address on the LAN, None without a network.
 
     Raises:
         OSError: the kernel does not answer.
     """
-    links, sources = dump(GET_LINK), _sources()
-    return lan_address(links, addresses(dump(GET_ADDRESS)), sources)
+    return current_link().address
 
 
 def lan_address(
@@ -267,36 +280,36 @@ def best_address(candidates: list[Address], sources: list[str]) -> str | None:
 
 
 class NetworkMonitor:
-    """Monitor that posts `LinkChanged` at start and at each change of the address."""
+    """Monitor that posts `LinkChanged` at start and at each change of the link."""
 
     def __init__(
         self,
         post: Post,
         *,
-        read_address: Callable[[], str | None] = current_address,
+        read_link: Callable[[], LinkChanged] = current_link,
         watch: Callable[[], socket.socket] = watch,
         settle_s: float = SETTLE_S,
     ) -> None:
-        """Start without a known address; the first one is posted after opening.
+        """Start without a known link; the first one is posted after opening.
 
         Args:
             post: gets the events.
-            read_address: returns the current address.
+            read_link: returns the current link.
             watch: opens a non-blocking socket that becomes readable on changes.
             settle_s: duration of a burst of changes.
         """
         self._post = post
-        self._read_address = read_address
+        self._read_link = read_link
         self._watch = watch
         self._settle_s = settle_s
-        self._address: str | None = ""
-        """As last posted; empty: none posted yet."""
+        self._link: LinkChanged | None = None
+        """As last posted; None: none posted yet."""
         self._reading = FaultLog(_log, "network cannot be read")
         self._socket: socket.socket | None = None
         self._background = Background()
 
     async def __aenter__(self) -> Self:
-        """Post the current address and start to watch for changes."""
+        """Post the current link and start to watch for changes."""
         await self._background.open()
         try:
             # Opened before the first reading, so that no change between them is lost.
@@ -327,25 +340,26 @@ class NetworkMonitor:
             self._update()
 
     def _update(self) -> None:
-        address = self._read()
-        if address == self._address:
+        link = self._read()
+        if link is None or link == self._link:
             return
-        if address is None:
+        if link.address is None:
             _log.warning("no network")
         else:
-            _log.info("network found  address=%s", address)
-        self._address = address
-        self._post(LinkChanged(address))
+            routes = ",".join(link.sources)
+            _log.info("network found  address=%s sources=%s", link.address, routes)
+        self._link = link
+        self._post(link)
 
-    def _read(self) -> str | None:
-        """Return the current address, or the last one if the kernel does not answer."""
+    def _read(self) -> LinkChanged | None:
+        """Return the current link, or the last one if the kernel does not answer."""
         try:
-            address = self._read_address()
+            link = self._read_link()
         except OSError as exc:
             self._reading.failed(exc)
-            return self._address
+            return self._link
         self._reading.worked()
-        return address
+        return link
 
 
 def _empty(sock: socket.socket) -> None:

@@ -87,7 +87,11 @@ _requests = st.one_of(
     st.sampled_from([LeaveAsked(), Started(), VolumeAsked(0), GainAsked(3.0)]),
 )
 _world = st.one_of(
-    st.builds(LinkChanged, st.sampled_from([None, "10.0.0.7", "10.0.0.8"])),
+    st.builds(
+        LinkChanged,
+        st.sampled_from([None, "10.0.0.7", "10.0.0.8"]),
+        st.sampled_from([(), ("10.8.0.2",)]),
+    ),
     st.builds(PartLost, st.sampled_from(Part), st.just("x"), st.just("gone")),
     st.builds(PartFound, st.sampled_from(Part), st.just("y"), st.sampled_from(NOTICES)),
     st.sampled_from([TailEnded(), FirstBlockSent(0.01), Ticked(), PairingAsked()]),

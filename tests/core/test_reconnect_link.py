@@ -39,6 +39,7 @@ from tests.core.story import (
 )
 
 AWAY, HOME, ELSEWHERE = map(LinkChanged, (None, "192.168.1.5", "10.0.0.7"))
+BY_VPN = LinkChanged("192.168.1.5", ("10.8.0.2",))
 
 
 def wait_s(box: CoreHarness) -> float:
@@ -73,10 +74,18 @@ def test_another_address_ends_the_wait_at_once():
     assert of(FetchToken, box.play(ELSEWHERE))
 
 
-def test_a_repeated_report_of_the_address_changes_nothing():
+def test_a_vpn_that_comes_up_ends_the_wait_after_a_refusal_without_it():
     box = started()
-    box.play(HOME, box.no_token())
-    assert box.play(HOME) == ()
+    box.play(HOME, box.no_token(is_final=True))
+    assert box.phase() is Phase.REFUSED
+    assert of(FetchToken, box.play(BY_VPN))
+
+
+@pytest.mark.parametrize("link", [HOME, BY_VPN])
+def test_a_repeated_report_of_the_link_changes_nothing(link):
+    box = started()
+    box.play(link, box.no_token())
+    assert box.play(link) == ()
 
 
 def test_the_first_report_of_the_address_changes_nothing():

@@ -28,7 +28,8 @@ async def main():
     events = asyncio.Queue()
     async with NetworkMonitor(events.put_nowait, settle_s=0.01):
         async def told():
-            print(json.dumps((await events.get()).address), flush=True)
+            event = await events.get()
+            print(json.dumps([event.address, *event.sources]), flush=True)
         await told()
         ip("link", "set", "lo", "up")
         # As a container has it that is on the LAN: without a carrier if the cable is.
@@ -60,7 +61,14 @@ async def main():
             ip("link", "set", name, "addrgenmode", "none")
             ip("address", "add", f"10.8.{number}.2/24", "dev", name)
             ip("link", "set", name, "up")
+        ip("route", "add", "default", "dev", "tap", "table", "7")
         ip("route", "add", "default", "dev", "tunnel")
+        await told()
+        # The changes before have been told: the rule alone must do.
+        ip("rule", "add", "table", "7")
+        await told()
+        ip("rule", "del", "table", "7")
+        await told()
         ip("link", "set", "socket", "down")
         await told()
         # The kernel reports carriers up to a second late; the route alone must do. A
@@ -113,7 +121,7 @@ class Network:
     """Fake network whose address and change reports a test sets."""
 
     def __init__(self, address=None):
-        self.address = address
+        self.link = LinkChanged(address)
         self.ours, self.theirs = socket.socketpair()
         self.ours.settimeout(0)
         self.looks = 0
@@ -123,14 +131,14 @@ class Network:
     def watch(self):
         return self.ours
 
-    def read_address(self):
+    def read_link(self):
         self.looks += 1
         if self.fault is not None:
             raise self.fault
-        return self.address
+        return self.link
 
-    def announce(self, address):
-        self.address = address
+    def announce(self, address, *sources):
+        self.link = LinkChanged(address, sources)
         self.theirs.send(b"something changed")
 
 
@@ -144,11 +152,11 @@ def network():
 
 def watching(network, post):
     return NetworkMonitor(
-        post, read_address=network.read_address, watch=network.watch, settle_s=0.001
+        post, read_link=network.read_link, watch=network.watch, settle_s=0.001
     )
 
 
-async def test_the_first_address_is_posted_and_then_only_changes(network):
+async def test_the_first_link_is_posted_and_then_only_changes(network):
     events = asyncio.Queue[object]()
     async with watching(network, events.put_nowait):
         assert await events.get() == LinkChanged("10.0.0.7")
@@ -157,6 +165,8 @@ async def test_the_first_address_is_posted_and_then_only_changes(network):
         assert await events.get() == LinkChanged(None)
         network.announce("10.0.0.8")
         assert await events.get() == LinkChanged("10.0.0.8")
+        network.announce("10.0.0.8", "10.8.0.2")
+        assert await events.get() == LinkChanged("10.0.0.8", ("10.8.0.2",))
     assert events.empty()
 
 
@@ -192,7 +202,7 @@ async def test_a_kernel_that_does_not_answer_is_logged_once(network, caplog):
     events: list[object] = []
     caplog.set_level("WARNING")
     async with NetworkMonitor(
-        events.append, read_address=fail, watch=network.watch, settle_s=0
+        events.append, read_link=fail, watch=network.watch, settle_s=0
     ):
         while not looked.is_set():
             network.announce(None)
@@ -230,7 +240,16 @@ def test_changes_of_a_real_network_are_posted():
         command, check=False, text=True, timeout=60, capture_output=True
     )
     told = [json.loads(line) for line in done.stdout.splitlines()]
-    assert told == [None, "10.1.2.3", None, "172.17.0.1", None], done.stderr
+    assert told == [
+        [None],
+        ["10.1.2.3"],
+        ["10.1.2.3", "10.8.1.2"],
+        ["10.1.2.3", "10.8.2.2"],
+        ["10.1.2.3", "10.8.1.2"],
+        [None],
+        ["172.17.0.1", "172.17.0.1"],
+        [None],
+    ], done.stderr
 
 
 def virtual_link(index, kind, *, flags=0x41):
