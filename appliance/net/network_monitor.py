@@ -15,7 +15,7 @@ import contextlib
 import logging
 import socket
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Self
@@ -51,16 +51,20 @@ _TENTATIVE = 0x40
 _FAILED = 0x08
 _IFLA_LINKINFO = 18
 _IFLA_INFO_KIND = 1
-_CONTAINER_KINDS = {b"bridge", b"dummy", b"veth", b"vxlan"}
-"""Interfaces of containers and virtual machines have a carrier without any network
-outside. They count only if the default route goes through them."""
+_CONTAINER_KINDS = {
+    *(b"bridge", b"dummy", b"geneve", b"ifb", b"netkit", b"nlmon", b"veth", b"vxlan"),
+}
+"""Interfaces of containers, virtual machines and traffic shaping have a carrier without
+any network outside. They count only if the default route goes through them."""
 _TUNNEL_KINDS = {
-    *(b"erspan", b"gre", b"gretap", b"ip6gre", b"ip6tnl", b"ipip", b"sit", b"tun"),
-    *(b"vti", b"vti6", b"wireguard", b"xfrm"),
+    *(b"amneziawg", b"erspan", b"gre", b"gretap", b"ip6erspan", b"ip6gre"),
+    *(b"ip6gretap", b"ip6tnl", b"ipip", b"l2tpeth", b"ovpn", b"ovpn-dco", b"sit"),
+    *(b"tun", b"vti", b"vti6", b"wireguard", b"xfrm"),
 }
 """Interfaces of a VPN keep carrier, address and default route when the network below
-them is lost. `tun` includes TAP. Point-to-point interfaces of other kinds, `ppp` and
-`wwan`, are networks of their own."""
+them is lost. `tun` includes TAP. Of other point-to-point interfaces `wwan` is a network
+of its own, and `ppp` may be one or a tunnel."""
+_PPP = b"ppp"
 _IFA_ADDRESS = 1
 _IFA_LOCAL = 2
 _GLOBAL = 0
@@ -225,14 +229,16 @@ def current_address() -> str | None:
 
 
 def lan_address(
-    links: bytes, known: Iterable[Address], sources: list[str]
+    links: bytes, known: Sequence[Address], sources: list[str]
 ) -> str | None:
     """Return the address on the LAN, None without a network.
 
     The address of the default route is preferred, then any interface with a carrier
     that is not of a container or a virtual machine. A tunnel with the default route
     comes last: it counts only if some hardware has a carrier (it may be the port of a
-    bridge, which has no address), or if there is no hardware, as in a container.
+    bridge, which has no address), or if there is no hardware, as in a container. PPP is
+    a modem if it has the default route, or if a tunnel has it and no other hardware has
+    a carrier.
 
     Args:
         links: the kernel's messages about all interfaces.
@@ -240,18 +246,21 @@ def lan_address(
         sources: source addresses of the default routes, best first.
     """
     kind_of, with_carrier = kinds(links), running(links)
-    virtual = _CONTAINER_KINDS | _TUNNEL_KINDS
-    hardware = {index for index, kind in kind_of.items() if kind not in virtual}
-    usable = [
-        address
-        for address in known
-        if address.interface in with_carrier
-        and (address.interface in hardware or str(address.address) in sources)
-    ]
-    outside = [x for x in usable if kind_of[x.interface] not in _TUNNEL_KINDS]
+    virtual = _CONTAINER_KINDS | _TUNNEL_KINDS | {_PPP}
+    tunnels = _of_kinds(kind_of, _TUNNEL_KINDS)
+    hardware = kind_of.keys() - _of_kinds(kind_of, virtual)
+    routed = {x.interface for x in known if str(x.address) in sources}
+    if routed & tunnels and not hardware & with_carrier:
+        hardware |= _of_kinds(kind_of, {_PPP})
+    usable = [x for x in known if x.interface in with_carrier & (hardware | routed)]
+    outside = [x for x in usable if x.interface not in tunnels]
     if outside or (hardware and not hardware & with_carrier):
         return best_address(outside, sources)
     return best_address(usable, sources)
+
+
+def _of_kinds(kind_of: dict[int, bytes], wanted: set[bytes]) -> set[int]:
+    return {index for index, kind in kind_of.items() if kind in wanted}
 
 
 def current_interface() -> str | None:

@@ -270,12 +270,15 @@ def test_the_kind_of_each_interface_is_read():
 LINKS = {
     "no wlan": link_message(2, 0x1003),
     "wlan": link_message(2, 0x11043),
-    "modem": virtual_link(2, b"ppp\0", flags=0x110D1),
+    "ppp": virtual_link(5, b"ppp\0", flags=0x110D1),
     "bridge": virtual_link(3, b"bridge\0"),
     "tap": virtual_link(4, b"tun\0"),
     "wireguard": virtual_link(4, b"wireguard\0", flags=0x100D1),
+    "ovpn": virtual_link(4, b"ovpn\0", flags=0x110D1),
+    "ovpn-dco": virtual_link(4, b"ovpn-dco\0", flags=0x110D1),
+    "shaper": virtual_link(6, b"ifb\0", flags=0x100C3),
 }
-LAN, VPN, TAP = "192.168.1.5", "10.8.0.2", "10.147.17.3"
+LAN, VPN, TAP, PPP = "192.168.1.5", "10.8.0.2", "10.147.17.3", "100.64.0.9"
 
 
 @pytest.mark.parametrize(
@@ -288,7 +291,17 @@ LAN, VPN, TAP = "192.168.1.5", "10.8.0.2", "10.147.17.3"
         ("no wlan, bridge, wireguard", {3: "172.17.0.1", 4: VPN}, [VPN], None),
         ("no wlan, bridge", {3: "172.17.0.1"}, [], None),
         ("no wlan, bridge", {3: LAN}, [LAN], LAN),
-        ("modem, tap", {2: "100.64.0.9", 4: VPN}, [VPN], "100.64.0.9"),
+        ("no wlan, ovpn", {4: VPN}, [VPN], None),
+        ("no wlan, ovpn-dco", {4: VPN}, [VPN], None),
+        ("no wlan, wireguard, shaper", {4: VPN}, [VPN], None),
+        # PPP: the tunnel of a VPN, or a modem.
+        ("no wlan, ppp", {5: PPP}, [], None),
+        ("no wlan, ppp, tap", {5: PPP, 4: TAP}, [], None),
+        ("wlan, ppp", {2: LAN, 5: PPP}, [LAN], LAN),
+        ("no wlan, ppp", {5: PPP}, [PPP], PPP),
+        ("no wlan, ppp, tap", {5: PPP, 4: VPN}, [VPN], PPP),
+        ("ppp, tap", {5: PPP, 4: VPN}, [VPN], PPP),
+        ("wlan, ppp, tap", {2: LAN, 5: PPP, 4: VPN}, [VPN], LAN),
         # The address of the bridge, whose port is `wlan`, cannot be told from that of
         # a container: the VPN has its default route.
         ("wlan, bridge, wireguard", {3: LAN, 4: VPN}, [VPN], VPN),
