@@ -248,7 +248,7 @@ start() {
   local name run kept=
   local -A runs=()
   # A power cut during the trial leaves either version, and no empty file.
-  sync
+  write_to_disk
   if ! has_systemd; then
     say "systemd is not running here: $* starts at the next boot."
   else
@@ -320,11 +320,14 @@ roll_back() {
 
 has_systemd() { [[ -d /run/systemd/system ]]; }
 
+# write_to_disk: what is installed. Not every file system: one of the network or a bad USB stick may not answer.
+write_to_disk() { sync --file-system "$programs" "$etc" "${unit%/*}" "${launcher%/*}"; }
+
 # remove_old_programs FOLDER: all versions but the one in use and this one.
 remove_old_programs() {
   local folder
   # What replaces them must survive a power cut first.
-  sync
+  write_to_disk
   for folder in "$programs"/*/; do
     [[ $folder -ef $programs/venv || $folder -ef $1 ]] || rm -r "${folder%/}"
   done

@@ -149,7 +149,7 @@ install_project() {
 pip_in() {
   PIP_USER=0 timeout --foreground 1800 "$1/bin/python" -I -m pip install --quiet --disable-pip-version-check \
     --no-deps --timeout 15 --retries 2 "${@:2}" &&
-    sync
+    sync --file-system "$1"
 }
 
 # set_up_for_development LOCK_FILE...: the .venv of the repository, with an editable installation.

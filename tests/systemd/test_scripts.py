@@ -245,12 +245,14 @@ def test_what_is_installed_is_on_the_disk_before_it_is_marked_as_done(
     venv_with_pip, tmp_path
 ):
     folder = venv_with_pip("echo pip >>log")
-    path = stand_in(tmp_path / "bin", "sync", "echo sync >>log; ls -A >>log")
+    code = 'echo sync "$@" >>log; ls -A >>log'
+    path = stand_in(tmp_path / "bin", "sync", code)
     with install_into(folder, {"PATH": path}, cwd=folder) as done:
         done.communicate()
     assert done.returncode == 0
     before = ["bin", "log", "pyvenv.cfg"]
-    assert (folder / "log").read_text().split() == ["pip", "sync", *before]
+    sync = ["sync", "--file-system", str(folder)]
+    assert (folder / "log").read_text().split() == ["pip", *sync, *before]
     assert len(list(folder.iterdir())) == len(before) + 1
 
 

@@ -19,7 +19,7 @@ WANTS = f"{UNITS}/multi-user.target.wants"
 # that waits for a restart, `stuck` for each that does not stop. Soon after they are
 # ready, the services and versions in `ending` end and those in `looping` are restarted,
 # which is counted in `restarts`. `started` is written by systemctl, `pip` by the
-# installation of packages, `synced` by sync.
+# installation of packages, `synced` and `sync_of` by sync.
 STAND_INS = """
 cd {root}
 need_64_bit() {{ :; }}
@@ -50,7 +50,10 @@ install() {{
   fi
 }}
 used() {{ basename "$(realpath "$programs/venv")"; }}
-sync() {{ echo "$(used):" $(ls "$programs") >>synced; }}
+sync() {{
+  echo "$*" >sync_of
+  echo "$(used):" $(ls "$programs") >>synced
+}}
 sleep() {{
   local name now
   [[ $1 == "$trial_s" ]] || {{ command sleep "$1"; return; }}
@@ -244,6 +247,16 @@ def test_the_new_version_is_on_the_disk_before_the_one_before_is_removed(machine
         "new: new old venv"
     }
     assert machine.kept == {"new"}
+
+
+def test_an_upgrade_waits_for_no_other_file_system_than_its_own(machine):
+    status, words = machine.upgrade()
+    assert status == 0, words
+    option, *paths = (machine.root / "sync_of").read_text().split()
+    assert option == "--file-system"
+    own = (f"opt/{BOX}", f"etc/{BOX}", UNITS, "usr/local/bin")
+    assert {Path(path) for path in paths} == {machine.root / name for name in own}
+    assert all(Path(path).is_dir() for path in paths)
 
 
 def test_what_does_not_run_either_way_is_reported(machine):
