@@ -187,8 +187,8 @@ exists() { [[ -L $1 || -e $1 ]]; }
 
 was_running() { [[ ${states[$1]} == active ]]; }
 
-# was_stopped SERVICE: and did not wait for a restart either.
-was_stopped() { [[ ${states[$1]} =~ ^(inactive|failed|)$ ]]; }
+# was_stopped SERVICE: by its owner, or it is new. One that has failed may run in another version.
+was_stopped() { [[ ${states[$1]} == inactive ]]; }
 
 # install_program: each version in its own folder, so that the version before is whole until the new one runs.
 install_program() {
@@ -250,7 +250,7 @@ start() {
   # A power cut during the trial leaves either version, and no empty file.
   write_to_disk
   if ! has_systemd; then
-    say "systemd is not running here: $* starts at the next boot."
+    say "systemd is not running here. Starting at the next boot: $*"
   else
     systemctl daemon-reload
     for name in "$@"; do
@@ -306,10 +306,11 @@ roll_back() {
   done
   ! has_systemd || systemctl daemon-reload
   for name in "$service" "$token_service"; do
-    was_stopped "$name" && continue
-    if systemctl restart "$name" 2>/dev/null; then
+    if ! has_systemd || was_stopped "$name"; then
+      continue
+    elif systemctl restart "$name" 2>/dev/null; then
       end=${end:- The version before runs again.}
-    else
+    elif [[ ${states[$name]} != failed ]]; then
       end=" The version before does not run either."
       explain_failure "$name"
     fi

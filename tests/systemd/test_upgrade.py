@@ -15,11 +15,12 @@ UNITS = "etc/systemd/system"
 WANTS = f"{UNITS}/multi-user.target.wants"
 # The machine is a folder. A version is a folder named after it. `broken` and `hanging`
 # have a line for each service and version that does not start, `full` for each file
-# that cannot be written, `active` for each service that runs, and `restarting` for each
-# that waits for a restart, `stuck` for each that does not stop. Soon after they are
-# ready, the services and versions in `ending` end and those in `looping` are restarted,
-# which is counted in `restarts`. `started` is written by systemctl, `pip` by the
-# installation of packages, `synced` and `sync_of` by sync.
+# that cannot be written, `active` for each service that runs, `restarting` for each
+# that waits for a restart, `failed` for each that has ended by itself, and `stuck` for
+# each that does not stop. Soon after they are ready, the services and versions in
+# `ending` end and those in `looping` are restarted, which is counted in `restarts`.
+# `started` is written by systemctl, `pip` by the installation of packages, `synced` and
+# `sync_of` by sync.
 STAND_INS = """
 cd {root}
 need_64_bit() {{ :; }}
@@ -71,7 +72,8 @@ systemctl() {{
       if grep -qx "$name" active; then
         echo active
       else
-        grep -qx "$name" restarting && echo activating || echo inactive
+        grep -qx "$name" restarting && echo activating && return 3
+        grep -qx "$name" failed && echo failed || echo inactive
         return 3
       fi
       ;;
@@ -126,7 +128,7 @@ class Machine:
         self.root = root
         self.programs = root / "opt" / BOX
         self.set(active=(BOX, TOKENS), restarting=(), broken=(), hanging=(), full=())
-        self.set(ending=(), looping=(), restarts=())
+        self.set(ending=(), looping=(), restarts=(), failed=())
 
     def set(self, **files):
         for name, lines in files.items():
@@ -303,12 +305,46 @@ def test_one_service_is_upgraded_without_starting_the_other_if_it_is_stopped(
 
 
 @EACH_AND_THE_OTHER
-def test_the_other_service_is_started_too_if_it_was_about_to_be(
+@pytest.mark.parametrize("state", ["restarting", "failed"])
+def test_the_other_service_is_started_too_if_it_was_not_stopped_by_its_owner(
+    machine, state, step, asked, other
+):
+    machine.set(**{"active": [asked], state: [other]})
+    status, words = machine.upgrade(step)
+    assert (status, "does not run" in words) == (0, False), words
+    assert machine.started == [f"{asked} new", f"{other} new"]
+
+
+@EACH_AND_THE_OTHER
+def test_another_service_that_fails_in_the_new_version_as_before_is_named(
     machine, step, asked, other
 ):
-    machine.set(active=[asked], restarting=[other])
-    assert machine.upgrade(step)[0] == 0
-    assert machine.started == [f"{asked} new", f"{other} new"]
+    machine.set(active=[asked], failed=[other], broken=[f"{other} new"])
+    status, words = machine.upgrade(step)
+    assert (status, f"{other} does not run yet" in words) == (0, True), words
+    assert machine.installed == {"new"}
+    assert machine.active == {asked}
+
+
+NO_SYSTEMD = "has_systemd() { return 1; }; "
+
+
+@EACH_AND_THE_OTHER
+def test_without_systemd_all_that_starts_at_the_next_boot_is_named(
+    machine, step, asked, other
+):
+    status, words = machine.upgrade(f"{NO_SYSTEMD}{step}")
+    assert status == 0, words
+    assert f"Starting at the next boot: {asked} {other}\n" in words
+    assert not (machine.root / "started").exists()
+
+
+def test_without_systemd_nothing_is_started_on_the_way_back(machine):
+    machine.set(full=[FILES[0]])
+    status, words = machine.upgrade(f"{NO_SYSTEMD}install_all")
+    assert (status, words.endswith("\nNot upgraded.\n")) == (1, True), words
+    assert machine.installed == {"old"}
+    assert not (machine.root / "started").exists()
 
 
 @pytest.mark.parametrize(
@@ -396,6 +432,15 @@ def test_a_service_that_systemd_kept_restarting_is_started_on_the_way_back(machi
     assert machine.upgrade()[0] == 1
     assert machine.started[-2:] == [f"{BOX} old", f"{TOKENS} old"]
     assert machine.active == {BOX, TOKENS}
+
+
+def test_a_service_that_had_failed_is_tried_again_on_the_way_back(machine):
+    machine.set(active=[BOX], failed=[TOKENS], broken=[f"{BOX} new", f"{TOKENS} old"])
+    status, words = machine.upgrade()
+    assert status == 1
+    assert words.endswith("Not upgraded. The version before runs again.\n")
+    assert machine.started[-2:] == [f"{BOX} old", f"{TOKENS} old"]
+    assert machine.active == {BOX}
 
 
 def test_a_version_that_could_not_be_downloaded_leaves_nothing_on_the_card(machine):
