@@ -59,7 +59,11 @@ FORM_REFERRER = "same-origin"
 """Under `no-referrer` browsers send a form with `Origin: null`, as they do for forms of
 other sites. Source: Fetch, "append a request Origin header"."""
 ON_SCREEN = "It is on the screen of the box now."
-NOT_ON_SCREEN = "Reload this page in a few minutes to see it on the screen of the box."
+NOT_ON_SCREEN = (
+    f'<a href="{TO_FORM}">Open this page again</a> in a few minutes to see it on the'
+    " screen of the box."
+)
+"""Not "reload": after a wrong PIN that would send the same one again."""
 NO_SCREEN = (
     '<p class="note">Does the box have no screen? Run <code>ptt-appliance pair</code>'
     " on it to print the PIN and a QR code.</p>"
@@ -205,8 +209,8 @@ class PairingForm:
     def _page(self, sentence: str, status: HTTPStatus) -> Response:
         """Return the form, and have the OLED show the PIN."""
         is_shown = self._pairing.request_pin_display()
-        where = self._pin_hint or (ON_SCREEN if is_shown else NOT_ON_SCREEN)
-        html = self._html.replace("{{where}}", escape(where))
+        where = ON_SCREEN if is_shown else NOT_ON_SCREEN
+        html = self._html.replace("{{where}}", escape(self._pin_hint) or where)
         html = html.replace("{{problem}}", escape(sentence))
         html = html.replace("{{invalid}}", "true" if sentence else "false")
         return HTMLResponse(html, status, NO_STORE)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 
 import pytest
 
@@ -197,6 +198,19 @@ async def test_the_form_says_that_the_pin_is_on_the_screen_only_while_it_is(serv
             served.clock.now_s += 61
     assert ON_SCREEN in forms[0]
     assert NOT_ON_SCREEN in forms[-1]
+
+
+async def test_the_way_to_see_the_pin_again_does_not_send_a_wrong_one_again(served):
+    async with served.client() as client:
+        while ON_SCREEN in (await client.get("/pair")).text:
+            served.clock.now_s += 61
+        answer = await client.post("/pair", data={"pin": wrong_for(served)})
+        assert answer.status_code == 403
+        assert "reload" not in answer.text.lower()
+        (link,) = re.findall(r'<a href="(.*?)">', answer.text)
+        again = await client.get(answer.url.join(link))
+        assert again.status_code == 200
+        assert 'aria-invalid="false"' in again.text
 
 
 async def test_the_pin_after_a_pairing_is_shown_to_the_next_person_at_once(served):
