@@ -52,6 +52,9 @@ RPC_URL: Final = "https://api.mainnet-beta.solana.com"
 AUTHORITY: Final = "6KVRs6Yr2oYzddepFdtWrFmVq8sgELcXzbUy7apwuQX4"
 FRESH_S: Final = 300.0
 """Time for which a list is used without asking again; our choice."""
+STALE_S: Final = 3600.0
+"""Age from which a list is not used before the registry has been asked; our choice:
+nodes come and go over a night."""
 RETRY_S: Final = 10.0
 """Pause after a failure, so that every token request does not ask again."""
 RPC_S: Final = 5.0
@@ -205,20 +208,23 @@ class NodeRegistry:
         self._asking: asyncio.Task[None] | None = None
         self._nodes = settings.nodes
         self._until_s = float("inf") if settings.nodes else float("-inf")
+        self._stale_at_s = self._until_s
         self._failure: RegistryError | None = None
 
     async def nodes(self) -> tuple[str, ...]:
         """Return the domains of the active nodes; never empty.
 
-        An old list is better than none: it is used until the registry has answered.
+        An old list is better than none: up to `STALE_S` it is used until the registry
+        has answered, beyond that if the registry does not answer.
 
         Raises:
             RegistryError: there has never been a list.
         """
+        now_s = self._now_s()
         is_asking = self._asking is not None and not self._asking.done()
-        if self._now_s() >= self._until_s and not is_asking:
+        if now_s >= self._until_s and not is_asking:
             self._asking = asyncio.create_task(self._ask())
-        if not self._nodes and self._asking is not None:
+        if now_s >= self._stale_at_s and self._asking is not None:
             # Others wait for it, too.
             await asyncio.shield(self._asking)
         if not self._nodes:
@@ -237,6 +243,7 @@ class NodeRegistry:
             return
         self._failure = None
         self._until_s = self._now_s() + FRESH_S
+        self._stale_at_s = self._now_s() + STALE_S
         _log.info("node list fetched  nodes=%d", len(self._nodes))
 
 

@@ -18,6 +18,7 @@ from appliance.dtelecom.node_registry import (
     FRESH_S,
     MAX_BODY,
     RETRY_S,
+    STALE_S,
     NodeRegistry,
     RegistryError,
     RegistrySettings,
@@ -225,6 +226,36 @@ async def test_an_old_list_is_returned_at_once_and_asked_for_once():
     goes_on.set()
     await asked()
     assert requests == ["begun", "over"]
+
+
+DAY_S = 86_400.0
+
+
+async def test_after_a_night_the_registry_is_asked_before_its_old_list_is_used():
+    now_s = [0.0]
+    rpc = Rpc(listing(account("a.example.com")))
+    registry = NodeRegistry(SETTINGS, rpc.transport, lambda: now_s[0])
+    await registry.nodes()
+    rpc.answer = listing(account("b.example.com"))
+    now_s[0] = DAY_S
+    assert await registry.nodes() == ("b.example.com",)
+    now_s[0] += STALE_S - 1
+    rpc.answer = listing(account("c.example.com"))
+    assert await registry.nodes() == ("b.example.com",)
+    await asked()
+
+
+async def test_after_a_night_the_old_list_is_used_if_the_registry_does_not_answer():
+    now_s = [0.0]
+    rpc = Rpc(listing(account("a.example.com")))
+    registry = NodeRegistry(SETTINGS, rpc.transport, lambda: now_s[0])
+    first = await registry.nodes()
+    rpc.status = 500
+    now_s[0] = DAY_S
+    asking = [registry.nodes() for _ in range(2)]
+    assert await asyncio.gather(*asking) == [first, first]
+    assert await registry.nodes() is first
+    assert len(rpc.asked) == 2
 
 
 async def test_all_wait_for_the_first_list_together():
