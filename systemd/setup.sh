@@ -76,7 +76,7 @@ as_root() {
 # Python here it is isolated (-I): root must not run a module from the current folder, and no variable adds another.
 make_venv() {
   local python=/usr/bin/python3 wanted
-  "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+  "$python" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     fail "Python 3.11 or newer is needed, and $python is $("$python" --version)." \
       "Debian 12 and Raspberry Pi OS bookworm have it: upgrade the system, then run this again."
   # A virtual environment contains its own path, so it cannot be moved.
@@ -129,7 +129,7 @@ install_locked() {
 # without_silent_indexes FOLDER: pip would wait for them once for each package, and say nothing.
 without_silent_indexes() {
   local words
-  words=$("$1/bin/python" "$repository/systemd/pip_indexes.py") || return 0
+  words=$("$1/bin/python" -I "$repository/systemd/pip_indexes.py") || return 0
   eval "$words"
 }
 

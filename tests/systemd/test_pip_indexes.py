@@ -94,6 +94,13 @@ def test_without_any_index_pip_asks_none(tmp_path):
     assert "does not answer" in said
 
 
+def test_a_module_of_the_same_name_elsewhere_is_not_run(tmp_path):
+    (tmp_path / "ast.py").write_text("raise SystemExit\n")
+    env = environment(tmp_path, REFUSED) | {"PYTHONPATH": str(tmp_path)}
+    given, _ = install_step(env)
+    assert given["PIP_NO_INDEX"] == "1"
+
+
 def test_a_server_that_accepts_and_says_nothing_does_not_answer():
     with silent_server() as url:
         assert not pip_indexes.answers(url, "", NO_ANSWER_S)

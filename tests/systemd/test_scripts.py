@@ -124,14 +124,16 @@ def test_the_venv_holds_locked_packages_that_debian_has_in_the_same_version(
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     lock.write_text(f"{name}=={version} --hash=sha256:{digest}\n")
     venv = tmp_path / "venv"
-    elsewhere = folder_with_modules(tmp_path / "elsewhere", "venv", "pip")
+    modules = ("venv", "pip", "sitecustomize")
+    elsewhere = folder_with_modules(tmp_path / "elsewhere", *modules)
     setup = REPOSITORY / "systemd" / "setup.sh"
     code = f"""source {setup}
         make_venv {venv}
         [[ -z "{ignored}" ]] || export PIP_IGNORE_INSTALLED={ignored}
         install_locked {venv} {lock}
-        {venv}/bin/python -c 'import systemd.journal; print("visible")'"""
+        {venv}/bin/python -I -c 'import systemd.journal; print("visible")'"""
     here = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheel.parent)}
+    here["PYTHONPATH"] = str(elsewhere)
     done = run("bash", "-euc", code, env=os.environ | here, cwd=elsewhere)
     assert done.stdout == "visible\n", done.stderr
     assert list(venv.glob("lib/*/site-packages/systemd_python-*.dist-info"))
