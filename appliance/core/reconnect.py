@@ -68,7 +68,9 @@ def failed(
         return state, ()
     state = session.with_backoff_reset(state, now_s)
     state = _with_failure(state, event.cause, event.reason)
-    is_final = not isinstance(event, RoomLost) and event.is_final
+    # The refusal of a request over the network before says nothing about this one.
+    is_current = state.link_since_s <= state.since_s
+    is_final = is_current and not isinstance(event, RoomLost) and event.is_final
     if (back := _change_undone(state, is_final=is_final)) is not None:
         return session.start(back, now_s)
     if is_final:
@@ -84,6 +86,8 @@ def link_changed(state: State, event: LinkChanged, now_s: float) -> Step:
     state = replace(state, address=event.address, sources=event.sources)
     # The first report is no change: it only makes the address known.
     is_new = is_other and event.address is not None and before != ""
+    if is_new:
+        state = replace(state, link_since_s=now_s)
     if not (is_new and _should_retry_at_once(state, before)):
         return state, ()
     return session.end(replace(state, failures=0), Goal.REJOIN, now_s)

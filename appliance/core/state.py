@@ -236,6 +236,8 @@ class State:
     """LAN address; None: no network; empty: not known yet."""
     sources: tuple[str, ...] = ()
     """Source addresses of the default routes."""
+    link_since_s: float = 0.0
+    """When the network came back or became another one."""
     is_server_local: bool = False
     """The server runs on this machine, so no network is needed."""
     page_url: str = ""

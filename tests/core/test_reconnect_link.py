@@ -81,6 +81,16 @@ def test_a_vpn_that_comes_up_ends_the_wait_after_a_refusal_without_it():
     assert of(FetchToken, box.play(BY_VPN))
 
 
+@pytest.mark.parametrize("make", [started, joining])
+def test_a_refusal_is_not_final_if_the_vpn_came_up_after_the_request(make):
+    box = make()
+    refusal = box.no_token if make is started else box.failed
+    box.play(HOME, 1, BY_VPN, refusal(is_final=True))
+    next_try(box)
+    box.play(box.no_token(is_final=True))
+    assert box.phase() is Phase.REFUSED
+
+
 @pytest.mark.parametrize("link", [HOME, BY_VPN])
 def test_a_repeated_report_of_the_link_changes_nothing(link):
     box = started()
