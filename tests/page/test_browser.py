@@ -110,7 +110,10 @@ async def test_participants_are_shown_with_their_state(phone):
     await expect(people.nth(0)).to_contain_text("Anna")
     await expect(people.nth(0)).to_contain_text("speaking")
     await expect(people.nth(1)).to_contain_text("muted")
-    phone.inbox.show(people=())
+    phone.inbox.show(connection=ConnectionState.RECONNECTING, banner="reconnecting")
+    await expect(people.nth(0)).not_to_contain_text("speaking")
+    await expect(people.nth(1)).to_contain_text("muted")
+    phone.inbox.show(people=(), connection=ConnectionState.CONNECTED)
     await phone.text("people-empty").to_have_text("Nobody else is here yet.")
 
 

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 from appliance.core.events import JoinAsked, TalkAsked, VolumeAsked
-from appliance.core.view import TalkState
+from appliance.core.view import ConnectionState, TalkState
 from tests.page.test_websocket import live, read
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -107,6 +107,24 @@ async def test_a_press_while_another_page_holds_the_button_names_the_true_reason
     await phone.text("talk-label").to_have_text("Hold to talk")
     await phone.text("talk-words").not_to_contain_text("talk has ended")
     await phone.page.mouse.up()
+
+
+@pytest.mark.parametrize(
+    ("talk", "left_s"), [(TalkState.TALKING, None), (TalkState.WARNING, 7)]
+)
+async def test_a_talk_during_a_reconnection_is_not_shown_as_heard(phone, talk, left_s):
+    phone.inbox.show(
+        connection=ConnectionState.RECONNECTING,
+        banner="reconnecting",
+        talk=talk,
+        talk_text="talking",
+        talk_left_s=left_s,
+    )
+    words = "Reconnecting. Perhaps nobody hears you."
+    await phone.text("talk-text").to_have_text(words)
+    await phone.text("talk-label").to_have_text("Reconnecting")
+    body = phone.page.locator("body")
+    await expect(body).to_have_attribute("data-talk", "interrupted")
 
 
 @pytest.mark.parametrize("end", ["Enter", "Tab"])

@@ -6,7 +6,12 @@ import { byId, fill, make, setAttribute, setHidden, setText } from "./dom.js";
 const HUES = [8, 32, 50, 95, 145, 172, 195, 214, 238, 266, 300, 335];
 
 export function show(view) {
-  const { people } = view;
+  // While the box reconnects, nobody is heard, and what was known last may be over.
+  const isHeard = view.connection === "connected";
+  const people = view.people.map((person) => ({
+    ...person,
+    is_speaking: person.is_speaking && isHeard,
+  }));
   fill(byId("people"), people, { key: (person) => person.id, create, update });
   setHidden(byId("people-empty"), people.length > 0);
   setText(byId("people-empty"), emptyWords(view));

@@ -11,6 +11,7 @@ const LABELS = {
   muted: "Hold to talk",
   talking: "Talking",
   warning: "Talking",
+  interrupted: "Reconnecting",
   locked: "Release",
   unavailable: "Cannot talk",
 };
@@ -68,7 +69,7 @@ export function show(view) {
   hasEnded = holder !== null && isAccepted && isSpent;
   refusal = refusalOf(view);
   mutes = switchOf(view);
-  const state = hasEnded ? "locked" : refusal ? "unavailable" : view.talk;
+  const state = stateOf(view);
   document.body.dataset.talk = state;
   setAttribute(button, "aria-disabled", refusal !== "");
   setText(byId("talk-label"), label(state));
@@ -77,6 +78,18 @@ export function show(view) {
   setText(byId("talk-left"), isLimitNear(view) ? `: ${view.talk_left_s} s left` : "");
   setText(byId("talk-hint"), hint());
   document.body.dataset.muted = mutes === false;
+}
+
+function stateOf(view) {
+  if (hasEnded) return "locked";
+  if (refusal) return "unavailable";
+  return isInterrupted(view) ? "interrupted" : view.talk;
+}
+
+// A talk goes on while the box reconnects, because the room may still hear some of it.
+function isInterrupted(view) {
+  const isOpen = view.talk === "talking" || view.talk === "warning";
+  return isOpen && view.connection !== "connected";
 }
 
 function refusalOf(view) {
@@ -115,7 +128,8 @@ function hint() {
 }
 
 function isLimitNear(view) {
-  return view.talk_left_s !== null && !hasEnded && refusal === "" && mutes !== false;
+  const isHidden = hasEnded || refusal !== "" || mutes === false || isInterrupted(view);
+  return view.talk_left_s !== null && !isHidden;
 }
 
 function words(view) {
@@ -123,6 +137,7 @@ function words(view) {
   if (refusal) return refusal;
   if (view.is_muted_by_room && mutes === false) return "Muted by a moderator. Nobody hears you.";
   if (view.is_muted_on_page) return "Muted on the page. Nobody hears you.";
+  if (isInterrupted(view)) return "Reconnecting. Perhaps nobody hears you.";
   if (isLimitNear(view)) return "Talk limit is near";
   if (view.is_silent && view.talk === "talking") return "The microphone delivers only silence.";
   if (view.is_muted_by_room) return "Muted by a moderator. Hold to talk again.";
