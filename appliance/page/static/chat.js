@@ -26,6 +26,9 @@ let isSending = false;
 // it is sent again, so that a line of which only the answer was lost is shown once.
 let unsent = null;
 let newestKey = "";
+// False while somebody reads older lines; else the newest stays in sight.
+let follows = true;
+let lastEnd = 0;
 
 export function start() {
   byId("form").addEventListener("submit", (event) => {
@@ -42,18 +45,21 @@ export function start() {
     submit();
   });
   byId("newest").addEventListener("click", toNewest);
-  scroll.addEventListener("scroll", () => isAtEnd() && setHidden(byId("newest"), true));
+  scroll.addEventListener("scroll", () => {
+    follows = isAtEnd();
+    if (follows) setHidden(byId("newest"), true);
+  });
 }
 
 export function show(view) {
-  const wasAtEnd = isAtEnd();
   fill(byId("lines"), view.chat, { key: keyOf, create, update });
   setHidden(byId("chat-empty"), view.chat.length > 0);
-  const newest = view.chat.length > 0 ? keyOf(view.chat.at(-1)) : "";
-  if (newest !== newestKey) {
-    newestKey = newest;
-    if (wasAtEnd || view.chat.at(-1)?.senderId === "") toNewest();
-    else setHidden(byId("newest"), false);
+  const newest = view.chat.at(-1);
+  const key = newest === undefined ? "" : keyOf(newest);
+  if (key !== newestKey) {
+    newestKey = key;
+    if (newest?.senderId === "") toNewest();
+    setHidden(byId("newest"), follows);
   }
   refusal = view.chat_refusal;
   if (view.chat.some((line) => line.senderId === "" && line.id === unsent?.id)) taken(unsent);
@@ -111,8 +117,20 @@ function refresh() {
   button.disabled = Boolean(refusal) || isSending || !field.value.trim();
   const left = CHARACTERS - field.value.length;
   setText(byId("chat-note"), refusal || (left < CHARACTERS - WARN_AT ? `${left} characters left` : ""));
+  fitField();
+}
+
+// The height of the field, and with it the space for the lines, depends on what is typed.
+// To measure it, both are wrong for a moment, which must not move the lines.
+function fitField() {
+  const before = scroll.scrollTop;
   field.style.setProperty("height", "auto");
   field.style.setProperty("height", `${field.scrollHeight}px`);
+  const end = scroll.scrollHeight - scroll.clientHeight;
+  // Not without a change: a finger may have begun to scroll.
+  const top = follows && end !== lastEnd ? end : before;
+  lastEnd = end;
+  if (scroll.scrollTop !== top) scroll.scrollTop = top;
 }
 
 const keyOf = (line) => `${line.senderId}\n${line.id}`;
@@ -151,6 +169,7 @@ function isAtEnd() {
 }
 
 function toNewest() {
+  follows = true;
   scroll.scrollTop = scroll.scrollHeight;
   setHidden(byId("newest"), true);
 }
