@@ -423,11 +423,14 @@ async def test_a_page_that_was_open_during_an_upgrade_reloads_once(phone):
     await phone.page.reload()
     await phone.text("room").to_have_text("workshop")
     await phone.page.evaluate("window.mark = 'old'")
+    field = phone.page.get_by_label("Write to the room")
+    await field.fill("Is the gate")
     is_upgraded = True
     async with phone.page.expect_event("load"):
         phone.inbox.show(room="garage")
     assert await phone.page.evaluate("window.mark") is None
     await phone.text("room").to_have_text("garage")
+    await expect(field).to_have_value("Is the gate")
     await phone.page.evaluate("window.mark = 'new'")
     phone.inbox.show(room="lobby")
     await phone.text("room").to_have_text("lobby")

@@ -3,6 +3,7 @@
 import pytest
 from playwright.async_api import expect
 
+from appliance.core.events import ChatTyped
 from tests.page.phone import line_with
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -70,3 +71,32 @@ async def test_a_finger_that_begins_to_scroll_is_not_pulled_back(phone):
     phone.inbox.show(speaker_dbfs=-20, room="lobby")
     await phone.text("room").to_have_text("lobby")
     assert await scroll.evaluate(BELOW_PX) == pytest.approx(20, abs=1)
+
+
+async def test_what_was_typed_is_there_after_the_phone_was_paired_again(phone):
+    page = phone.page
+    await page.get_by_label("Write to the room").fill("Is the gate")
+    phone.expected = "Authentication failed"
+    await page.context.clear_cookies()
+    await page.evaluate("dispatchEvent(new Event('online'))")
+    await page.get_by_label("PIN").fill(phone.served.pin)
+    await page.get_by_role("button", name="Pair").click()
+    await expect(page.locator("#text")).to_have_value("Is the gate")
+
+
+async def test_a_line_that_was_being_sent_keeps_its_id_over_a_reload(phone):
+    page, asked = phone.page, []
+    await page.route("**/api/chat", lambda route: asked.append(route.request))
+    phone.expected = "ERR_"
+    field = page.get_by_label("Write to the room")
+    await field.fill("Is the gate open?")
+    async with page.expect_request("**/api/chat"):
+        await field.press("Enter")
+    await page.reload()
+    await page.unroute("**/api/chat")
+    await phone.text("link-text").to_have_text("live")
+    await expect(field).to_have_value("Is the gate open?")
+    await field.press("Enter")
+    await expect(field).to_have_value("")
+    (typed,) = phone.inbox.of(ChatTyped)
+    assert [request.post_data_json["id"] for request in asked] == [typed.id]

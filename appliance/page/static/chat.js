@@ -12,6 +12,8 @@ const ANSWER_MS = 10000;
 const NEAR_PX = 48;
 const CHARACTERS = 2000;
 const WARN_AT = 1800;
+// Of this box: several may have one origin, behind a proxy.
+const DRAFT = `draft ${location.pathname}`;
 
 const field = byId("text");
 const button = byId("send");
@@ -31,6 +33,8 @@ let follows = true;
 let lastEnd = 0;
 
 export function start() {
+  restoreDraft();
+  addEventListener("pagehide", keepDraft);
   byId("form").addEventListener("submit", (event) => {
     event.preventDefault();
     submit();
@@ -69,6 +73,18 @@ export function show(view) {
 export function disconnected() {
   refusal = NOT_CONNECTED;
   refresh();
+}
+
+// What is typed survives the reload after an upgrade, and the pairing form.
+function keepDraft() {
+  sessionStorage.setItem(DRAFT, JSON.stringify({ text: field.value, unsent }));
+}
+
+function restoreDraft() {
+  const kept = sessionStorage.getItem(DRAFT);
+  if (kept === null) return;
+  sessionStorage.removeItem(DRAFT);
+  ({ text: field.value, unsent } = JSON.parse(kept));
 }
 
 async function submit() {
