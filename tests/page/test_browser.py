@@ -20,7 +20,14 @@ from appliance.core.events import (
     VoiceAgent,
     VolumeAsked,
 )
-from appliance.core.view import ConnectionState, TalkState
+from appliance.core.state import Lock, Phase
+from appliance.core.view import (
+    FIXED_TEXT,
+    LOCK_TEXT,
+    NO_BUTTON_TEXT,
+    ConnectionState,
+    TalkState,
+)
 from tests.clock import Clock
 from tests.page.fake_app import serving
 from tests.page.phone import line_with, opened
@@ -44,6 +51,10 @@ COUNT_RELOADS = """() => {
     });
 }"""
 """Counts the reloads that the page starts, each of which takes forever."""
+LEFT = "Left. Join brings the box back"
+LEFT_YARD = f"{LEFT} (yard: refused)"
+REMOVED = "disconnected: room closed, retry in 45 s"
+REMOVED_A = f"{REMOVED} (a: b)"
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"> &amp; <b>bold</b>"
 
 
@@ -511,6 +522,31 @@ async def test_the_countdown_to_the_next_attempt_is_shown_and_not_read_out(phone
     await expect(spoken).to_have_text("Disconnected: no network")
     toast = phone.page.locator(".toast").last
     await expect(toast).to_have_text("Disconnected: no network")
+
+
+@pytest.mark.parametrize(
+    ("connection", "banner", "shown"),
+    [
+        (ConnectionState.LEFT, FIXED_TEXT[Phase.LEFT], LEFT),
+        (ConnectionState.LEFT, NO_BUTTON_TEXT, LEFT),
+        (ConnectionState.LEFT, f"{NO_BUTTON_TEXT} (yard: refused)", LEFT_YARD),
+        (ConnectionState.DISCONNECTED, f"{REMOVED} or on a press", REMOVED),
+        (ConnectionState.DISCONNECTED, f"{REMOVED} or on a press (a: b)", REMOVED_A),
+    ],
+)
+async def test_the_page_names_its_own_buttons(phone, connection, banner, shown):
+    phone.inbox.show(connection=connection, banner=banner)
+    await phone.text("banner").to_have_text(shown, ignore_case=True)
+    toast = phone.page.locator(".toast").last
+    await expect(toast).to_have_text(shown.partition(", retry")[0], ignore_case=True)
+
+
+@pytest.mark.parametrize("lock", LOCK_TEXT)
+async def test_a_button_to_release_is_that_of_the_box(phone, lock: Lock):
+    text = LOCK_TEXT[lock]
+    phone.inbox.show(talk=TalkState.LOCKED, talk_text=text)
+    await phone.text("talk-words").to_have_text(f"{text} on the box")
+    await phone.text("talk-label").to_have_text("Cannot talk")
 
 
 @pytest.mark.parametrize("banner", ["leaving", "leaving (garage: refused)"])

@@ -51,7 +51,7 @@ export function show(view) {
   const isFine = view.connection === "connected";
   setHidden(byId("banner"), isFine);
   setText(byId("banner-text"), sentence(cause(view)));
-  setText(byId("banner-retry"), view.banner.slice(cause(view).length));
+  setText(byId("banner-retry"), banner(view).slice(cause(view).length));
   byId("banner").dataset.state = view.connection;
   faults(view.faults);
   setText(byId("rtt"), view.rtt_ms === null ? "–" : `${view.rtt_ms} ms`);
@@ -115,14 +115,20 @@ function changes(view) {
   if (view.connection === "connected") toast(`In the room ${view.room}`.trim(), "good");
   else if (before.connection === "connected") {
     const isOnPurpose = view.connection === "left" || view.banner.startsWith("leaving");
-    if (!isOnPurpose) note(view.banner);
+    if (!isOnPurpose) note(banner(view));
     toast(sentence(cause(view)), isOnPurpose ? "info" : "bad");
   }
 }
 
 // The banner without the countdown, which screen readers would read out every second.
-function cause({ banner }) {
-  return banner.split(/, (?:retry|asks again) in /, 1)[0];
+function cause(view) {
+  return banner(view).split(/, (?:retry|asks again) in /, 1)[0];
+}
+
+// The box names its own buttons, of which a person with a phone may not be near.
+function banner(view) {
+  const left = "left. Join brings the box back";
+  return view.banner.replace(/^left, [^(]*\b/, left).replace(/ or on a press\b/, "");
 }
 
 function sentence(text) {

@@ -98,6 +98,7 @@ function refusalOf(view) {
   if (!view.has_microphone) return "no microphone";
   // Unmuting is possible in every state of the connection.
   if (view.is_muted_on_page) return "";
+  if (view.talk === "locked") return `${view.talk_text} on the box`;
   return view.talk === "unavailable" ? view.talk_text : "";
 }
 
@@ -107,7 +108,7 @@ function switchOf(view) {
 }
 
 function label(state) {
-  if (state === "locked" || state === "unavailable") return LABELS[state];
+  if (hasEnded || state === "unavailable") return LABELS[state];
   if (mutes === null) return LABELS[state];
   return mutes ? "Tap to mute" : "Muted. Tap to unmute";
 }
