@@ -3,7 +3,7 @@
 import pytest
 from playwright.async_api import expect
 
-from appliance.core.events import ChatTyped
+from appliance.core.events import ChatTyped, TalkAsked
 from tests.page.phone import line_with
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -100,3 +100,29 @@ async def test_a_line_that_was_being_sent_keeps_its_id_over_a_reload(phone):
     await expect(field).to_have_value("")
     (typed,) = phone.inbox.of(ChatTyped)
     assert [request.post_data_json["id"] for request in asked] == [typed.id]
+
+
+async def test_after_a_click_on_send_the_focus_is_in_the_field(phone):
+    field = phone.page.get_by_label("Write to the room")
+    await field.fill("Hello")
+    await phone.page.get_by_role("button", name="Send").click()
+    await phone.inbox.until(lambda: phone.inbox.of(ChatTyped))
+    await expect(field).to_have_value("")
+    await expect(field).to_be_focused()
+    await phone.page.keyboard.press("Space")
+    await expect(field).to_have_value(" ")
+    assert not phone.inbox.of(TalkAsked)
+
+
+async def test_the_key_that_shows_new_messages_leaves_the_focus_in_the_chat(phone):
+    phone.inbox.show(chat=lines(phone, 30), room="garage")
+    await phone.text("room").to_have_text("garage")
+    scroll = phone.page.locator("#scroll")
+    await scroll.focus()
+    await scroll.evaluate(SCROLL_TO, -200)
+    phone.inbox.show(chat=lines(phone, 31))
+    await expect(phone.page.locator("#newest")).to_be_visible()
+    await phone.page.keyboard.press("Tab")
+    await phone.page.keyboard.press("Enter")
+    await expect(phone.page.locator("#newest")).to_be_hidden()
+    await expect(scroll).to_be_focused()

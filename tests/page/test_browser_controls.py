@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 import pytest
 from playwright.async_api import expect
 
-from appliance.core.events import JoinAsked, TalkAsked, VolumeAsked
+from appliance.core.events import JoinAsked, LeaveAsked, TalkAsked, VolumeAsked
 from appliance.core.view import ConnectionState, TalkState
 from tests.page.test_websocket import live, read
 
@@ -82,6 +82,55 @@ async def test_a_key_that_did_not_start_the_talk_does_not_end_it(phone):
     assert await is_still_talking(phone)
     await phone.page.mouse.up()
     await phone.inbox.has(TalkAsked(is_on=False))
+
+
+@pytest.mark.parametrize("modifier", ["Control", "Alt", "Meta"])
+@pytest.mark.parametrize("place", ["body", "#talk"])
+async def test_a_shortcut_with_the_space_bar_does_not_talk(phone, place, modifier):
+    if place != "body":
+        await phone.page.locator(place).focus()
+    for key in ("Space", "Enter"):
+        await phone.page.keyboard.press(f"{modifier}+{key}")
+    assert await is_still_talking(phone)
+    assert not phone.inbox.of(TalkAsked)
+
+
+async def test_a_modifier_key_does_not_keep_the_talk_from_ending(phone):
+    await phone.page.keyboard.down("Space")
+    await phone.inbox.has(TalkAsked(is_on=True))
+    await phone.page.keyboard.down("Control")
+    await phone.page.keyboard.up("Space")
+    await phone.inbox.has(TalkAsked(is_on=False))
+    await phone.page.keyboard.up("Control")
+
+
+async def test_the_focus_of_the_keyboard_goes_from_leave_to_join_and_back(phone):
+    page, show = phone.page, phone.inbox.show
+    leave, join = page.locator("#leave"), page.locator("#join")
+    for _ in range(2):
+        await page.keyboard.press("Tab")
+    await expect(leave).to_be_focused()
+    await page.keyboard.press("Space")
+    await phone.inbox.has(LeaveAsked())
+    show(connection=ConnectionState.LEFT, banner="left")
+    await expect(join).to_be_focused()
+    await page.keyboard.press("Space")
+    await phone.inbox.has(JoinAsked(preset="workshop"))
+    show(connection=ConnectionState.CONNECTING, banner="connecting")
+    await expect(leave).to_be_focused()
+    assert not phone.inbox.of(TalkAsked)
+
+
+async def test_after_a_click_on_join_the_space_bar_talks(phone):
+    page, show = phone.page, phone.inbox.show
+    show(connection=ConnectionState.LEFT, banner="left")
+    await page.locator("#join").click()
+    show(connection=ConnectionState.CONNECTED, banner="in workshop")
+    await expect(page.locator("#join")).to_be_hidden()
+    await page.keyboard.down("Space")
+    await phone.inbox.has(TalkAsked(is_on=True))
+    await page.keyboard.up("Space")
+    assert LeaveAsked() not in phone.inbox.events
 
 
 async def test_clicks_without_a_pointer_start_and_end_the_talk(phone):

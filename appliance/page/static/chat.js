@@ -38,6 +38,9 @@ export function start() {
   byId("form").addEventListener("submit", (event) => {
     event.preventDefault();
     submit();
+    // The button is disabled now. Without the focus a phone closes its keyboard, and the
+    // next space would talk.
+    field.focus();
   });
   field.addEventListener("input", refresh);
   field.addEventListener("keydown", (event) => {
@@ -48,7 +51,11 @@ export function start() {
     event.preventDefault();
     submit();
   });
-  byId("newest").addEventListener("click", toNewest);
+  byId("newest").addEventListener("click", () => {
+    // With the hidden button the focus of the keyboard would go to the page.
+    if (byId("newest").matches(":focus-visible")) scroll.focus();
+    toNewest();
+  });
   scroll.addEventListener("scroll", () => {
     follows = isAtEnd();
     if (follows) setHidden(byId("newest"), true);

@@ -72,11 +72,19 @@ function header(view) {
   setText(byId("room"), view.room);
   setText(byId("connection"), view.connection);
   byId("pill").dataset.state = view.connection;
-  setHidden(byId("leave"), OUT.has(view.connection) && view.connection !== "disconnected");
-  setHidden(byId("join"), !OUT.has(view.connection));
+  actions(view);
   presets(view);
   const title = [view.name, view.room].filter(Boolean).join(" · ");
   if (document.title !== title) document.title = title || "Push to talk";
+}
+
+// With a hidden button the focus of the keyboard would go to the page, whose space bar talks.
+function actions({ connection }) {
+  const [leave, join] = [byId("leave"), byId("join")];
+  const focused = document.querySelector(".actions :focus-visible");
+  setHidden(leave, OUT.has(connection) && connection !== "disconnected");
+  setHidden(join, !OUT.has(connection));
+  if (focused?.hidden) (focused === leave ? join : leave).focus();
 }
 
 function presets({ presets: names, preset }) {

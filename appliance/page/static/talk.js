@@ -148,7 +148,7 @@ function words(view) {
 function onKeyDown(event) {
   if (!isTalkKey(event)) return;
   event.preventDefault();
-  if (!event.repeat) press(event.code);
+  if (!event.repeat && !isShortcut(event)) press(event.code);
 }
 
 function onKeyUp(event) {
@@ -162,7 +162,13 @@ function onKeyUp(event) {
 function isTalkKey(event) {
   if (event.target === button) return event.code === "Space" || event.code === "Enter";
   const isFree = event.target === document.body || event.target === null;
-  return event.code === "Space" && (isFree || (holder !== null && event.type === "keyup"));
+  const isEnd = holder !== null && event.type === "keyup";
+  return event.code === "Space" && ((isFree && !isShortcut(event)) || isEnd);
+}
+
+// Of a key that is pressed together with Command, macOS does not report the release.
+function isShortcut(event) {
+  return event.ctrlKey || event.altKey || event.metaKey;
 }
 
 function press(by) {
