@@ -501,6 +501,29 @@ async def test_errors_are_listed_in_the_debug_section(phone):
     await phone.text("banner").to_have_text("Reconnecting")
 
 
+async def test_another_wording_of_the_reason_of_an_outage_is_no_new_notice(phone):
+    page, show = phone.page, phone.inbox.show
+    show(
+        connection=ConnectionState.DISCONNECTED,
+        banner="disconnected: no token, retry in 5 s",
+        faults=("tokens.example answered 500. Request 1.",),
+    )
+    toasts = page.locator(".toast")
+    await expect(toasts.filter(has_text="Request 1")).to_have_count(1)
+    show(faults=("tokens.example answered 500. Request 2.",))
+    await phone.text("faults").to_have_text("Tokens.example answered 500. Request 2.")
+    await expect(page.locator("#errors li").first).to_contain_text("Request 2")
+    assert await toasts.filter(has_text="Request 2").count() == 0
+    show(faults=(*phone.inbox.view.faults, "speaker: USB: unplugged"))
+    await expect(toasts.filter(has_text="unplugged")).to_have_count(1)
+    show(
+        connection=ConnectionState.CONNECTED,
+        banner="in workshop",
+        faults=("not allowed to talk", "not allowed to write"),
+    )
+    await expect(toasts.filter(has_text="not allowed")).to_have_count(2)
+
+
 async def test_a_long_talk_counts_down(phone):
     phone.inbox.show(
         talk=TalkState.WARNING,

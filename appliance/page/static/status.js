@@ -113,11 +113,13 @@ function faults(sentences) {
 
 function changes(view) {
   const before = previous;
-  const known = new Set(before?.faults ?? []);
+  const known = before?.faults ?? [];
+  // During an outage each attempt may word the reason in another way.
+  const isSame = view.connection !== "connected" && view.faults.length <= known.length;
   for (const fault of view.faults) {
-    if (known.has(fault)) continue;
+    if (known.includes(fault)) continue;
     note(fault);
-    if (before !== null) toast(sentence(fault), "bad");
+    if (before !== null && !isSame) toast(sentence(fault), "bad");
   }
   if (before === null || before.connection === view.connection) return;
   if (view.connection === "connected") toast(`In the room ${view.room}`.trim(), "good");
