@@ -607,6 +607,14 @@ async def test_nothing_overflows_at_any_width(phone, width):
     assert await phone.page.evaluate(wide) <= width
 
 
+@pytest.mark.parametrize("height", [430, 519, 520])
+async def test_the_chat_field_can_be_seen_in_a_low_wide_window(phone, height):
+    await phone.page.set_viewport_size({"width": 932, "height": height})
+    field = phone.page.get_by_label("Write to the room")
+    await field.evaluate("field => field.scrollIntoView({block: 'nearest'})")
+    await expect(field).to_be_in_viewport(ratio=1)
+
+
 async def test_every_control_has_a_name_and_the_focus_order_is_logical(phone):
     await phone.page.locator("body").press("Tab")
     names = []
