@@ -69,7 +69,6 @@ MEDIA_TYPES = {
     ".webmanifest": "application/manifest+json",
 }
 NOT_IN_ROOM = frozenset({ConnectionState.DISCONNECTED, ConnectionState.REFUSED})
-NEEDS_SOUND = frozenset(ConnectionState) - NOT_IN_ROOM - {ConnectionState.LEFT}
 CONNECTIONS = ConnectionLimits(
     total=80,
     each=24,
@@ -155,9 +154,11 @@ class Api:
 def health(view: View) -> tuple[bool, tuple[str, ...]]:
     """Return whether a sound device is missing, and the faults without any names.
 
-    The faults also name the state of the room, which is no fault of the box.
+    Only a box that left on request needs none: during an outage a device is missing
+    between two attempts, too. The faults also name the state of the room, which is no
+    fault of the box.
     """
-    is_wanted = view.connection in NEEDS_SOUND
+    is_wanted = view.connection is not ConnectionState.LEFT
     checks = (
         (not view.has_microphone and not view.is_listener, "no microphone"),
         (not view.has_speaker and not view.is_announcer, "no speaker"),

@@ -67,7 +67,7 @@ async def running(directory, limits=None, **changes):
     task = asyncio.create_task(app.run(State(CONFIG), Idle(), make, observe))
     try:
         await asyncio.wait({task, served}, return_when=asyncio.FIRST_COMPLETED)
-        # Outside of a room /health does not need a sound card.
+        # After leaving on request /health does not need a sound card.
         app.post(LeaveAsked())
         place = urlsplit(served.result())
         yield Target(str(place.hostname), int(place.port or 0)), task

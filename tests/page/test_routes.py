@@ -25,6 +25,12 @@ from appliance.page.application import CONNECTIONS, default_limits
 from tests.page.fake_app import serving
 
 LONG = "x" * 2001
+DURING_AN_OUTAGE = {
+    ConnectionState.RECONNECTING: (),
+    ConnectionState.DISCONNECTED: ("room: disconnected",),
+    ConnectionState.REFUSED: ("room: refused",),
+}
+"""Connection during and between attempts, and the fault that `/health` has for it."""
 
 
 async def test_the_view_has_the_documented_fields_and_never_the_pin(served, paired):
@@ -339,6 +345,10 @@ async def test_health_is_answered_without_a_host_header(served, paired):
         ({"has_speaker": False, "is_announcer": True}, 200, []),
         ({"connection": ConnectionState.LEFT, "has_microphone": False}, 200, []),
         ({"connection": ConnectionState.REFUSED}, 200, ["room: refused"]),
+        *(
+            ({"connection": out, "has_speaker": False}, 503, ["no speaker", *faults])
+            for out, faults in DURING_AN_OUTAGE.items()
+        ),
     ],
 )
 async def test_health_is_503_without_a_sound_device_and_contains_no_names(
