@@ -191,7 +191,9 @@ class PairingForm:
     async def enter(self, request: Request) -> Response:
         """Check the PIN and return the cookie of a login."""
         content = await body_of(request)
-        is_json = request.headers.get("content-type", "").startswith(JSON)
+        is_declared = request.headers.get("content-type", "").startswith(JSON)
+        # Without an option `curl -d` declares every body as a form.
+        is_json = is_declared or content.lstrip().startswith(b"{")
         try:
             pin = pin_of(content, is_json=is_json)
             address = request.client.host if request.client else ""

@@ -89,10 +89,13 @@ async def test_the_cookie_is_http_only_and_same_site(served):
     assert (served.directory / "pairing.json").stat().st_mode & 0o777 == 0o600
 
 
-async def test_a_pin_may_be_sent_as_json_and_with_spaces(served):
-    async with served.client() as client:
-        pin = f"{served.pin[:3]} {served.pin[3:]}"
-        answer = await client.post("/pair", json={"pin": pin})
+@pytest.mark.parametrize(
+    "kind", ["application/json", "application/x-www-form-urlencoded", ""]
+)
+async def test_a_pin_may_be_sent_as_json_and_with_spaces(served, kind):
+    async with served.client(headers={"content-type": kind}) as client:
+        body = f' {{"pin": "{served.pin[:3]} {served.pin[3:]}"}}'
+        answer = await client.post("/pair", content=body)
         assert answer.json() == {"paired": True}
         assert (await client.get("/api/view")).status_code == 200
 
