@@ -20,7 +20,7 @@ def handle(state: State, event: PairingEvent, now_s: float) -> State:
         case PageServed(url, pin):
             return replace(state, page_url=url, pin=pin)
         case PairingAsked():
-            state = replace(state, wakes=state.wakes + 1)
+            state = replace(state, wakes=state.wakes + 1, pairing_left_s=SHOWN_S)
             return replace(state, pairing_until_s=now_s + SHOWN_S)
         case PhonePaired():
             return replace(state, pairing_until_s=None)
@@ -37,15 +37,27 @@ def tick(state: State, now_s: float) -> State:
 
 def until_s(state: State) -> float:
     """Return until when the PIN is shown; infinity while it is not."""
-    return inf if state.pairing_until_s is None else state.pairing_until_s
+    if state.pairing_until_s is None or _is_covered(state):
+        return inf
+    return state.pairing_until_s
+
+
+def follow(before: State, after: State, now_s: float) -> State:
+    """Return the state in which the time of the PIN stops while a talk covers it."""
+    if after.pairing_until_s is None or _is_covered(before) == _is_covered(after):
+        return after
+    if _is_covered(after):
+        return replace(after, pairing_left_s=after.pairing_until_s - now_s)
+    return replace(after, pairing_until_s=now_s + after.pairing_left_s)
 
 
 def screen_page(state: State) -> ScreenPage:
-    """Return the screen page: a talk has priority over the PIN.
-
-    In `open` mode the talk never ends, so the PIN has priority.
-    """
+    """Return the screen page: a talk has priority over the PIN."""
     if state.pairing_until_s is None:
         return state.screen_page
-    has_priority = state.talk.is_on and not state.is_open_mode
-    return ScreenPage.TALK if has_priority else ScreenPage.PAIRING
+    return ScreenPage.TALK if _is_covered(state) else ScreenPage.PAIRING
+
+
+def _is_covered(state: State) -> bool:
+    """Return whether a talk has priority; not in `open` mode, where it never ends."""
+    return state.talk.is_on and not state.is_open_mode

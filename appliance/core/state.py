@@ -263,6 +263,8 @@ class State:
     """Screen page that was chosen with the button."""
     pairing_until_s: float | None = None
     """The OLED shows the PIN until then; None: nobody is pairing a phone."""
+    pairing_left_s: float = 0.0
+    """Time for which it is still shown after the talk that covers it."""
     wakes: int = 0
     """Presses of all buttons, whatever their effect, and requests for the PIN."""
     press_series: tuple[PressSeries, ...] = ()

@@ -182,6 +182,7 @@ def _with_effects(before: State, after: State, now_s: float) -> Step:
     after, gate = talk.update_gate(after, now_s)
     after, unmuting = talk.unmute_track(after)
     after, conversation = voice_agent.follow(before, after, now_s)
+    after = pairing.follow(before, after, now_s)
     return after, (
         *_opening(before, after),
         *_earcon(before, after),

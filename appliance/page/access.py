@@ -58,7 +58,7 @@ SECURITY_HEADERS = {
 FORM_REFERRER = "same-origin"
 """Under `no-referrer` browsers send a form with `Origin: null`, as they do for forms of
 other sites. Source: Fetch, "append a request Origin header"."""
-ON_SCREEN = "It is on the screen of the box now."
+ON_SCREEN = "It is on the screen of the box now, or after the talk if somebody talks."
 NOT_ON_SCREEN = (
     f'<a href="{TO_FORM}">Open this page again</a> in a few minutes to see it on the'
     " screen of the box."
