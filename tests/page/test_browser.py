@@ -501,6 +501,29 @@ async def test_errors_are_listed_in_the_debug_section(phone):
     await phone.text("banner").to_have_text("Reconnecting")
 
 
+async def test_the_newest_view_can_be_copied_while_views_arrive(phone):
+    page, raw = phone.page, phone.page.locator("#raw")
+    await page.locator("#debug summary").click()
+    await expect(raw).to_contain_text('"room": "workshop"')
+    select = "raw => getSelection().setBaseAndExtent(raw.firstChild, 0, raw, 1)"
+    await raw.evaluate(select)
+    phone.inbox.show(room="garage")
+    await phone.text("room").to_have_text("garage")
+    assert '"room": "workshop"' in await page.evaluate("getSelection().toString()")
+    await page.evaluate("getSelection().removeAllRanges()")
+    phone.inbox.show(room="lobby")
+    await expect(raw).to_contain_text('"room": "lobby"')
+
+
+async def test_the_last_view_can_be_read_while_the_box_is_away(phone):
+    phone.expected = "ERR_CONNECTION_REFUSED"
+    assert phone.inbox.page is not None
+    await phone.inbox.page.__aexit__(None, None, None)
+    await expect(phone.page.locator("#away")).to_be_visible()
+    await phone.page.locator("#debug summary").click()
+    await expect(phone.page.locator("#raw")).to_contain_text('"room": "workshop"')
+
+
 async def test_another_wording_of_the_reason_of_an_outage_is_no_new_notice(phone):
     page, show = phone.page, phone.inbox.show
     show(

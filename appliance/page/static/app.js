@@ -50,6 +50,7 @@ status.start(send);
 talk.start(send);
 sound.start(send);
 chat.start();
+debug.start();
 
 // True after an upgrade of the box while this page was open. After the reload the new
 // build is the first one seen, so the page does not reload again.

@@ -3,7 +3,14 @@
 import { byId, make, setHidden, setText } from "./dom.js";
 
 const KEPT = 50;
+const raw = byId("raw");
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+
+let newest = null;
+
+export function start() {
+  byId("debug").addEventListener("toggle", render);
+}
 
 export function note(sentence) {
   const list = byId("errors");
@@ -15,7 +22,14 @@ export function note(sentence) {
 }
 
 export function show(view) {
-  if (!byId("debug").open) return;
-  const { picture, ...rest } = view;
-  setText(byId("raw"), JSON.stringify(rest, null, 2));
+  newest = view;
+  // Text in which a selection begins is about to be copied.
+  const { anchorNode } = getSelection();
+  if (anchorNode === raw || !raw.contains(anchorNode)) render();
+}
+
+function render() {
+  if (newest === null || !byId("debug").open) return;
+  const { picture, ...rest } = newest;
+  setText(raw, JSON.stringify(rest, null, 2));
 }
