@@ -618,16 +618,35 @@ async def test_each_slider_and_mute_are_described_for_screen_readers(phone):
 
 @pytest.mark.parametrize("width", [320, 390, 860, 1280])
 async def test_nothing_overflows_at_any_width(phone, width):
+    await phone.page.set_viewport_size({"width": width, "height": 800})
     phone.inbox.show(
+        agent=VoiceAgent("a" * 90, "a" * 90, AgentState.LISTENING),
+        agent_note="w" * 90,
+        captions=(Caption("s", "a", "a" * 90, "b" * 90, False, 1),),
         chat=(line_with(phone, text="x" * 500),),
         faults=("y" * 200,),
         room="z" * 100,
         name="n" * 60,
     )
-    await expect(phone.page.locator(".words")).to_contain_text("xxx")
-    await phone.page.set_viewport_size({"width": width, "height": 800})
+    await expect(phone.page.locator("#lines .words")).to_contain_text("xxx")
+    await expect(phone.page.locator(".toast")).to_contain_text("yyy")
     wide = "document.documentElement.scrollWidth"
     assert await phone.page.evaluate(wide) <= width
+    # Cards and notices may hide what is too wide for them.
+    cut = await phone.page.locator(
+        "#agent-card, #agent-card *, .toast, .notice, .faults, .chat"
+    ).evaluate_all(
+        "nodes => nodes.filter(n => n.scrollWidth > n.clientWidth + 1)"
+        ".filter(n => n.clientWidth > 1).map(n => n.id || n.className)"
+    )
+    assert cut == []
+
+
+async def test_a_line_is_typed_in_the_direction_of_its_words(phone):
+    field = phone.page.get_by_label("Write to the room")
+    for text, direction in (("שלום", "rtl"), ("hello", "ltr")):
+        await field.fill(text)
+        assert await field.evaluate("f => getComputedStyle(f).direction") == direction
 
 
 @pytest.mark.parametrize("height", [430, 519, 520])
