@@ -219,10 +219,12 @@ def _room_left(before: State, after: State) -> State:
 def _room_lost(after: State, before: State, now_s: float) -> State:
     """Return the state with lines in doubt, if the connection to the server was lost.
 
-    An end that the server announces comes after all that was sent before.
+    An end that the server announces, or a person asks for, comes after all that was
+    sent before; but not during an outage.
     """
     is_over = before.is_in_room and not after.is_in_room
-    if not is_over or after.cause is not Cause.SERVER_LOST:
+    is_lost = not before.is_connected or after.cause is Cause.SERVER_LOST
+    if not (is_over and is_lost):
         return after
     noticed_at_s = before.since_s if before.phase is Phase.PAUSED else now_s
     return replace(after, chat=after.chat.cut(noticed_at_s))
