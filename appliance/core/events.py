@@ -396,6 +396,8 @@ class RoomLost:
     ticket: int
     cause: Cause
     reason: str
+    is_announced: bool = False
+    """Whether it ended over a working connection: what was sent before has arrived."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,6 @@ from appliance.core.commands import (
     SetGain,
     SetVolume,
 )
-from appliance.core.events import Cause
 from appliance.core.state import Goal, Phase, State, Step
 
 SOUND_CLOSED: Final = frozenset(
@@ -52,6 +51,7 @@ def step(state: State, event: events.Event, now_s: float) -> Step:
     if state.phase is Phase.STOPPED:
         return state, ()
     after, commands = _handle(state, event, now_s)
+    after = _room_lost(after, state, event, now_s)
     after, first = _with_effects(state, after, now_s)
     # Close the gate before leaving the room, which may take LiveKit seconds.
     return after, (*first, *commands, *_closing(state, after))
@@ -178,7 +178,7 @@ def _tick(state: State, now_s: float) -> Step:
 
 def _with_effects(before: State, after: State, now_s: float) -> Step:
     """Return the adjusted state and the commands that go first."""
-    after = _room_lost(_room_left(before, after), before, now_s)
+    after = _room_left(before, after)
     after, gate = talk.update_gate(after, now_s)
     after, unmuting = talk.unmute_track(after)
     after, conversation = voice_agent.follow(before, after, now_s)
@@ -216,15 +216,15 @@ def _room_left(before: State, after: State) -> State:
     return talk.ended(after)
 
 
-def _room_lost(after: State, before: State, now_s: float) -> State:
+def _room_lost(after: State, before: State, event: events.Event, now_s: float) -> State:
     """Return the state with lines in doubt, if the connection to the server was lost.
 
     An end that the server announces, or a person asks for, comes after all that was
     sent before; but not during an outage.
     """
     is_over = before.is_in_room and not after.is_in_room
-    is_lost = not before.is_connected or after.cause is Cause.SERVER_LOST
-    if not (is_over and is_lost):
+    is_cut = isinstance(event, events.RoomLost) and not event.is_announced
+    if not (is_over and (is_cut or not before.is_connected)):
         return after
     noticed_at_s = before.since_s if before.phase is Phase.PAUSED else now_s
     return replace(after, chat=after.chat.cut(noticed_at_s))

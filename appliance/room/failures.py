@@ -23,6 +23,8 @@ class Failure:
     """One sentence for people; contains no token and no address."""
     is_final: bool = False
     """Retrying with the same token will not help."""
+    is_announced: bool = False
+    """The connection worked until the end: what was sent before has arrived."""
 
 
 NOT_IN_TIME: Final = Failure(
@@ -37,6 +39,7 @@ NOT_PUBLISHED: Final = Failure(
 ONLY_ONCE: Final = Failure(
     Cause.SERVER_LOST,
     "this server takes the microphone's track only once in a session; joining again",
+    is_announced=True,
 )
 _SERVER_ERROR: Final = Failure(
     Cause.SERVER_LOST, "the server answers with an error; see the server's log"
@@ -101,7 +104,9 @@ _CANNOT_CONNECT: Final = Failure(
     Cause.SERVER_LOST, "the server cannot be joined now; it may be restarting"
 )
 
-_CLOSED: Final = Failure(Cause.ROOM_CLOSED, "somebody closed the room")
+_CLOSED: Final = Failure(
+    Cause.ROOM_CLOSED, "somebody closed the room", is_announced=True
+)
 _SERVER_LOST: Final = Failure(
     Cause.SERVER_LOST, "the connection to the server is lost and could not be resumed"
 )
@@ -111,14 +116,15 @@ _DISCONNECTED: Final[dict[int, Failure]] = {
         Cause.REPLACED,
         "another client joined with this box's identity; give each its own "
         "room.identity",
+        is_announced=True,
     ),
     DisconnectReason.PARTICIPANT_REMOVED: Failure(
-        Cause.ROOM_CLOSED, "somebody removed this box from the room"
+        Cause.ROOM_CLOSED, "somebody removed this box from the room", is_announced=True
     ),
     DisconnectReason.ROOM_DELETED: _CLOSED,
     DisconnectReason.ROOM_CLOSED: _CLOSED,
     DisconnectReason.SERVER_SHUTDOWN: Failure(
-        Cause.SERVER_LOST, "the server is shutting down"
+        Cause.SERVER_LOST, "the server is shutting down", is_announced=True
     ),
 }
 

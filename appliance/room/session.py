@@ -112,7 +112,7 @@ class Session:
         self.agent.joined()
         found = await self._cause(await self._handle_events())
         _log.info("room lost  cause=%s reason=%r", found.cause, found.reason)
-        return RoomLost(ticket, found.cause, found.reason)
+        return RoomLost(ticket, found.cause, found.reason, found.is_announced)
 
     async def _join(self, command: JoinRoom) -> Failure | None:
         key = None if self._key_file is None else encryption(self._key_file)

@@ -99,8 +99,10 @@ class CoreHarness:
     ) -> RoomFailed:
         return RoomFailed(self.state.ticket, cause, "no room there", is_final)
 
-    def lost(self, cause: Cause = Cause.SERVER_LOST) -> RoomLost:
-        return RoomLost(self.state.ticket, cause, "the room went")
+    def lost(
+        self, cause: Cause = Cause.SERVER_LOST, *, is_announced: bool = False
+    ) -> RoomLost:
+        return RoomLost(self.state.ticket, cause, "the room went", is_announced)
 
     def left(self) -> RoomLeft:
         return RoomLeft(self.state.ticket)
