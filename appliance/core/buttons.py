@@ -65,7 +65,7 @@ def released(state: State, event: ButtonReleased, now_s: float) -> Step:
     series = _series(state, event.button, now_s) if event.is_lost else None
     if series is None:
         return state, ending
-    state, restoring = _restored(state, event.button, series, now_s)
+    state, restoring = _restored(state, event.button, series.before, now_s)
     return state, (*ending, *restoring)
 
 
@@ -116,17 +116,13 @@ def _with_series(state: State, button: Button, now_s: float) -> State:
     series = _series(state, button, now_s) or PressSeries(
         buttons=next((same for same in SAME_EFFECT if button in same), alone),
         last_s=now_s,
-        preset=state.preset,
-        is_left=_is_left(state),
-        is_muted=state.talk.is_muted,
-        volume_percent=state.volume_percent,
-        screen_page=state.screen_page,
+        before=replace(state, press_series=()),
     )
     others = tuple(one for one in state.press_series if button not in one.buttons)
     return replace(state, press_series=(*others, replace(series, last_s=now_s)))
 
 
-def _restored(state: State, lost: Button, before: PressSeries, now_s: float) -> Step:
+def _restored(state: State, lost: Button, before: State, now_s: float) -> Step:
     """Restore what the presses of a floating wire have changed.
 
     Without its button, and perhaps without the page, nobody else may do so.
@@ -134,7 +130,7 @@ def _restored(state: State, lost: Button, before: PressSeries, now_s: float) -> 
     match lost:
         case Button.TALK:
             # In `open` mode one of the presses may have been a person's mute.
-            is_muted = before.is_muted or state.is_open_mode
+            is_muted = before.talk.is_muted or state.is_open_mode
             return talk.page_mute(state, is_on=True) if is_muted else state, ()
         case Button.NEXT_PAGE:
             return replace(state, screen_page=before.screen_page), ()
@@ -144,11 +140,13 @@ def _restored(state: State, lost: Button, before: PressSeries, now_s: float) -> 
             return _back(state, before, now_s)
 
 
-def _back(state: State, before: PressSeries, now_s: float) -> Step:
+def _back(state: State, before: State, now_s: float) -> Step:
     """Return to the previous room, or stay out if the room had been left."""
-    if (state.preset, _is_left(state)) == (before.preset, before.is_left):
+    state = replace(state, chat=state.chat.queued_again(before.chat.queued))
+    was_left = _is_left(before)
+    if (state.preset, _is_left(state)) == (before.preset, was_left):
         return state, ()
-    if before.is_left:
+    if was_left:
         state = replace(state, preset=before.preset)
         return session.end(state, Goal.STAY_OUT, now_s)
     return session.join(state, before.preset, None, now_s)

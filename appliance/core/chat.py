@@ -29,6 +29,8 @@ once, and notices a network that is cut after 10-25 s."""
 DOUBTFUL = "the connection was lost right after it, so it may not have arrived"
 """Reason of such a line's failure. It is not sent again by itself: a voice agent would
 answer a line that did arrive twice."""
+GIVEN_UP = "the box went to another room"
+"""Reason of the failure of a line that was still queued then."""
 UNKNOWN_ID = "?"
 """Sender of messages without one; an empty id marks our own lines."""
 
@@ -138,9 +140,17 @@ class ChatLog:
             line = replace(known, state=Delivery.FAILED, reason=event.reason)
         return self._swapped(known, line)
 
-    def given_up(self, reason: str) -> "ChatLog":
-        """Return the log with every queued line marked as failed."""
-        return self._failed(self.queued, reason)
+    def given_up(self, lines: tuple[ChatLine, ...]) -> "ChatLog":
+        """Return the log with these queued lines marked as failed."""
+        return self._failed(lines, GIVEN_UP)
+
+    def queued_again(self, lines: tuple[ChatLine, ...]) -> "ChatLog":
+        """Return the log with those of these lines queued that were given up since."""
+        given_up = {
+            replace(line, state=Delivery.FAILED, reason=GIVEN_UP): line
+            for line in lines
+        }
+        return ChatLog(tuple(given_up.get(line, line) for line in self.lines))
 
     def cut(self, at_s: float) -> "ChatLog":
         """Return the log after an outage, noticed at this time, that may lose lines."""

@@ -190,18 +190,13 @@ class Conversation:
 class PressSeries:
     """Presses in quick succession, with the state before the first of them.
 
-    If a floating wire caused them, that state is restored.
+    If a floating wire caused them, what they changed of that state is restored.
     """
 
     buttons: frozenset[Button]
     last_s: float
     """Time of the newest press."""
-    preset: str | None
-    is_left: bool
-    """The room was left on request."""
-    is_muted: bool
-    volume_percent: int
-    screen_page: ScreenPage
+    before: "State"
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,8 +209,7 @@ def _room_left(before: State, after: State) -> State:
     """
     is_other_room = after.preset != before.preset
     if is_other_room:
-        chat = after.chat.given_up("the box went to another room")
-        after = replace(after, chat=chat)
+        after = replace(after, chat=after.chat.given_up(before.chat.queued))
     if not (is_other_room or _is_left(after)):
         return after
     return talk.ended(after)

@@ -2,12 +2,13 @@
 
 import pytest
 
-from appliance.core.commands import SetVolume, StoreVolumeAndGain
+from appliance.core.commands import SendChat, SetVolume, StoreVolumeAndGain
 from appliance.core.events import (
     Button,
     ButtonPressed,
     ButtonReleased,
     Cause,
+    ChatTyped,
     VolumeAsked,
 )
 from appliance.core.state import Phase, ScreenPage
@@ -27,6 +28,7 @@ from tests.core.story import (
     UNMUTE,
     in_room,
     live,
+    of,
     started,
     with_mode,
     with_presets,
@@ -156,6 +158,17 @@ def test_a_floating_wire_of_the_room_button_leaves_the_box_in_its_room(presses, 
     box.play(box.left())
     assert box.phase() is Phase.FETCHING
     assert box.view().preset is None
+
+
+@pytest.mark.parametrize("is_left", [False, True])
+@pytest.mark.parametrize("presses", [180, 181])
+def test_a_floating_wire_of_the_room_button_keeps_the_lines_that_wait(presses, is_left):
+    box = in_room(with_presets("garage"))
+    box.play(*((LEAVE, LEAVE_UP, box.left(), 60) if is_left else (box.paused(),)))
+    box.play(ChatTyped("c1", "hello", 5))
+    hum(box, Button.NEXT_ROOM, presses)
+    box.play(box.left(), *((LEAVE,) if is_left else ()))
+    assert [line.id for line in of(SendChat, box.enter())] == ["c1"]
 
 
 def test_a_floating_wire_that_is_down_for_longer_than_up_makes_one_press():
