@@ -131,7 +131,8 @@ def _restored(state: State, lost: Button, before: State, now_s: float) -> Step:
         case Button.TALK:
             # In `open` mode one of the presses may have been a person's mute.
             is_muted = before.talk.is_muted or state.is_open_mode
-            return talk.page_mute(state, is_on=True) if is_muted else state, ()
+            state = talk.page_mute(state, is_on=True) if is_muted else state
+            return _put_out(state, before, now_s) if before.is_removed else (state, ())
         case Button.NEXT_PAGE:
             return replace(state, screen_page=before.screen_page), ()
         case Button.VOLUME_UP | Button.VOLUME_DOWN:
@@ -143,6 +144,8 @@ def _restored(state: State, lost: Button, before: State, now_s: float) -> Step:
 def _back(state: State, before: State, now_s: float) -> Step:
     """Return to the previous room, or stay out if the room had been left."""
     state = replace(state, chat=state.chat.queued_again(before.chat.queued))
+    if before.is_removed:
+        return _put_out(state, before, now_s)
     was_left = _is_left(before)
     if (state.preset, _is_left(state)) == (before.preset, was_left):
         return state, ()
@@ -152,9 +155,27 @@ def _back(state: State, before: State, now_s: float) -> Step:
     return session.join(state, before.preset, None, now_s)
 
 
+def _put_out(state: State, before: State, now_s: float) -> Step:
+    """Return to the wait of a box that somebody had put out of the room."""
+    state = replace(
+        state,
+        preset=before.preset,
+        room=before.room,
+        cause=before.cause,
+        reason=before.reason,
+        failures=before.failures,
+        evictions=before.evictions,
+        retry_at_s=before.retry_at_s,
+        change=before.change,
+        failed_change=before.failed_change,
+    )
+    return session.end(state, Goal.WAIT, now_s)
+
+
 def _is_left(state: State) -> bool:
     """Return whether the room was left, or is being left, on request."""
-    return state.is_out and state.phase in {Phase.LEAVING, Phase.LEFT}
+    is_leaving = state.phase is Phase.LEAVING and state.goal is Goal.STAY_OUT
+    return is_leaving or state.phase is Phase.LEFT
 
 
 def _resumed(state: State, event: ButtonPressed, now_s: float) -> State:

@@ -56,6 +56,8 @@ def after_end(state: State, now_s: float) -> Step:
         case Goal.STAY_OUT:
             state = replace(state, change=None, failed_change=None)
             return entered(failures_cleared(state), Phase.LEFT, now_s), ()
+        case Goal.WAIT:
+            return entered(state, Phase.WAITING, now_s), ()
         case Goal.STOP:
             return entered(state, Phase.STOPPED, now_s), ()
         case _:

@@ -49,6 +49,8 @@ class Goal(StrEnum):
 
     REJOIN = "rejoin"
     STAY_OUT = "stay_out"
+    WAIT = "wait"
+    """Wait until `retry_at_s`."""
     STOP = "stop"
 
 
@@ -307,7 +309,7 @@ class State:
     def is_out(self) -> bool:
         """Whether a press on the leave button means joining again."""
         if self.phase is Phase.LEAVING:
-            return self.goal is Goal.STAY_OUT
+            return self.goal in {Goal.STAY_OUT, Goal.WAIT}
         return self.phase in {Phase.LEFT, Phase.REFUSED} or self.is_removed
 
 

@@ -9,6 +9,7 @@ from appliance.core.events import (
     ButtonReleased,
     Cause,
     ChatTyped,
+    StopAsked,
     VolumeAsked,
 )
 from appliance.core.state import Phase, ScreenPage
@@ -197,6 +198,48 @@ def test_a_room_button_without_presets_changes_nothing_when_its_wire_floats():
     box.play(box.lost(Cause.ROOM_CLOSED))
     hum(box, Button.NEXT_ROOM, 180)
     assert box.phase() is Phase.WAITING
+
+
+@pytest.mark.parametrize("is_answered", [False, True])
+@pytest.mark.parametrize("presses", [180, 181])
+@pytest.mark.parametrize("cause", [Cause.ROOM_CLOSED, Cause.REPLACED])
+@pytest.mark.parametrize(
+    "buttons",
+    [
+        [Button.TALK],
+        [Button.LEAVE],
+        [Button.NEXT_ROOM],
+        [Button.TALK, Button.LEAVE],
+        [Button.LEAVE, Button.TALK],
+    ],
+)
+def test_a_box_that_was_put_out_is_not_called_back_by_a_floating_wire(
+    buttons, cause, presses, is_answered
+):
+    box = in_room(with_presets("garage"))
+    box.play(box.lost(cause, is_announced=True), 5)
+    retry_at_s, banner = box.state.retry_at_s, box.view().banner
+    if is_answered:
+        box.play(ButtonPressed(buttons[0]))
+        box.enter()
+        assert box.phase() is Phase.IN_ROOM
+    float_together(box, buttons, presses)
+    box.play(box.left())
+    assert box.phase() is Phase.WAITING
+    assert box.view().preset is None
+    assert box.state.retry_at_s == retry_at_s
+    assert (box.state.cause, box.state.evictions) == (cause, 1)
+    assert box.view().banner.split(",")[0] == banner.split(",")[0]
+    box.play(retry_at_s - box.now_s)
+    assert box.phase() is Phase.FETCHING
+
+
+def test_a_stop_during_a_floating_wire_ends_the_process():
+    box = in_room()
+    box.play(box.lost(Cause.ROOM_CLOSED), PRESS)
+    box.enter()
+    box.play(StopAsked(), LOST, box.left())
+    assert box.phase() is Phase.STOPPED
 
 
 @pytest.mark.parametrize("presses", [180, 181])
