@@ -386,7 +386,8 @@ class RoomResumed:
 
     ticket: int
     is_new: bool = False
-    """Whether it made a new connection: what was not yet delivered is lost."""
+    """Whether it made a new connection, or may have made one: what was not yet
+    delivered is lost."""
 
 
 @dataclass(frozen=True, slots=True)

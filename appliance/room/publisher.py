@@ -94,6 +94,11 @@ class OwnTrack:
         self._posted = Permissions()
         self._log_limit = LogLimit()
 
+    @property
+    def has_publication(self) -> bool:
+        """Whether a track is published, so that a new connection republishes it."""
+        return self._publication is not None and not self._is_dropped
+
     async def publish(self) -> Failure | None:
         """Publish the track on joining, if permitted, and return why it failed."""
         if self._is_listener:

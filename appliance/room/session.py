@@ -246,7 +246,9 @@ class Session:
 
     def _resumed(self) -> None:
         self._is_paused = False
-        is_new, self._is_reconnected = self._is_reconnected, False
+        # Without a track there is no sign of a new connection: assume one.
+        is_new = self._is_reconnected or not self.own.has_publication
+        self._is_reconnected = False
         _log.info("connection resumed  ticket=%d new=%s", self.ticket, is_new)
         self._subscriber.want_all(self.room)
         self._people_changed()

@@ -2,9 +2,12 @@
 
 import asyncio
 
+import pytest
+from livekit import rtc
+
 from appliance.config import Config, SoundConfig
 from appliance.core.commands import SendChat
-from appliance.core.events import ChatSent, PeopleChanged
+from appliance.core.events import ChatSent, PeopleChanged, RoomPaused, RoomResumed
 from tests.room.conftest import open_box
 from tests.room.fakes import DEADLINE_S
 
@@ -15,6 +18,17 @@ async def test_a_box_without_a_microphone_publishes_nothing_and_hears(server):
         assert joined.permissions.may_publish
         await _hears_friend(server, box)
     assert not box.feed.connects
+
+
+@pytest.mark.parametrize("microphone", ["none", ()])
+async def test_a_new_connection_is_noticed_without_a_track(server, microphone):
+    async with open_box(Config(sound=SoundConfig(microphone=microphone))) as box:
+        await box.join(server, canPublish=microphone == "none")
+        await box.sdk_room.simulate_scenario(
+            rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT
+        )
+        await box.until(RoomPaused)
+        assert (await box.until(RoomResumed)).is_new
 
 
 async def _hears_friend(server, box):
