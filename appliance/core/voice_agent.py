@@ -126,6 +126,9 @@ def _with_voice(before: State, after: State, now_s: float) -> State:
     conversation = replace(conversation, utterance_until_s=until_s)
     after = replace(after, conversation=conversation)
     if before.talk.is_on and not after.talk.is_on:
+        if _is_unnoticed(conversation):
+            conversation = replace(conversation, asked_at_s=None)
+            after = replace(after, conversation=conversation)
         return _asked(after, now_s, UTTERANCE_S if after.is_open_mode else 0.0)
     agent = conversation.agent
     is_listening = after.is_open_mode or agent is None or not agent.takes_turns
@@ -291,7 +294,7 @@ def _should_react(state: State) -> bool:
     """Return whether the agent listens to this box, as far as we know.
 
     Among several participants it may listen to another one; that is no fault. Nor is it
-    if a mute has taken back what was said, or if its answer could not be noticed.
+    if a mute has taken back what was said.
     """
     if _is_taken_back(state):
         return False
@@ -299,10 +302,6 @@ def _should_react(state: State) -> bool:
     agent = conversation.agent
     if agent is None:
         return True
-    is_silent = agent.state is AgentState.INITIALIZING and conversation.is_muted
-    if is_silent and state.talk.is_on:
-        # It answers aloud at most, and is not played before the talk ends.
-        return False
     return agent.takes_turns or conversation.hears_us or _is_only_person(state)
 
 
@@ -311,10 +310,21 @@ def _is_only_person(state: State) -> bool:
     return all(other.is_agent for other in state.people)
 
 
+def _is_unnoticed(conversation: Conversation) -> bool:
+    """Return whether a reaction would not be noticed during this talk.
+
+    An agent that does not say that it is ready reacts aloud at most, and is not played.
+    """
+    agent = conversation.agent
+    is_starting = agent is not None and agent.state is AgentState.INITIALIZING
+    return is_starting and conversation.is_muted
+
+
 def _reaction_due_s(conversation: Conversation) -> float:
     """Return when a reaction is missing: an agent cannot react before it is ready."""
     asked_at_s, agent = conversation.asked_at_s, conversation.agent
-    if asked_at_s is None or conversation.utterance_until_s is not None:
+    is_later = conversation.utterance_until_s is not None or _is_unnoticed(conversation)
+    if asked_at_s is None or is_later:
         return inf
     if agent is None:
         return asked_at_s + ARRIVAL_S

@@ -425,6 +425,27 @@ def test_an_agent_that_only_answers_aloud_need_not_react_before_a_latched_talk_e
     assert box.view().faults
 
 
+@pytest.mark.parametrize("is_ended", [False, True])
+def test_an_agent_that_got_ready_in_a_latched_talk_has_to_react_to_it(is_ended):
+    box = with_agent(HYBRID, INITIALIZING)
+    box.play(PRESS, FirstBlockSent(0.01), 0.1, RELEASE)
+    speak(box)
+    box.play(60.0, agent(box, LISTENING))
+    box.play(*((PRESS, RELEASE, TailEnded()) if is_ended else ()), 7.5)
+    assert box.view().faults == ()
+    box.play(1.0)
+    assert "Robot does not react" in box.view().faults[0]
+
+
+def test_a_pause_while_an_agent_starts_does_not_end_an_earlier_wait_for_it():
+    box = with_agent(HYBRID, INITIALIZING)
+    say(box)
+    box.play(PRESS, FirstBlockSent(0.01), 0.1, RELEASE)
+    speak(box)
+    box.play(agent(box, LISTENING), 8.5)
+    assert box.view().faults
+
+
 def test_the_words_of_others_are_no_reaction():
     box = with_agent()
     say(box)
