@@ -86,6 +86,8 @@ class ReopenPolicy:
         self._searched_at_s = float("-inf")
         self._closed_searches = self._interrupting_searches = 0
         self._cards = ""
+        self._unopened: frozenset[str] = frozenset()
+        """PCMs that came with the last change of the cards and cannot be opened yet."""
         self._looked_at_s = float("-inf")
         self._waiting_since_s: float | None = None
 
@@ -114,8 +116,13 @@ class ReopenPolicy:
         """
         if cards != self._cards:
             self._closed_searches = 0
+        closed = closed_pcms(cards)
         if self._is_other_card(cards):
             self._interrupting_searches = 0
+            # Those of the first list may have been in use for long.
+            known = closed_pcms(self._cards) if self._cards else closed
+            self._unopened = closed - known
+        self._unopened &= closed
         self._closed_searches += not is_open
         self._interrupting_searches += is_open
         self._cards = cards
@@ -150,7 +157,9 @@ class ReopenPolicy:
         if not (state.has_no_samples or is_hopeful):
             self.note(cards, now_s, is_open=True)
             return False
-        return not self._has_to_wait(state, now_s, is_urgent=state.is_lost and is_other)
+        # udev may set the permissions of a new card after the first search.
+        is_new = is_other or bool(self._unopened - closed_pcms(cards))
+        return not self._has_to_wait(state, now_s, is_urgent=state.is_lost and is_new)
 
     def _is_other_card(self, cards: str) -> bool:
         """Return whether a card was plugged in or unplugged since the last search."""

@@ -62,9 +62,9 @@ class AlsaCards:
     def listing(self) -> str:
         """Return ALSA's list of cards, and which of them cannot be opened now.
 
-        Empty where there is no list to read. A program that lets go of a card, or udev
-        that has set its permissions, changes the text as a new card does; what this
-        program opens does not.
+        Empty where there is no list to read. The end of the text, after the list of
+        cards, changes when a program opens a card or lets go of it, and when udev has
+        set its permissions; it does not change when this program opens one.
         """
         cards = kernel_text(self._cards / "cards")
         closed = (

@@ -133,6 +133,24 @@ def test_a_card_that_another_program_lets_go_of_is_searched_in_the_next_pause():
     assert looks(policy, USB, 100, HALF, since=260) == [260]
 
 
+def test_a_new_card_that_can_be_opened_later_is_searched_while_somebody_is_heard():
+    policy = ReopenPolicy()
+    policy.note(USB, 0.0, is_open=True)
+    playing = replace(HALF, is_playing=True)
+    more = USB + "\n 2 [Microphone]: USB-Audio"
+    assert looks(policy, more + "\ncard2/pcm0c", 10, playing, since=100) == [100]
+    assert looks(policy, more, 60, playing, since=110) == [110], "once"
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+def test_a_card_that_was_in_use_before_a_new_one_came_does_not_interrupt(is_new):
+    policy = ReopenPolicy()
+    policy.note(PLAYED_ON, 0.0, is_open=True)
+    more = (USB + "\n 2 [Microphone]: USB-Audio") if is_new else USB
+    policy.note(more + "\ncard0/pcm0p", 100.0, is_open=True)
+    assert looks(policy, more, 60, replace(HALF, is_playing=True), since=110) == []
+
+
 def test_a_plugin_is_searched_when_another_program_lets_go_of_its_card():
     policy = ReopenPolicy(lambda: False, lambda: True)
     policy.note(PLAYED_ON, 0.0, is_open=True)
