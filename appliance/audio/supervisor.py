@@ -266,7 +266,8 @@ class Supervisor:
             self.faults.note_listed(self._choice.listed)
         except SoundError as exc:
             # The library's process may have failed without any card.
-            is_stuck = bool(fault_table.CARD_STUCK.likeness(exc.reason))
+            faults = fault_table.CARD_STUCK, fault_table.SOUND_CRASHED
+            is_stuck = any(fault.likeness(exc.reason) for fault in faults)
             missing = self._choice.missing_all(exc, is_stuck=is_stuck)
         self._note_missing(missing)
         if wanted:

@@ -131,8 +131,8 @@ class SelectedDevices:
 
         Args:
             exc: why there is none.
-            is_stuck: the search for cards did not end. A card is at fault then, most
-                likely the one that would be used.
+            is_stuck: the search for cards did not end, or crashed. A card is at fault
+                then, most likely the one that would be used.
         """
         if not is_stuck:
             return dict.fromkeys(self._preferred, exc)

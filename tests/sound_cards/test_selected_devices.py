@@ -335,10 +335,19 @@ class Slow(Stuck):
     reason = fault_table.SOUND_NOT_STARTED.text(error="no answer for 5 s")
 
 
-def test_a_search_that_hangs_names_the_cards_that_would_be_used(machine):
+class Crashed(Stuck):
+    """Driver whose process crashes in its initialisation."""
+
+    reason = fault_table.SOUND_CRASHED.text(end="SIGSEGV, in Pa_Initialize")
+
+
+@pytest.mark.parametrize("driver", [Stuck, Crashed])
+def test_a_search_that_hangs_or_crashes_names_the_cards_that_would_be_used(
+    machine, driver
+):
     machine.add(2, "USB Boom", "Boom", "pcm0p", usb_id="2:2")
     choice = SelectedDevices(SoundConfig(), machine.cards, machine.processes)
-    with running(Stuck(), Steps(), choice=choice) as events:
+    with running(driver(), Steps(), choice=choice) as events:
         lost = [events.get(timeout=DEADLINE_S) for _ in range(2)]
     assert {(x.part, x.name) for x in lost} == {
         (Part.MICROPHONE, "USB Microphone: Audio"),
