@@ -29,6 +29,9 @@ from appliance.sound_cards.selected_devices import SelectedDevices
 CHECK_S: Final = 0.25
 PAUSE_S: Final = 2.0
 """A pause in speech this long may be used to reopen the streams."""
+LONG_TALK_S: Final = 120.0
+"""A gate that has been open for longer is hardly held open by a button. In a shorter
+talk a pause is for thinking, and reopening might cost the next word."""
 LONG_LIFE_S: Final = 10.0
 """A card lost after working for at least this long is searched for at once."""
 DUPLEX_RETRY_S: Final = 300.0
@@ -76,6 +79,8 @@ class Supervisor:
         )
         self._devices: dict[Direction, Device] = {}
         self._opened_at_s = self._voice_at_s = 0.0
+        self.long_talk_s = LONG_TALK_S
+        """Time after which pauses of a talk may be used to reopen working streams."""
         self._split_cards: str | None = None
         """List of cards with which a duplex stream did not run."""
         self.duplex_retry_s = DUPLEX_RETRY_S
@@ -92,7 +97,7 @@ class Supervisor:
         """Sets the own volumes of cards that were opened; None: nobody does."""
         self.faults = faults
         """Lost directions and counters."""
-        self._iterated_at_s = time.monotonic()
+        self._iterated_at_s = self._gate_closed_at_s = time.monotonic()
 
     @property
     def heartbeat_s(self) -> float:
@@ -151,9 +156,10 @@ class Supervisor:
             self._note_loss()
         self._close_stopped()
         state = self._state()
-        is_silent = not (state.is_talking or state.is_playing)
-        self._adapt_buffer(is_silent=is_silent)
-        if is_silent:
+        is_heard = state.is_talking or state.is_playing
+        is_idle = not (is_heard or self._is_in_short_talk())
+        self._adapt_buffer(is_idle=is_idle)
+        if is_idle:
             self._retry_duplex()
         if self._reopen_policy.is_due(self._choice.list_cards, time.monotonic(), state):
             self._reopen()
@@ -172,6 +178,14 @@ class Supervisor:
             is_talking=sender.gate.is_open and has_spoken,
             is_playing="speaker" in self.faults.counters and not sender.mixer.is_idle,
         )
+
+    def _is_in_short_talk(self) -> bool:
+        """Return whether a talk goes on that a held button may have begun."""
+        now_s = time.monotonic()
+        if not self._sender.gate.is_open:
+            self._gate_closed_at_s = now_s
+            return False
+        return now_s - self._gate_closed_at_s < self.long_talk_s
 
     def _close_stopped(self) -> None:
         """Close streams whose callbacks have stopped; the other direction goes on."""
@@ -214,15 +228,16 @@ class Supervisor:
         elif self._streams is not None:
             self._reopen_policy.postpone(now_s)
 
-    def _adapt_buffer(self, *, is_silent: bool) -> None:
+    def _adapt_buffer(self, *, is_idle: bool) -> None:
         """Reopen with a longer or shorter buffer, if the losses call for it.
 
-        `is_silent`: nobody is heard, here or there; the gate may be open for hours.
+        `is_idle`: nobody is heard, here or there, and no short talk goes on; the gate
+        may be open for hours.
         """
         if self._streams is None or self._driver is None:
             return
         steps = self._latency_steps
-        if steps.update(self.faults.losses, time.monotonic(), is_idle=is_silent):
+        if steps.update(self.faults.losses, time.monotonic(), is_idle=is_idle):
             asked_s = LATENCY_STEPS_S[steps.latency_step]
             _log.info("buffer size changed  latency_ms=%.0f", asked_s * 1000)
             # A search would interrupt a talk for a second.

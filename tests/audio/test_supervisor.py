@@ -48,20 +48,34 @@ def test_a_longer_buffer_is_opened_without_searching_for_cards_again():
     assert steps.cards == ["USB Audio"] * 2
 
 
-def test_with_an_open_gate_a_buffer_may_become_shorter_in_a_pause():
+def is_seen(steps, *, is_idle):
+    """Return whether one of the next looks of the supervisor finds this."""
+    looks = (steps.looks.get(timeout=DEADLINE_S) for _ in range(LOOKS))
+    return is_idle in looks
+
+
+def test_with_a_gate_open_for_long_a_buffer_may_become_shorter_in_a_pause():
     driver, steps, gate = FakeDriver(), Steps(), Gate(0)
     gate.open()
+    with supervising(driver, steps, gate=gate) as (supervisor, _):
+        _, callback = driver.opened.get(timeout=DEADLINE_S)
+        supervisor.long_talk_s = 0.5
+        with Beating(callback, level=5000):
+            assert is_seen(steps, is_idle=False), "somebody speaks"
+        with Beating(callback):
+            assert is_seen(steps, is_idle=True)
 
-    def is_seen(*, is_idle):
-        looks = (steps.looks.get(timeout=DEADLINE_S) for _ in range(LOOKS))
-        return is_idle in looks
 
+def test_a_pause_for_thinking_in_a_talk_is_not_used_for_a_shorter_buffer():
+    driver, steps, gate = FakeDriver(), Steps(), Gate(0)
+    gate.open()
     with running(driver, steps, gate=gate):
         _, callback = driver.opened.get(timeout=DEADLINE_S)
-        with Beating(callback, level=5000):
-            assert is_seen(is_idle=False), "somebody speaks"
         with Beating(callback):
-            assert is_seen(is_idle=True)
+            looks = [steps.looks.get(timeout=DEADLINE_S) for _ in range(6)]
+            gate.close(0)
+            assert is_seen(steps, is_idle=True)
+    assert looks == [False] * 6
 
 
 def test_a_card_that_never_calls_back_is_reported_as_stopped():
