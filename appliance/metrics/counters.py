@@ -3,13 +3,14 @@
 The counters are kept from events and states, the figures by the audio path itself.
 """
 
+import logging
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from appliance.core.chat import ChatLine
+from appliance.core.chat import ChatLine, Delivery
 from appliance.core.events import (
     Cause,
     ChatFailed,
@@ -91,11 +92,13 @@ CHAT = {
     ChatReceived: (AudioDirection.RECEIVE, "received"),
     ChatTyped: (AudioDirection.SEND, "queued"),
     ChatSent: (AudioDirection.SEND, "sent"),
-    ChatFailed: (AudioDirection.SEND, "failed"),
 }
 """Direction and state that each event counts for."""
+CHAT_FAILED = (AudioDirection.SEND, "failed")
+"""The same of each line that fails: an outage may lose several."""
 
 _IN_ROOM = frozenset({Phase.IN_ROOM, Phase.PAUSED})
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -168,7 +171,9 @@ class Counters:
         if isinstance(event, FirstBlockSent):
             self.access.add(event.access_s)
         self._count_packets(event, before, after)
-        self._count_chat(event, before, after)
+        if before.chat is not after.chat:
+            self._count_chat(event, before, after)
+            self._count_failed(event, before, after)
         self.connection = CONNECTION[after.phase]
         self.rtt_s = after.rtt_s
 
@@ -213,6 +218,21 @@ class Counters:
         if is_line and _newest(before) == _newest(after):
             return
         self.chat[key] += 1
+
+    def _count_failed(self, event: Event, before: State, after: State) -> None:
+        """Count the lines that failed now; the room logs those that it refuses."""
+        known = {line.id for line in _failed(before)}
+        failed = [line for line in _failed(after) if line.id not in known]
+        if not failed:
+            return
+        self.chat[CHAT_FAILED] += len(failed)
+        if not isinstance(event, ChatFailed):
+            message = "chat messages failed  count=%d reason=%r"
+            _log.warning(message, len(failed), failed[0].reason)
+
+
+def _failed(state: State) -> list[ChatLine]:
+    return [line for line in state.chat.lines if line.state is Delivery.FAILED]
 
 
 def _newest(state: State) -> tuple[str, str] | None:

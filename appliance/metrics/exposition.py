@@ -21,6 +21,7 @@ from prometheus_client.utils import floatToGoString
 from appliance.core.events import Cause
 from appliance.metrics.counters import (
     CHAT,
+    CHAT_FAILED,
     RESUMED,
     AudioDirection,
     AudioFault,
@@ -82,10 +83,9 @@ def _room(counts: Counters) -> Iterator[Metric]:
     )
     yield _counter(
         "ptt_chat_messages",
-        "Chat messages that reached a state; lines given up for another room are not"
-        " counted as failed.",
+        "Chat messages that reached a state; one that was sent may have failed later.",
         ["direction", "state"],
-        {key: counts.chat[key] for key in CHAT.values()},
+        {key: counts.chat[key] for key in (*CHAT.values(), CHAT_FAILED)},
     )
 
 

@@ -26,6 +26,7 @@ FAULT_WINDOW_S: Final = 3600.0
 
 AREAS = {
     "appliance.tokens": "auth",
+    "appliance.metrics.counters": "chat",
     "appliance.room.chat_format": "chat",
     "appliance.room.chat_channel": "chat",
     "appliance.room": "rtc",

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.config import Config
+from appliance.config import Config, Preset, RoomConfig
 from appliance.core.events import (
     Cause,
     ChatFailed,
@@ -163,6 +163,29 @@ def test_own_lines_are_counted_in_each_state_they_reach():
         ("send", "sent"): 1,
         ("send", "failed"): 1,
     }
+
+
+def test_lines_that_an_outage_may_have_lost_are_counted_and_logged(caplog):
+    typed = (ChatTyped("a", "hi", 1), ChatTyped("b", "ho", 2))
+    sent = (ChatSent(1, "a"), ChatSent(1, "b"))
+    lost = RoomLost(1, Cause.SERVER_LOST, "gone")
+    counts = counted(*IN_ROOM, *typed, *sent, lost, (Ticked(), 0.1))
+    assert counts.chat == {
+        ("send", "queued"): 2,
+        ("send", "sent"): 2,
+        ("send", "failed"): 2,
+    }
+    (line,) = caplog.messages
+    assert "count=2" in line
+    assert "connection was lost" in line
+
+
+def test_lines_for_another_room_are_counted_and_logged(caplog):
+    rooms = Config(room=RoomConfig(presets=(Preset(name="garage"),)))
+    story = (*IN_ROOM, RoomPaused(1), ChatTyped("a", "hi", 1), JoinAsked("garage"))
+    counts = counted(*story, state=State(rooms))
+    assert counts.chat == {("send", "queued"): 1, ("send", "failed"): 1}
+    assert "another room" in caplog.text
 
 
 @pytest.mark.parametrize("value", [0.05, 0.1])

@@ -197,9 +197,9 @@ def test_the_table_of_areas_names_modules_that_exist(name):
     assert find_spec(name) is not None
 
 
-def test_the_modules_that_send_and_read_chat_log_as_chat():
+def test_the_modules_that_send_read_or_count_chat_log_as_chat():
     chat = {name for name in LOGGERS if area(name) == "chat"}
-    assert chat == {"appliance.room.chat_channel"}
+    assert chat == {"appliance.metrics.counters", "appliance.room.chat_channel"}
 
 
 def test_the_journal_gets_the_redacted_line_and_no_raw_arguments():
