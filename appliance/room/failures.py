@@ -54,10 +54,16 @@ _CONNECTING: Final = {
         "and the room's name",
         is_final=True,
     ),
+    # Not final: a clock that lags after a power cut is set again within minutes.
+    "client error: 40[13].*(is expired|not valid yet)": Failure(
+        Cause.REFUSED,
+        "the server finds the token expired or not yet valid: the clocks of token "
+        "source and server differ, or the token is an old one",
+    ),
     "client error: 40[13]": Failure(
         Cause.REFUSED,
         "the server refused the token (401 or 403): it may be expired or made for "
-        "another server; check the token source, its API key and this box's clock",
+        "another server; check the token source, its API key and its clock",
         is_final=True,
     ),
     "invalid characters": Failure(

@@ -8,7 +8,14 @@ from livekit.rtc import DisconnectReason
 from appliance.core.events import Cause
 from appliance.room.failures import connect_failure, disconnect_failure
 
+INVALID = "client error: 401 Unauthorized - invalid token: x, error: go-jose/go-jose/jwt"
 SAID = {
+    f"{INVALID}: validation failed, token is expired (exp)": (Cause.REFUSED, False),
+    f"{INVALID}: validation failed, token not valid yet (nbf)": (Cause.REFUSED, False),
+    "IO error: invalid peer certificate: certificate not valid yet: now 1, not 2": (
+        Cause.SERVER_LOST,
+        False,
+    ),
     "engine: signal failure: client error: 401 Unauthorized - invalid API key: x": (
         Cause.REFUSED,
         True,
@@ -53,6 +60,7 @@ def test_every_message_of_the_sdk_has_a_cause(message):
         ("error for url (wss://refused.org/rtc): something new", "restarting"),
         ("something new: eyJhbGciOiJIUzI1NiJ9.eyJTLSI.tls", "restarting"),
         ("something new: subtle", "restarting"),
+        (f"{INVALID}: validation failed, token is expired (exp)", "clocks of token"),
         ("IO error: TLS error: native-tls error", "clock"),
         ("server error: 502 Bad Gateway - connection refused, tls", "server's log"),
         ("error for url (wss://a.org/rtc): client error (Connect): refused", "answers"),
