@@ -31,6 +31,8 @@ from appliance.sound_cards.devices import (
 
 PROCESSES: Final = Path("/proc")
 NODES: Final = Path("/dev/snd")
+DISPLAYS: Final = Path("/sys/class/drm")
+"""Source: Linux, drivers/gpu/drm/drm_sysfs.c: `status`, `enabled` of each connector."""
 OURS: Final = "ptt-appliance"
 """Name under which this program is reported as the user of a card."""
 ANSWER_S: Final = 2.0
@@ -47,15 +49,22 @@ class AlsaCards:
     Thread: one at a time.
     """
 
-    def __init__(self, cards: Path = ALSA_CARDS, processes: Path = PROCESSES) -> None:
+    def __init__(
+        self,
+        cards: Path = ALSA_CARDS,
+        processes: Path = PROCESSES,
+        displays: Path = DISPLAYS,
+    ) -> None:
         """Read nothing yet.
 
         Args:
             cards: where ALSA describes its cards.
             processes: where the kernel describes processes.
+            displays: where the kernel describes the sockets for displays.
         """
         self._cards = cards
         self._processes = processes
+        self._displays = displays
         self._unanswered: dict[Path, SimpleQueue[str]] = {}
         """Status of PCMs that did not answer, once they do."""
 
@@ -63,8 +72,9 @@ class AlsaCards:
         """Return ALSA's list of cards, and which of them cannot be opened now.
 
         Empty where there is no list to read. The end of the text, after the list of
-        cards, changes when a program opens a card or lets go of it, and when udev has
-        set its permissions; it does not change when this program opens one.
+        cards, changes when a program opens a card or lets go of it, when udev has set
+        its permissions, and when a display is switched on or off; it does not change
+        when this program opens a card.
         """
         cards = kernel_text(self._cards / "cards")
         closed = (
@@ -101,7 +111,19 @@ class AlsaCards:
             status = kernel_text(self._processes / owner / "status")
             groups = re.findall(r"^(?:Tgid|PPid):\s*(\d+)", status, re.MULTILINE)
             return str(os.getpid()) in groups
+        if not self._has_display(pcm.parent):
+            return False
         return _is_allowed(f"pcmC{pcm.parent.name[4:]}D{pcm.name[3:]}")
+
+    def _has_display(self, card: Path) -> bool:
+        """Return whether the card is none for HDMI, or a display is there to play."""
+        if "hdmi" not in kernel_text(card / "id").casefold():
+            return True
+        states = [
+            (kernel_text(socket / "status"), kernel_text(socket / "enabled"))
+            for socket in kernel_paths(self._displays, "*HDMI*")
+        ]
+        return not states or ("connected", "enabled") in states
 
     def _missing(
         self, card: Path, number: str, known: set[Direction]

@@ -7,7 +7,12 @@ from appliance.config import SoundConfig
 from appliance.core import fault_table
 from appliance.core.events import PartFound
 from appliance.errors import SoundError
-from appliance.sound_cards.alsa_devices import PROCESSES, AlsaCards, unlisted_error
+from appliance.sound_cards.alsa_devices import (
+    DISPLAYS,
+    PROCESSES,
+    AlsaCards,
+    unlisted_error,
+)
 from appliance.sound_cards.device_selection import (
     chosen,
     not_the_first,
@@ -33,6 +38,7 @@ class SelectedDevices:
         config: SoundConfig,
         cards: Path = ALSA_CARDS,
         processes: Path = PROCESSES,
+        displays: Path = DISPLAYS,
     ) -> None:
         """Read the preferred names; folders as for `AlsaCards`."""
         self._preferred: dict[Direction, tuple[str, ...]] = {}
@@ -41,7 +47,7 @@ class SelectedDevices:
             self._preferred["microphone"] = config.microphone
         if config.speaker != "none":
             self._preferred["speaker"] = config.speaker
-        self._alsa = AlsaCards(cards, processes)
+        self._alsa = AlsaCards(cards, processes, displays)
         self._devices: tuple[Device, ...] = ()
         """Devices that PortAudio listed at the last choice."""
         self._plugins: set[str] = set()

@@ -225,6 +225,34 @@ def test_a_program_that_plays_a_sound_is_no_reason_to_search_for_a_missing_card(
     assert policy.is_due(choice.list_cards, 300.0, state), "Boom may be a plugin of it"
 
 
+def test_a_display_that_is_switched_on_after_hours_is_searched_at_once(
+    machine, tmp_path
+):
+    def display(status, enabled):
+        (tmp_path / "card1-HDMI-A-1" / "status").write_text(f"{status}\n")
+        (tmp_path / "card1-HDMI-A-1" / "enabled").write_text(f"{enabled}\n")
+
+    def due_s(begin_s, end_s):
+        """Return the times of the searches, each of which finds nothing."""
+        for now_s in range(begin_s, end_s):
+            if policy.is_due(choice.list_cards, float(now_s), state):
+                policy.note(choice.list_cards(), float(now_s), is_open=True)
+                yield now_s
+
+    (tmp_path / "card1-HDMI-A-1").mkdir()
+    display("disconnected", "disabled")
+    choice = SelectedDevices(SoundConfig(), machine.cards, machine.processes, tmp_path)
+    policy = ReopenPolicy(choice.is_better_listed, choice.is_plugin_wanted)
+    found, _ = choice.choose((Device(0, MICROPHONE[0], 1, 0, 48_000, "Mic", "1:1"),))
+    choice.use(found, found)
+    state = SoundState(is_open=True, is_lost=True)
+    assert len(list(due_s(0, 3 * 3600))) < 20
+    display("connected", "disabled")
+    assert not list(due_s(10800, 10803)), "its picture, and so its sound, is still off"
+    display("connected", "enabled")
+    assert list(due_s(10803, 10806)) == [10803]
+
+
 def test_a_plugin_is_searched_when_another_program_lets_go_of_its_card(machine):
     machine.add(2, "USB Boom", "Boom", "pcm0p", usb_id="2:2")
     machine.use(1, "pcm0c", 99)
