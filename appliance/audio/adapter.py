@@ -81,12 +81,12 @@ class AudioAdapter:
         self.encoder_feed = self._sender.encoder_feed
         steps = LatencySteps(len(LATENCY_STEPS_S), KeptSteps(state_directory))
         choice = SelectedDevices(config.sound)
-        card_volumes = CardVolumeSupervisor(config.sound.mixer)
-        stream_faults = StreamFaults(post, card_volumes.notice)
+        self._card_volumes = CardVolumeSupervisor(config.sound.mixer)
+        stream_faults = StreamFaults(post, self._card_volumes.notice)
         self._supervisor = Supervisor(
             choice, driver, self._sender, stream_faults, steps
         )
-        self._supervisor.set_card_volumes = card_volumes.apply
+        self._supervisor.set_card_volumes = self._card_volumes.apply
 
     async def __aenter__(self) -> Self:
         """Start the threads; the card stays closed until `OpenSound`."""
@@ -98,6 +98,7 @@ class AudioAdapter:
     async def __aexit__(self, *_: object) -> None:
         """Close the card first, because its callbacks feed the sender."""
         self._supervisor.end()
+        self._card_volumes.apply({})
         self._sender.close()
 
     def do(self, command: SoundCommand) -> None:

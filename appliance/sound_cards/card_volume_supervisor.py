@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from appliance.config import MixerConfig
@@ -22,6 +23,9 @@ from appliance.sound_cards.devices import Device, Direction
 AGAIN_S: Final = 2.0
 """Time after which a volume with a fault is examined again; our choice, so that the
 fault ends soon after somebody has raised the volume."""
+LATER_S: Final = 60.0
+"""Time between two later looks, at volumes without a fault; our choice: a card has
+buttons of its own, and a person who muted it by mistake waits that long."""
 LOOKS: Final = 16
 """Looks at a device that was opened, also without a fault: after plugging in and at
 boot, `alsactl restore` may change the volume up to half a minute later than the box."""
@@ -31,9 +35,8 @@ _log = logging.getLogger(__name__)
 class CardVolumeSupervisor:
     """Thread that sets and examines the volumes of devices that were opened.
 
-    A driver that hangs blocks this thread only. The thread ends after half a minute if
-    no volume has a fault; one that is changed later is examined when the device is
-    opened again.
+    A driver that hangs blocks this thread only. After half a minute all volumes are
+    only examined: a person may have changed them on the card.
     """
 
     def __init__(
@@ -58,6 +61,9 @@ class CardVolumeSupervisor:
         self._opened: Mapping[Direction, Device] | None = None
         """Devices that the thread takes next; None: it has taken them."""
         self._is_running = False
+        self._is_settled = True
+        self._were_set: set[Direction] = set()
+        """Directions whose configured volume has been set for long enough."""
         # Replaced as a whole, so that reading needs no lock.
         self._notices: dict[Direction, tuple[str, str]] = {}
         """Name of the device examined last, and the notice about it."""
@@ -73,6 +79,7 @@ class CardVolumeSupervisor:
         with self._changed:
             self._opened = dict(devices)
             self._looks_left = LOOKS
+            self._is_settled = False
             self._changed.notify()
             if self._is_running:
                 return
@@ -87,14 +94,27 @@ class CardVolumeSupervisor:
         examined, notice = self._notices.get(direction, ("", ""))
         return notice if examined == name else ""
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether all volumes are set and without a fault, so that looks are rare.
+
+        Thread: any.
+        """
+        with self._changed:
+            return self._is_settled
+
     def _run(self) -> None:
         devices: Mapping[Direction, Device] = {}
         while devices := self._next(devices):
-            devices = {
-                direction: device
-                for direction, device in devices.items()
-                if self._is_due_again(direction, device)
-            }
+            for direction, device in devices.items():
+                notice = self._done(direction, device)
+                self._notices = {
+                    **self._notices,
+                    direction: (device.stable_name, notice),
+                }
+                if self._looks_left <= 0 and not notice:
+                    self._were_set.add(direction)
+            devices = {way: x for way, x in devices.items() if x.card_id}
 
     def _next(self, again: Mapping[Direction, Device]) -> Mapping[Direction, Device]:
         """Return devices that were opened, or after a while those that are due again.
@@ -103,19 +123,21 @@ class CardVolumeSupervisor:
             again: devices that are due again; none: there is nothing to wait for.
         """
         with self._changed:
-            if self._opened is None and again:
-                self._changed.wait(AGAIN_S)
-            devices = again if self._opened is None else self._opened
+            if self._opened is None:
+                is_bad = any(self._notices[direction][1] for direction in again)
+                is_early = bool(again) and self._looks_left > 0
+                self._is_settled = not (is_bad or is_early)
+                if again:
+                    self._changed.wait(LATER_S if self._is_settled else AGAIN_S)
+            devices = again
+            if self._opened is not None:
+                devices = self._opened
+                self._were_set.clear()
             self._opened = None
             self._looks_left -= 1
             self._is_running = bool(devices)
+            self._is_settled = self._is_settled or not devices
         return devices
-
-    def _is_due_again(self, direction: Direction, device: Device) -> bool:
-        """Set or examine a volume; return whether to do it again after a while."""
-        notice = self._done(direction, device)
-        self._notices = {**self._notices, direction: (device.stable_name, notice)}
-        return bool(device.card_id) and (self._looks_left > 0 or bool(notice))
 
     def _done(self, direction: Direction, device: Device) -> str:
         """Set or examine a volume; return the notice about it."""
@@ -123,17 +145,24 @@ class CardVolumeSupervisor:
         if not card_id:
             fault = fault_table.NO_MIXER
             return "" if percent is None else fault.text(direction=direction)
+        is_examined = percent is None or direction in self._were_set
         try:
-            if percent is None:
-                controls = controls_of(card_id, direction, self._open_mixer)
-                return card_volume_notice(card_id, controls, direction)
-            return self._set(direction, card_id, percent)
+            if percent is not None and not is_examined:
+                return self._set(direction, card_id, percent)
+            return self._examined(direction, card_id, is_set=percent is not None)
         except SoundError as exc:
             reason = exc.reason
         except OSError as exc:
             reason = fault_table.MIXER_FAILED.text(error=exc.strerror or exc)
         # A card without a mixer needs none, unless a volume is to be set.
-        return "" if percent is None else reason
+        return "" if is_examined else reason
+
+    def _examined(self, direction: Direction, card_id: str, *, is_set: bool) -> str:
+        """Return the notice about a volume; one that was set may be low on purpose."""
+        controls = controls_of(card_id, direction, self._open_mixer)
+        if is_set:
+            controls = tuple(replace(x, percent=None, db=None) for x in controls)
+        return card_volume_notice(card_id, controls, direction)
 
     def _set(self, direction: Direction, card_id: str, percent: int) -> str:
         with self._open_mixer(card_id) as mixer:

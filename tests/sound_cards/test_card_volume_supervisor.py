@@ -19,12 +19,15 @@ from appliance.sound_cards.alsa_mixer import loaded, opened
 from appliance.sound_cards.card_volume import card_volume_found, device_volumes
 from appliance.sound_cards.card_volume_supervisor import (
     AGAIN_S,
+    LATER_S,
     CardVolumeSupervisor,
 )
 from appliance.sound_cards.devices import Device, Direction
 from tests.card.alsa_mixer import Control, Mixer, mixers_here
 
 DEADLINE_S = 10.0
+MADE: list[CardVolumeSupervisor] = []
+"""The supervisors of the test that runs."""
 DEVICE = Device(0, "USB PnP: Audio (hw:1,0)", 1, 2, 48_000, "Device")
 NAME = DEVICE.stable_name
 BOTH: dict[Direction, Device] = {"microphone": DEVICE, "speaker": DEVICE}
@@ -56,26 +59,31 @@ def mixer(tmp_path):
 @pytest.fixture
 def supervise(mixer, monkeypatch):
     """Makes supervisors of the card's levels, and ends their threads."""
-    made: list[CardVolumeSupervisor] = []
+    module = CardVolumeSupervisor.__module__
 
-    def make(*arguments, again_s=AGAIN_S, looks=1):
-        for name, value in (("AGAIN_S", again_s), ("LOOKS", looks)):
-            monkeypatch.setattr(f"{CardVolumeSupervisor.__module__}.{name}", value)
-        made.append(CardVolumeSupervisor(*arguments))
-        return made[-1]
+    def make(*arguments, again_s=AGAIN_S, later_s=LATER_S, looks=1):
+        monkeypatch.setattr(f"{module}.AGAIN_S", again_s)
+        monkeypatch.setattr(f"{module}.LATER_S", later_s)
+        monkeypatch.setattr(f"{module}.LOOKS", looks)
+        MADE.append(CardVolumeSupervisor(*arguments))
+        return MADE[-1]
 
     yield make
-    for levels in made:
+    for levels in MADE:
         levels.apply({})
-    finish()
-
-
-def finish():
-    """Wait until the levels have been set, and none has a fault."""
+    MADE.clear()
     for thread in threading.enumerate():
         if thread.name == "card levels":
             thread.join(DEADLINE_S)
             assert not thread.is_alive()
+
+
+def finish():
+    """Wait until the levels have been set, and none has a fault."""
+    end_s = time.monotonic() + DEADLINE_S
+    while not all(levels.is_settled for levels in MADE):
+        assert time.monotonic() < end_s
+        time.sleep(0.005)
 
 
 def test_percent_decibels_and_switches_are_those_of_the_card(mixer):
@@ -208,6 +216,30 @@ def test_a_level_that_is_too_low_is_a_notice_until_it_is_raised(mixer, supervise
     finish()
     assert not levels.notice("speaker", NAME)
     assert not levels.notice("microphone", NAME)
+
+
+@pytest.mark.parametrize("config", [None, MixerConfig(microphone=0, speaker=10)])
+def test_a_card_that_is_muted_on_itself_later_is_a_notice_until_it_is_not(
+    mixer, supervise, config
+):
+    heard = (
+        Control("PCM Playback Volume", 30, 0, 32, -32, 1),
+        Control("PCM Playback Switch", 1),
+        Control("Mic Capture Volume", 12, 0, 16, 0, 1.5),
+        Control("Mic Capture Switch", 1),
+    )
+    mixer.write(*heard)
+    levels = supervise(config, again_s=0.01, later_s=0.01)
+    levels.apply(BOTH)
+    finish()
+    mixer.write(*heard[:1], Control("PCM Playback Switch", 0), *heard[2:])
+    notice = noticed(levels, "speaker", NAME, "switched off")
+    assert "sset 'PCM' playback" in notice
+    assert mixer.values()["PCM Playback Switch"] == 0, "it is only examined"
+    assert levels.notice("microphone", NAME) == ""
+    mixer.write(*heard)
+    finish()
+    assert levels.notice("speaker", NAME) == ""
 
 
 def test_a_level_that_is_set_as_configured_is_not_too_low(mixer, supervise):
