@@ -29,6 +29,9 @@ ZEROS_S: Final = 4.5
 of a talk. Doubled each time that sound comes after all."""
 MAX_ZEROS_S: Final = 72.0
 """Upper limit of the doubling, so that later mutes are still reported; our choice."""
+HALVED_S: Final = 3600.0
+"""Time after which the limit is halved, if no zeros took half of it; our choice, so
+that each mute of a day is reported soon, and a noise gate seldom."""
 _log = logging.getLogger(__name__)
 
 
@@ -47,6 +50,7 @@ class SilentMicrophone:
         self._talked_s = 0.0
         """Time with the gate open since the zeros began, over several talks."""
         self._longest_s = ZEROS_S
+        self._long_zeros_at_s = 0.0
 
     def update(self, counters: StreamCounters, *, is_gate_open: bool) -> None:
         """Set `is_silent` after some time of zeros; it stays so until sound comes."""
@@ -62,6 +66,11 @@ class SilentMicrophone:
             self._talked_s += now_s - max(opened_at_s, zeros_since_s)
             longest_s = self._longest_s if counters.has_sound else FIRST_ZEROS_S
             self.is_silent = self.is_silent or self._talked_s >= longest_s
+        if self._talked_s >= self._longest_s / 2:
+            self._long_zeros_at_s = now_s
+        elif now_s - self._long_zeros_at_s >= HALVED_S:
+            self._long_zeros_at_s = now_s
+            self._longest_s = max(ZEROS_S, self._longest_s / 2)
 
 
 class StreamFaults:

@@ -118,6 +118,15 @@ def test_a_microphone_that_is_muted_often_is_reported_each_time():
         assert reported == {Part.MICROPHONE: SILENT}
 
 
+def test_mutes_that_are_a_day_apart_are_each_reported_soon():
+    opened = Opened()
+    for _ in range(5):
+        opened.deliver(5, is_zero=False)
+        assert opened.deliver(10, is_zero=True) == {Part.MICROPHONE: SILENT}
+        opened.deliver(2, is_zero=False)
+        opened.deliver(86_400, is_zero=False, is_gate_open=False, every_s=60)
+
+
 def test_the_event_says_that_the_microphone_is_silent():
     opened = Opened()
     opened.stream.note_sound(is_zero=True)
