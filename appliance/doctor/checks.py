@@ -19,6 +19,7 @@ from appliance.core.commands import FetchToken
 from appliance.core.fault_table import HardwareFault
 from appliance.doctor.probes import RemoteClock
 from appliance.doctor.sound_cards import all_devices
+from appliance.net.http_client import certificate_advice
 from appliance.net.url import without_query
 from appliance.process.settings_store import SettingsStore
 from appliance.process.state_files import state_folder
@@ -105,9 +106,7 @@ def server(url: str | None) -> Finding:
         _connect(urlsplit(url))
     except ssl.SSLCertVerificationError as exc:
         found = f"{where} has no valid certificate ({exc.verify_message})"
-        return Finding(
-            "server", found, "Check the clock of the box and the certificate."
-        )
+        return Finding("server", found, certificate_advice(exc))
     except (OSError, UnicodeError) as exc:
         reason = (getattr(exc, "strerror", None) or str(exc)).lower()
         advice = "Check that it runs and that no firewall blocks it."

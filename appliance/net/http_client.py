@@ -3,10 +3,14 @@
 import asyncio
 import ssl
 from functools import cache
+from typing import Final
 
 import httpx
 
 from appliance.errors import ApplianceError
+
+_TIME_CODES: Final = {9, 10}
+"""Source: OpenSSL, x509_vfy.h: X509_V_ERR_CERT_NOT_YET_VALID, ..._HAS_EXPIRED."""
 
 
 @cache
@@ -16,6 +20,13 @@ def trust() -> ssl.SSLContext:
     Users can add a private CA to the system's.
     """
     return ssl.create_default_context()
+
+
+def certificate_advice(exc: ssl.SSLCertVerificationError) -> str:
+    """Return the likely remedy: only some certificates are wrong because of a clock."""
+    if exc.verify_code in _TIME_CODES:
+        return "Is the clock here right?"
+    return "Does this network require a login?"
 
 
 class PostError(ApplianceError, ConnectionError):

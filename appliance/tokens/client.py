@@ -21,7 +21,7 @@ import httpx
 
 from appliance.core.events import Cause
 from appliance.errors import TokenError, TokenRefused, TokenUnreachable
-from appliance.net.http_client import trust
+from appliance.net.http_client import certificate_advice, trust
 from appliance.net.url import address_fault, is_local, without_query
 from appliance.process.redaction import redacted
 from appliance.tokens.adapter import Request
@@ -296,10 +296,8 @@ def no_response_error(exc: Exception, where: str) -> TokenError:
             sentence = f"there is no route to {where}. Check the network."
             return TokenUnreachable(Cause.NO_INTERNET, sentence)
         if isinstance(cause, ssl.SSLCertVerificationError):
-            why = cause.verify_message
-            sentence = (
-                f"{where} has no valid certificate ({why}). Is the clock here right?"
-            )
+            why, advice = cause.verify_message, certificate_advice(cause)
+            sentence = f"{where} has no valid certificate ({why}). {advice}"
             return TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
     return TokenUnreachable(Cause.TOKEN_SOURCE, f"{where} {_failure(causes)}")
 

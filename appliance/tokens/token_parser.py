@@ -265,7 +265,7 @@ def read_answer(
     if not tokens:
         raise _without_token(values, body, where, secrets)
     token = next((text for text in tokens if read_claims(text)), tokens[0])
-    claims = _claims(token, room, f"{where} gave", now_s)
+    claims = _claims(token, room, f"{where} gave", now_s, "there")
     url = _server(_texts(values, _URL_KEYS), room, where, secrets)
     return replace(
         _answer(url, token, claims, room.kind),
@@ -320,11 +320,14 @@ def _without_token(
     return TokenUnreachable(Cause.TOKEN_SOURCE, sentence, remark=said)
 
 
-def _claims(token: str, room: RoomSettings, subject: str, now_s: float) -> Claims:
+def _claims(
+    token: str, room: RoomSettings, subject: str, now_s: float, clock: str = "here"
+) -> Claims:
     """Return the claims of a token that can be used.
 
     Raises:
-        TokenUnreachable: it cannot; the sentence begins with `subject`.
+        TokenUnreachable: it cannot; the sentence begins with `subject`, and asks for
+            the clock here or there.
     """
     claims, timing = read_claims(token), ""
     if len(token) > MAX_TOKEN_CHARACTERS:
@@ -341,7 +344,7 @@ def _claims(token: str, room: RoomSettings, subject: str, now_s: float) -> Claim
     elif not claims.identity:
         fault = "a token without an identity (its claim sub is empty)."
     elif claims.expires_at_s is not None and claims.expires_at_s <= now_s:
-        fault = "a token that has expired. Is the clock here right?"
+        fault = f"a token that has expired. Is the clock {clock} right?"
         timing = f"It expired {now_s - claims.expires_at_s:.0f} s ago."
     else:
         return claims

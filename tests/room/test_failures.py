@@ -8,7 +8,7 @@ from livekit.rtc import DisconnectReason
 from appliance.core.events import Cause
 from appliance.room.failures import connect_failure, disconnect_failure
 
-INVALID = "client error: 401 Unauthorized - invalid token: x, error: go-jose/go-jose/jwt"
+INVALID = "client error: 401 Unauthorized - invalid token: x, error: go-jose/jwt"
 SAID = {
     f"{INVALID}: validation failed, token is expired (exp)": (Cause.REFUSED, False),
     f"{INVALID}: validation failed, token not valid yet (nbf)": (Cause.REFUSED, False),

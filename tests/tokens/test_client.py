@@ -466,6 +466,23 @@ async def test_a_connection_that_fails_is_explained(error, cause, end):
     assert (caught.value.reason, caught.value.cause) == (end, cause)
 
 
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        (9, "Is the clock here right?"),
+        (10, "Is the clock here right?"),
+        (62, "Does this network require a login?"),
+    ],
+)
+async def test_only_a_certificate_outside_its_time_asks_for_the_clock(code, advice):
+    error = ssl.SSLCertVerificationError(1, "x")
+    error.verify_code, error.verify_message = code, "because"
+    with pytest.raises(TokenUnreachable) as caught:
+        await TokenClient(raising(error)).send(request_to("https://h"))
+    sentence = f"https://h/api has no valid certificate (because). {advice}"
+    assert caught.value.reason == sentence
+
+
 @pytest.fixture
 def own_certificate(tmp_path):
     """Create a self-signed certificate."""

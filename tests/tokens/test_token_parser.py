@@ -316,7 +316,7 @@ def test_only_a_token_source_on_this_machine_may_name_a_server_on_it(host):
         (
             answer_of(participant_token=jwt_of(exp=NOW_S - 30)),
             (
-                "gave a token that has expired. Is the clock here right? "
+                "gave a token that has expired. Is the clock there right? "
                 "It expired 30 s ago."
             ),
         ),
