@@ -25,12 +25,13 @@ from appliance.page.messages import (
     json_response,
     refusal_response,
 )
-from appliance.page.pairing import Pairing
+from appliance.page.pairing import Pairing, digest
 
 COOKIE = "ptt_session"
 """Start of the cookie's name. The port follows, because all ports of a host share
 cookies; older versions used no port. Any port is accepted, because it may change.
 """
+COOKIE_NAME = re.compile(rf"{COOKIE}(_[0-9]+)?")
 FORM = "/pair"
 HEALTH = "/health"
 TO_FORM = "pair"
@@ -88,14 +89,15 @@ class AccessControl:
         login = login_of(connection, self._pairing)
         scope["state"] = {"login": login}
         app: ASGIApp = self._app
+        renewal = _renewal(connection, login) if path == "/" else ""
         if login is None and path == "/":
             app = RedirectResponse(TO_FORM, HTTPStatus.SEE_OTHER)
         try:
             self._check_source(connection)
             _check_login(path, login)
         except RequestRefused as refused:
-            app = refusal_response(refused)
-        await app(scope, receive, _with_headers(send, path))
+            app, renewal = refusal_response(refused), ""
+        await app(scope, receive, _with_headers(send, path, renewal))
 
     def _check_source(self, connection: HTTPConnection) -> None:
         scope, headers = connection.scope, connection.headers
@@ -129,11 +131,39 @@ def login_of(connection: HTTPConnection, pairing: Pairing) -> str | None:
     """Return the digest of the valid cookie or bearer token; None without one."""
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     bearer = token.strip() if scheme.lower() == "bearer" else ""
-    return pairing.login_of(cookies=_cookies(connection), bearer=bearer)
+    cookies = [value for _, value in _cookies(connection)]
+    return pairing.login_of(cookies=cookies, bearer=bearer)
 
 
-def _cookies(connection: HTTPConnection) -> list[str]:
-    """Return the cookies of logins, of this box and of others on its host.
+def _renewal(connection: HTTPConnection, login: str | None) -> str:
+    """Return the header that sends the cookie of this login again, or nothing.
+
+    A phone in use stays paired, although browsers keep a cookie for `COOKIE_DAYS` only.
+    """
+    for name, value in _cookies(connection):
+        if digest(value) == login and COOKIE_NAME.fullmatch(name):
+            return _set_cookie(name, value)
+    return ""
+
+
+def _set_cookie(name: str, secret: str) -> str:
+    """Return the header `Set-Cookie` of a login."""
+    response = Response()
+    response.set_cookie(
+        name,
+        secret,
+        max_age=COOKIE_DAYS * 86_400,
+        # The browser takes the folder of this request: "/", or a proxy's path prefix,
+        # so that several boxes behind one proxy have a cookie each.
+        path=None,
+        httponly=True,
+        samesite="strict",
+    )
+    return response.headers["set-cookie"]
+
+
+def _cookies(connection: HTTPConnection) -> list[tuple[str, str]]:
+    """Return names and values of logins, of this box and of others on its host.
 
     `http.cookies` is not used: it takes seconds for some headers before Python 3.11.10
     (CVE-2024-7592). Our cookie is never quoted.
@@ -142,7 +172,7 @@ def _cookies(connection: HTTPConnection) -> list[str]:
     pairs = [
         each.strip().partition("=") for header in headers for each in header.split(";")
     ]
-    return [value for name, _, value in pairs if name.startswith(COOKIE)]
+    return [(name, value) for name, _, value in pairs if name.startswith(COOKIE)]
 
 
 def too_many_requests() -> Response:
@@ -155,11 +185,13 @@ def too_many_requests() -> Response:
     return refusal_response(refused)
 
 
-def _with_headers(send: Send, path: str) -> Send:
+def _with_headers(send: Send, path: str, renewal: str) -> Send:
     async def send_all(message: Message) -> None:
         if message["type"].endswith("response.start"):
             headers = MutableHeaders(scope=message)
             headers.update(SECURITY_HEADERS)
+            if renewal:
+                headers["set-cookie"] = renewal
             if path == FORM:
                 headers["referrer-policy"] = FORM_REFERRER
         await send(message)
@@ -222,16 +254,7 @@ def _paired(name: str, secret: str, *, is_json: bool) -> Response:
     """Return the response to the right PIN, with a cookie of this name."""
     page = RedirectResponse(TO_PAGE, HTTPStatus.SEE_OTHER)
     response = json_response({"paired": True}) if is_json else page
-    response.set_cookie(
-        name,
-        secret,
-        max_age=COOKIE_DAYS * 86_400,
-        # The browser takes the folder of this request: "/", or a proxy's path prefix,
-        # so that several boxes behind one proxy have a cookie each.
-        path=None,
-        httponly=True,
-        samesite="strict",
-    )
+    response.headers["set-cookie"] = _set_cookie(name, secret)
     return response
 
 

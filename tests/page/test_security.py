@@ -89,6 +89,20 @@ async def test_the_cookie_is_http_only_and_same_site(served):
     assert (served.directory / "pairing.json").stat().st_mode & 0o777 == 0o600
 
 
+async def test_a_phone_in_use_stays_paired_longer_than_browsers_keep_a_cookie(served):
+    async with served.client() as phone:
+        paired = await phone.post("/pair", data={"pin": served.pin})
+        for path in ("/", "/", "/api/view"):
+            page = await phone.get(path)
+            renewed = page.headers.get("set-cookie", "")
+            assert renewed == (paired.headers["set-cookie"] if path == "/" else "")
+        etag = (await phone.get("/")).headers["etag"]
+        cached = await phone.get("/", headers={"if-none-match": etag})
+        assert (cached.status_code, "set-cookie" in cached.headers) == (304, True)
+    async with served.client() as stranger:
+        assert "set-cookie" not in (await stranger.get("/")).headers
+
+
 @pytest.mark.parametrize(
     "kind", ["application/json", "application/x-www-form-urlencoded", ""]
 )
