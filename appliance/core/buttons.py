@@ -23,6 +23,9 @@ LOST_S: Final = 5.0
 
 After this time without a press the wire is no longer suspected.
 """
+HELD_S: Final = 600.0
+"""After this time a button that is down counts as jammed; our choice, longer than a
+person holds one. A talk that is on is no jam."""
 SAME_EFFECT: Final = (
     frozenset({Button.LEAVE, Button.NEXT_ROOM}),
     frozenset({Button.VOLUME_UP, Button.VOLUME_DOWN}),
@@ -33,6 +36,9 @@ wires float together when their common ground breaks."""
 
 def pressed(state: State, event: ButtonPressed, now_s: float) -> Step:
     """Handle a press."""
+    state = replace(
+        state, held=(*_not_held(state, event.button), (event.button, now_s))
+    )
     if event.is_resumed:
         return _resumed(state, event, now_s), ()
     state = replace(state, wakes=state.wakes + 1)
@@ -52,6 +58,7 @@ def released(state: State, event: ButtonReleased, now_s: float) -> Step:
     was_stuck = event.button in state.stuck
     state = replace(
         state,
+        held=_not_held(state, event.button),
         stuck=_others(state, event.button),
         bounced=event.button if was_stuck else None,
     )
@@ -70,7 +77,9 @@ def released(state: State, event: ButtonReleased, now_s: float) -> Step:
 
 
 def tick(state: State, now_s: float) -> Step:
-    """Leave when the leave button has been held for its hold time."""
+    """Name jammed buttons, and leave when the leave button was held for its time."""
+    jammed = [button for button, due_s in _jams(state) if now_s >= due_s]
+    state = replace(state, stuck=(*state.stuck, *jammed)) if jammed else state
     if now_s < leave_due_s(state):
         return state, ()
     return session.end(replace(state, leave_down_s=None), Goal.STAY_OUT, now_s)
@@ -81,6 +90,23 @@ def leave_due_s(state: State) -> float:
     if state.leave_down_s is None:
         return inf
     return state.leave_down_s + state.config.talk.leave_hold_ms / 1000
+
+
+def jam_due_s(state: State) -> float:
+    """Return when a button that is down counts as jammed; infinity: none does."""
+    return min((due_s for _, due_s in _jams(state)), default=inf)
+
+
+def _jams(state: State) -> list[tuple[Button, float]]:
+    """Return the buttons that are down, and when each counts as jammed."""
+    talk_at_s = state.talk.closed_at_s
+    if state.talk.is_open and state.talk.is_momentary(state.config.talk.mode):
+        talk_at_s = inf
+    return [
+        (button, HELD_S + max(down_s, talk_at_s if button is Button.TALK else 0.0))
+        for button, down_s in state.held
+        if button not in state.stuck
+    ]
 
 
 def _pressed(state: State, button: Button, now_s: float) -> Step:
@@ -208,6 +234,11 @@ def _next_page(state: State) -> State:
     pages = tuple(ScreenPage)
     following = pages[(pages.index(state.screen_page) + 1) % len(pages)]
     return replace(state, screen_page=following, pairing_until_s=None)
+
+
+def _not_held(state: State, button: Button) -> tuple[tuple[Button, float], ...]:
+    """Return the buttons that are down, except this one, and since when."""
+    return tuple(other for other in state.held if other[0] is not button)
 
 
 def _others(state: State, button: Button) -> tuple[Button, ...]:

@@ -266,8 +266,10 @@ class State:
     """Presses of all buttons, whatever their effect, and requests for the PIN."""
     press_series: tuple[PressSeries, ...] = ()
     """The newest of each button."""
+    held: tuple[tuple[Button, float], ...] = ()
+    """Buttons that are down, and since when."""
     stuck: tuple[Button, ...] = ()
-    """Buttons other than talk that have been down since the start."""
+    """Buttons other than talk that have been down since the start, and jammed ones."""
     bounced: Button | None = None
     """The last of them that came up, which may prove to be contact bounce."""
     leave_down_s: float | None = None

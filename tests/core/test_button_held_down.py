@@ -4,7 +4,7 @@ import pytest
 
 from appliance.config import TalkMode
 from appliance.core.commands import CloseGate, Earcon, OpenGate
-from appliance.core.events import Button, ButtonPressed
+from appliance.core.events import Button, ButtonPressed, ButtonReleased
 from appliance.core.fault_table import BUTTON_HELD
 from appliance.core.state import Lock
 from tests.core.story import (
@@ -27,6 +27,46 @@ from tests.core.story import (
     with_limit,
     with_mode,
 )
+
+# jammed while running
+
+
+def held(box):
+    return [x for x in box.view().faults if "button is held down" in x]
+
+
+@pytest.mark.parametrize("mode", TalkMode)
+def test_a_talk_button_that_jams_is_named_until_it_is_released(mode):
+    box = in_room(with_limit(120, 10, mode))
+    box.play(PRESS, 3600)
+    assert held(box) == [BUTTON_HELD.text(button="talk")]
+    assert "button-held" in box.view().fault_ids
+    box.play(RELEASE)
+    assert not held(box)
+
+
+def test_a_talk_without_a_limit_is_no_jam_until_it_ends():
+    box = in_room(with_limit(0, 0))
+    box.play(PRESS, 3600)
+    assert box.is_live()
+    assert not held(box)
+    box.play(box.people())
+    assert not box.is_live()
+    assert not held(box)
+    box.play(601)
+    assert held(box)
+
+
+@pytest.mark.parametrize("button", [x for x in Button if x is not Button.TALK])
+def test_another_button_that_jams_is_named(button):
+    box = in_room()
+    box.play(ButtonPressed(button), 599)
+    assert not held(box)
+    box.play(2)
+    assert held(box) == [BUTTON_HELD.text(button=button)]
+    box.play(ButtonReleased(button), 3600)
+    assert not held(box)
+
 
 # boot lock-out
 
