@@ -263,7 +263,12 @@ class State:
     pairing_left_s: float = 0.0
     """Time for which it is still shown after the talk that covers it."""
     wakes: int = 0
-    """Presses of all buttons, whatever their effect, and requests for the PIN."""
+    """Presses of all buttons, whatever their effect, requests for the PIN, and losses
+    and returns of the room that are not quiet."""
+    quiet_until_s: float = 0.0
+    """A loss of the room before then soon follows another one."""
+    is_outage_quiet: bool = False
+    """The last loss did, and so its end is quiet too."""
     press_series: tuple[PressSeries, ...] = ()
     """The newest of each button."""
     held: tuple[tuple[Button, float], ...] = ()

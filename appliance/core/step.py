@@ -39,6 +39,10 @@ SOUND_CLOSED: Final = frozenset(
 )
 """Phases without a session or an attempt at one: the sound card is closed."""
 
+QUIET_S: Final = 600.0
+"""Time after a loss of the room in which another one is quiet; our choice: a Wi-Fi that
+comes and goes must not beep, and keep the screen lit, day and night."""
+
 
 def step(state: State, event: events.Event, now_s: float) -> Step:
     """Return the state after the event, and the commands to carry out.
@@ -184,9 +188,10 @@ def _with_effects(before: State, after: State, now_s: float) -> Step:
     after, unmuting = talk.unmute_track(after)
     after, conversation = voice_agent.follow(before, after, now_s)
     after = pairing.follow(before, after, now_s)
+    after, earcon = _announced(before, after, now_s)
     return after, (
         *_opening(before, after),
-        *_earcon(before, after),
+        *earcon,
         *unmuting,
         *conversation,
         *talk.clear_pre_roll(before, after),
@@ -240,19 +245,28 @@ def _opening(before: State, after: State) -> tuple[Command, ...]:
     return (OpenSound(),) if is_new else ()
 
 
-def _earcon(before: State, after: State) -> tuple[Command, ...]:
-    """Return the sound for a joined or lost room; leaving on request has none.
+def _announced(before: State, after: State, now_s: float) -> Step:
+    """Wake the screen, and return the sound, for a joined or lost room.
 
-    Neither sounds while the gate is open, which would send it.
+    Leaving on request has none, nor has an outage soon after another one.
     """
-    was_in = _is_heard(before)
-    if _is_heard(after):
-        is_silent = was_in or after.talk.is_open
-        return () if is_silent else (PlayEarcon(Earcon.JOINED),)
+    if _is_left(after) or after.preset != before.preset:
+        after = replace(after, is_outage_quiet=False)
+    was_in, is_in = _is_heard(before), _is_heard(after)
     # The session also ends when LiveKit does not resume it, which is an outage.
     is_on_request = after.phase is Phase.LEAVING and after.cause is None
-    is_lost = was_in and not is_on_request
-    return (PlayEarcon(Earcon.LOST),) if is_lost else ()
+    if was_in == is_in or (was_in and is_on_request):
+        return after, ()
+    is_soon = now_s < after.quiet_until_s
+    if was_in:
+        quiet_until_s = now_s + QUIET_S
+        after = replace(after, quiet_until_s=quiet_until_s, is_outage_quiet=is_soon)
+    if is_soon and after.is_outage_quiet:
+        return after, ()
+    # While the gate is open, it would be sent.
+    is_silent = is_in and after.talk.is_open
+    earcon = PlayEarcon(Earcon.JOINED if is_in else Earcon.LOST)
+    return replace(after, wakes=after.wakes + 1), () if is_silent else (earcon,)
 
 
 def _is_heard(state: State) -> bool:

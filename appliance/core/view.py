@@ -134,8 +134,8 @@ class View:
     page_url: str
     pin: str = field(repr=False)
     wakes: int = field(default=0, repr=False)
-    """Presses and requests for the PIN so far; each wakes the screen, even one without
-    effect."""
+    """Presses, requests for the PIN, and losses and returns of the room so far; each
+    wakes the screen, even a press without effect."""
     is_muted_on_page: bool = False
     """Muted by the switch of the page, which can undo it."""
     is_page_press_ignored: bool = False

@@ -86,7 +86,23 @@ def activity(view: View) -> tuple[object, ...]:
     connection = None if is_out else view.connection
     faults = view.fault_ids if is_out else view.faults
     state = connection, view.talk, view.talkers, view.chat, faults
-    return *state, view.screen_page, view.volume_percent, view.preset, view.wakes
+    return *state, *_requests(view)
+
+
+def is_awake(before: View, view: View) -> bool:
+    """Return whether this change of the view wakes the screen.
+
+    The core decides about a loss and a return of the room: one that soon follows
+    another wakes nobody.
+    """
+    connections = {before.connection, view.connection}
+    if ConnectionState.CONNECTED in connections and connections & ATTEMPTS:
+        return _requests(view) != _requests(before)
+    return activity(view) != activity(before)
+
+
+def _requests(view: View) -> tuple[object, ...]:
+    return view.screen_page, view.volume_percent, view.preset, view.wakes
 
 
 class Display(Protocol):
@@ -153,7 +169,7 @@ class Screen:
         view = replace(view, microphone_dbfs=0, speaker_dbfs=0, is_voice=False)
         if view == self._view:
             return
-        if self._view is None or activity(view) != activity(self._view):
+        if self._view is None or is_awake(self._view, view):
             self._active_at_s = self._clock()
         self._view = view
         self._changed.set()

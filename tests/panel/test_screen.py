@@ -13,13 +13,16 @@ from luma.core.device import dummy
 from PIL import Image
 
 from appliance.config import Config, ScreenConfig, TalkConfig
-from appliance.core.commands import FetchToken
+from appliance.core.commands import Earcon, FetchToken
 from appliance.core.events import (
     Button,
     ButtonPressed,
     ButtonReleased,
     Cause,
     Event,
+    JoinAsked,
+    LeaveAsked,
+    LinkChanged,
     PairingAsked,
     Part,
     PartFound,
@@ -40,10 +43,17 @@ from appliance.panel.screen import (
     Screen,
     activity,
     brightness,
+    is_awake,
     next_change_s,
 )
 from tests.clock import Clock
-from tests.core.story import MICROPHONE_LOST, PRESS_AT_BOOT, in_room, of
+from tests.core.story import (
+    MICROPHONE_LOST,
+    PRESS_AT_BOOT,
+    earcons,
+    in_room,
+    of,
+)
 from tests.panel.fakes import WAIT_S, Inbox, SimulatedDisplay
 from tests.pictures.situations import SITUATIONS, line
 
@@ -459,10 +469,10 @@ def test_a_request_for_the_pin_wakes_a_screen_that_shows_it_already():
 @pytest.mark.parametrize("is_final", [False, True])
 def test_attempts_in_a_long_outage_do_not_wake_the_screen(cause, is_final):
     box = in_room()
-    before = activity(box.view())
+    before = box.view()
     box.play(box.lost())
     out = activity(box.view())
-    assert out != before, "people notice when the room is lost"
+    assert is_awake(before, box.view()), "people notice when the room is lost"
     lost_at_s = box.now_s
     attempts = 0
     while box.now_s < lost_at_s + 3600:
@@ -478,8 +488,38 @@ def test_attempts_in_a_long_outage_do_not_wake_the_screen(cause, is_final):
     assert brightness(box.now_s - lost_at_s, ScreenConfig()) is Brightness.DARK
     while not of(FetchToken, box.play(1.0)):
         pass
+    was_out = box.view()
     box.enter()
-    assert activity(box.view()) == before, "people notice when the room is back"
+    assert is_awake(was_out, box.view()), "people notice when the room is back"
+
+
+def test_a_network_that_comes_and_goes_wakes_the_screen_and_sounds_once():
+    box = in_room()
+    box.play(LinkChanged("192.168.1.5"))
+    shown, wakes, commands = box.view(), 0, len(box.commands)
+    for _ in range(20):
+        for address in (None, "192.168.1.5"):
+            box.play(LinkChanged(address))
+            wakes += is_awake(shown, box.view())
+            shown = box.view()
+            box.play(30)
+    assert wakes == 2
+    assert earcons(box.commands[commands:]) == (Earcon.LOST, Earcon.JOINED)
+    box.play(600)
+    commands = len(box.commands)
+    box.play(LinkChanged(None), 60, LinkChanged("192.168.1.5"))
+    assert earcons(box.commands[commands:]) == (Earcon.LOST, Earcon.JOINED)
+
+
+def test_a_return_that_somebody_asked_for_is_never_quiet():
+    box = in_room()
+    box.play(box.lost(), 1)
+    box.enter()
+    assert earcons(box.play(box.lost())) == ()
+    box.play(LeaveAsked(), box.left(), JoinAsked())
+    was_out = box.view()
+    assert earcons(box.enter()) == (Earcon.JOINED,)
+    assert is_awake(was_out, box.view())
 
 
 def test_a_part_that_fails_in_an_outage_wakes_the_screen():
