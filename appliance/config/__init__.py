@@ -263,7 +263,8 @@ class PageConfig:
     """Web page for phones in the local network."""
 
     listen: HostPort = "0.0.0.0:8080"
-    """HOST:PORT; 0.0.0.0 is every network of this box, port 0 any free one."""
+    """HOST:PORT; 0.0.0.0 is every IPv4 network of this box, [::] every network, port 0
+    any free one."""
     enabled: bool = True
     """false: no page, no API and no metrics."""
 

@@ -327,6 +327,11 @@ PAGE_PRIVILEGED: Final = HardwareFault(
     "{error}",
     "Ports below 1024 are for root: write a higher one into page.listen.",
 )
+PAGE_IPV6: Final = HardwareFault(
+    "page-ipv6",
+    "the network of this box is IPv6, and 0.0.0.0 is IPv4 only",
+    'Write page.listen: "[::]:{port}".',
+)
 
 # found by `doctor` only
 

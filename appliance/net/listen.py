@@ -95,6 +95,11 @@ def _is_served(lan: str, host: str) -> bool:
     )
 
 
+def is_ipv6_missed(lan: str, host: str) -> bool:
+    """Return whether `lan` is IPv6, and so misses a page that listens on `host`."""
+    return host == "0.0.0.0" and _is_served(lan, "::") and not _is_served(lan, host)
+
+
 def _hostname() -> str:
     return socket.gethostname().lower().partition(".")[0]
 

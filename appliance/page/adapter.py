@@ -36,6 +36,9 @@ RETRY_S = 2.0
 port is free."""
 WATCH_S = 2.0
 """Interval of checks for a new address, or a new PIN from the command line."""
+IPV6_CHECKS = 15
+"""Checks until a network that is only IPv6 is a fault: its IPv4 address may come later;
+our choice, half a minute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,9 +149,16 @@ class Page:
         A change of the pairings that could not be written is written again.
         """
         posted: PageServed | None = None
+        checks = 0
         while True:
             await self._pairing.keep_up()
-            url = listen.url(host, port, self._latest.view.address)
+            address = self._latest.view.address
+            checks = checks + 1 if listen.is_ipv6_missed(address, host) else 0
+            if checks >= IPV6_CHECKS:
+                self._fault.lost(fault_table.PAGE_IPV6.text(port=port))
+            else:
+                self._fault.found()
+            url = listen.url(host, port, address)
             served = PageServed(url, self._pairing.pin)
             if served != posted:
                 self._post(served)

@@ -109,6 +109,22 @@ async def test_the_posted_address_follows_the_network(tmp_path):
     assert len(inbox.of(PageServed)) == 4
 
 
+async def test_an_ipv6_network_that_cannot_reach_the_page_is_named(tmp_path):
+    inbox, config = Inbox(), PageConfig(listen="0.0.0.0:0")
+    page = Page(config, inbox.post, site(tmp_path), watch_s=0.01)
+    async with page:
+        inbox.page = page
+        inbox.show(address="fe80::7")
+        await inbox.until(lambda: inbox.of(PageServed))
+        inbox.show(address="2001:db8::7")
+        await inbox.until(lambda: inbox.of(PartLost))
+        (lost,) = inbox.of(PartLost)
+        port = inbox.of(PageServed)[0].url.rpartition(":")[2]
+        assert lost.reason.endswith(f'Write page.listen: "[::]:{port}".')
+        inbox.show(address="192.168.1.20")
+        await inbox.has(PartFound(Part.PAGE, config.listen))
+
+
 def shown(inbox):
     return inbox.of(PageServed)[-1].url.removeprefix("http://").rpartition(":")[0]
 
