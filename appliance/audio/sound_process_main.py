@@ -43,6 +43,8 @@ HEARD = struct.Struct("=IIIId")
 flags, and time of the first frame at the converter."""
 PLAYED = struct.Struct("=III")
 """Header of a period to play: stream, number, and how many of the next are skipped."""
+LAST_PERIOD = 0xFFFF_FFFF
+"""Number after which they begin again; of 32 bits, reached after 497 days."""
 MARGIN_S = 0.003
 """Time before the end of the card's buffer at which the callback stops waiting."""
 LATE = 4
@@ -135,6 +137,7 @@ class Exchange:
         self._is_there = waiting.poll
         self._answer = bytearray(PLAYED.size)
         self._period = self._late = 0
+        self._is_raised = False
         self.is_over = False
         """Whether the stream is to end with the next period. PortAudio would cancel the
         thread otherwise, which blocks Python if the thread waits for Python's lock."""
@@ -155,9 +158,10 @@ class Exchange:
             time; and how many skipped ones are still to be reported.
         """
         flags, adc_s = facts
-        if not self._period:
+        if not self._is_raised:
+            self._is_raised = True
             raise_priority()
-        self._period += 1
+        self._period = (self._period + 1) & LAST_PERIOD
         name = self._number, self._period
         header = HEARD.pack(*name, skipped, flags | self._late, adc_s)
         self._late = 0

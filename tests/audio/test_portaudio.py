@@ -8,6 +8,7 @@ import resource
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -26,7 +27,7 @@ from appliance.audio.sound_process_client import (
     ProcessGoneError,
     SoundProcess,
 )
-from appliance.audio.sound_process_main import HEARD
+from appliance.audio.sound_process_main import HEARD, LAST_PERIOD, PLAYED, Exchange
 from appliance.errors import SoundError
 from appliance.sound_cards.devices import Device, listed
 from tests.card.asound import Card, plug_in
@@ -396,6 +397,26 @@ def test_a_process_that_ends_with_unread_periods_ends_only_their_thread():
     theirs.close()
     thread.end()
     assert len(echo.calls) == 1
+
+
+def test_the_numbers_of_periods_begin_again_before_they_become_too_long(monkeypatch):
+    """Each has 32 bits; here they have two."""
+    assert HEARD.unpack(HEARD.pack(7, LAST_PERIOD, 0, 0, 0.0))[1] == LAST_PERIOD
+    with pytest.raises(struct.error):
+        HEARD.pack(7, LAST_PERIOD + 1, 0, 0, 0.0)
+    raised: list[None] = []
+    monkeypatch.setattr(f"{Exchange.__module__}.LAST_PERIOD", 3)
+    monkeypatch.setattr(
+        f"{Exchange.__module__}.raise_priority", lambda: raised.append(None)
+    )
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        exchange = Exchange(theirs.fileno(), 7, PATIENCE_S)
+        for period in (1, 2, 3, 0, 1):
+            ours.send(PLAYED.pack(7, period, 4))
+            assert exchange.run([], [], 0, (0, 0.0)) == (4, 0)
+            assert HEARD.unpack(ours.recv(100))[:2] == (7, period)
+    assert len(raised) == 1, "the priority is taken from a thread that spins for good"
 
 
 def test_an_exception_in_a_callback_reaches_threading_excepthook():
