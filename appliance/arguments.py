@@ -132,7 +132,9 @@ def _add_pair(add: Add) -> None:
         help="create a new PIN; revoke every phone and token",
     )
     parser.add_argument(
-        "--token", action="store_true", help="print only a bearer token"
+        "--token",
+        action="store_true",
+        help="print only a bearer token; the seventeenth revokes the oldest",
     )
     parser.set_defaults(command="pair")
 

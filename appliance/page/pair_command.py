@@ -15,6 +15,7 @@ from appliance.core import fault_table
 from appliance.net.listen import pairing_url, parsed, url
 from appliance.net.network_monitor import current_address
 from appliance.page.pairing import (
+    KEPT_TOKENS,
     PairingCredentials,
     PairingFile,
     digest,
@@ -134,6 +135,8 @@ def _credentials(file: PairingFile, *, is_reset: bool) -> PairingCredentials:
 def _token(file: PairingFile, credentials: PairingCredentials, *, is_json: bool) -> int:
     secret = new_secret()
     file.change(lambda kept: kept.with_token(digest(secret)), credentials)
+    if len(credentials.tokens) >= KEPT_TOKENS:
+        sys.stderr.write(f"The oldest of {KEPT_TOKENS} tokens is revoked.\n")
     shown = msgspec.json.encode({"token": secret}).decode() if is_json else secret
     sys.stdout.write(f"{shown}\n")
     return 0

@@ -280,6 +280,7 @@ class Pairing:
         self._lockouts.passed(address)
         secret = new_secret()
         known = digest(secret)
+        is_full = len(self._credentials.cookies) >= KEPT_COOKIES
         self._replace(self._credentials.with_cookie(known))
         await self._keep(
             lambda credentials: credentials.with_cookie(known), self._renewed()
@@ -288,7 +289,8 @@ class Pairing:
         now_s = self._now_s()
         self._show, self._show_again = Bucket(SHOW, now_s), Bucket(SHOW_AGAIN, now_s)
         self._shown_until_s = now_s
-        _log.info("phone paired")
+        ending = "; the one paired first has to pair again" if is_full else ""
+        _log.info("phone paired%s", ending)
         return secret
 
     def _is_right(self, pin: str, address: str, now_s: float) -> bool:

@@ -18,6 +18,7 @@ from appliance.core import fault_table
 from appliance.core.events import PageServed, Part, PartFound, PartLost
 from appliance.page.pair_command import PairOptions, pair, remedy
 from appliance.page.pairing import (
+    KEPT_TOKENS,
     RESUBMIT_S,
     WRITE_AGAIN,
     Pairing,
@@ -181,6 +182,14 @@ def test_pair_twice_is_the_same_pin_until_it_is_reset(tmp_path, capsys):
         pair(tmp_path, "0.0.0.0:80", PairOptions(is_reset=is_reset, is_json=True))
         pins.append(json.loads(capsys.readouterr().out)["pin"])
     assert pins[0] == pins[1] != pins[2]
+
+
+def test_a_token_too_many_says_that_the_oldest_is_revoked(tmp_path, capsys):
+    for is_full in (*[False] * KEPT_TOKENS, True):
+        options = PairOptions(is_token=True)
+        assert pair(tmp_path, "0.0.0.0:8080", options, service=tmp_path) == 0
+        expected = "The oldest of 16 tokens is revoked.\n" if is_full else ""
+        assert capsys.readouterr().err == expected
 
 
 def test_a_token_is_printed_alone_and_kept_as_a_digest(tmp_path, capsys):

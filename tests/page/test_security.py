@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from contextlib import suppress
 from dataclasses import replace
 
@@ -390,8 +391,14 @@ async def test_logins_outlive_a_restart(tmp_path, clock):
             assert (await client.get("/api/view")).is_success
 
 
-async def test_only_so_many_cookies_are_kept_and_the_oldest_goes(served):
+async def test_only_so_many_cookies_are_kept_and_the_oldest_goes(served, caplog):
+    caplog.set_level(logging.INFO)
     cookies = [await served.cookie() for _ in range(33)]
+    paired = [x for x in caplog.messages if x.startswith("phone paired")]
+    assert paired[-2:] == [
+        "phone paired",
+        "phone paired; the one paired first has to pair again",
+    ]
     kept = msgspec.json.decode((served.directory / "pairing.json").read_bytes())
     assert len(kept["sessions"]) == 32
     async with served.client() as client:
