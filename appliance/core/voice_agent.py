@@ -350,8 +350,11 @@ def _silenced(state: State, *, is_wanted: bool) -> Step:
 
 
 def _with_turn(state: State, *, is_talking: bool) -> Step:
-    """Tell the agent that our turn begins or ends; a mute takes it back."""
-    if state.conversation.has_turn == is_talking:
+    """Tell the agent that our turn begins or ends; a mute takes it back.
+
+    During an interruption nothing reaches it: it is told afterwards.
+    """
+    if not state.is_connected or state.conversation.has_turn == is_talking:
         return state, ()
     ended = Turn.CANCEL if _is_taken_back(state) else Turn.END
     turn = Turn.START if is_talking else ended

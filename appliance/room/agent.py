@@ -183,18 +183,16 @@ class RoomAgent:
         is_kept = command.expects_agent and self._has_calls
         self._pre_connect = PreConnectAudio(room, context.spawn) if is_kept else None
         self._captions: Captions | None = None
-        self._has_joined = self._is_muted = False
+        self._has_joined = self._is_muted = self._is_paused = False
         self._posted: VoiceAgent | None = None
         self._takes_turns: set[str] = set()
         self._refusals: Counter[str] = Counter()
         self._loop = asyncio.get_running_loop()
         for event in (
             "participant_connected",
-            "participant_disconnected",
             "participant_attributes_changed",
             "participant_name_changed",
             "local_track_published",
-            "reconnected",
         ):
             room.on(event, self._room_changed)
 
@@ -207,7 +205,16 @@ class RoomAgent:
         """Post the agent that is there, after `RoomJoined`, and every later change."""
         self._has_joined = True
         self._receive_captions()
-        self._look()
+        self.look()
+
+    def pause(self) -> None:
+        """Post nothing until `resume`, as `Participants`."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """Post what has changed meanwhile, and every later change."""
+        self._is_paused = False
+        self.look(is_settled=True)
 
     def do(self, command: MuteAgent | TakeTurn) -> None:
         """Carry out the command; a cancelled turn is not kept for an agent either."""
@@ -223,6 +230,24 @@ class RoomAgent:
             case _:
                 assert_never(command)
 
+    def look(self, *, is_settled: bool = False) -> None:
+        """Post the agent, if it is different from the last one posted.
+
+        That it has left only if it `is_settled`, as in `Participants`.
+        """
+        if not self._has_joined or self._is_paused:
+            return
+        agents = self._agents()
+        agent = self._described(agents[0]) if agents else None
+        if agent != self._posted and (agent or is_settled):
+            self._posted = agent
+            self._context.post(AgentChanged(self._ticket, agent))
+        if self._is_muted:
+            self._apply_mute()
+        if self._pre_connect is not None:
+            for each in agents:
+                self._pre_connect.offer(each)
+
     def close(self) -> None:
         """Stop everything."""
         self._has_joined = False
@@ -233,7 +258,7 @@ class RoomAgent:
         # Captions may follow the agent in the same moment.
         self._receive_captions()
         # The SDK ignores an exception in a callback, the loop does not.
-        self._loop.call_soon(self._look)
+        self._loop.call_soon(self.look)
 
     def _receive_captions(self) -> None:
         """Receive captions from the arrival of the first agent on."""
@@ -243,21 +268,6 @@ class RoomAgent:
             self._captions = Captions(
                 self._ticket, self._room, context.post, context.spawn
             )
-
-    def _look(self) -> None:
-        """Post the agent, if it is different from the last one posted."""
-        if not self._has_joined:
-            return
-        agents = self._agents()
-        agent = self._described(agents[0]) if agents else None
-        if agent != self._posted:
-            self._posted = agent
-            self._context.post(AgentChanged(self._ticket, agent))
-        if self._is_muted:
-            self._apply_mute()
-        if self._pre_connect is not None:
-            for each in agents:
-                self._pre_connect.offer(each)
 
     def _take_turn(self, turn: Turn) -> None:
         """Tell the agent about our turn, unless it does not take turns."""
@@ -286,7 +296,7 @@ class RoomAgent:
             self._refused(agent, turn, exc.code)
         else:
             self._takes_turns.add(agent.sid)
-            self._look()
+            self.look()
 
     def _refused(self, agent: rtc.RemoteParticipant, turn: Turn, code: int) -> None:
         _log.debug("turn not taken  turn=%s code=%d", turn, code)

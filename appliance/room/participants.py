@@ -34,6 +34,7 @@ class Participants:
         self._talkers: frozenset[str] = frozenset()
         self._is_speaking = asyncio.Event()
         self._last: tuple[Participant, ...] = ()
+        self._is_paused = False
 
     def now(self) -> tuple[Participant, ...]:
         """Return the list in order of arrival; only later changes are posted."""
@@ -44,9 +45,29 @@ class Participants:
         )
         return self._last
 
-    def changed(self) -> None:
-        """Post the list, if it is different from the last one."""
+    def pause(self) -> None:
+        """Post nothing until `resume`.
+
+        For a new connection, the SDK first removes everybody from its list. Who is
+        still in the room is back before the connection is complete.
+        """
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """Post what has changed meanwhile, and every later change."""
+        self._is_paused = False
+        self.changed(is_settled=True)
+
+    def changed(self, *, is_settled: bool = False) -> None:
+        """Post the list, if it is different from the last one.
+
+        Somebody who has just left may be back after a pause that begins now: unless it
+        `is_settled`, nothing is posted.
+        """
         before = self._last
+        gone = {person.id for person in before} - self._room.remote_participants.keys()
+        if self._is_paused or (gone and not is_settled):
+            return
         if self.now() != before:
             self._post(PeopleChanged(self._ticket, self._last))
 

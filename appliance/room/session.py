@@ -30,6 +30,9 @@ from appliance.room.participants import Participants
 from appliance.room.publisher import OwnTrack
 from appliance.room.subscriber import Subscriber
 
+LEFT_S: Final = 0.5
+"""Our choice: so long somebody who left is still listed. The SDK reports that everybody
+has left just before it reports that it makes a new connection."""
 REASON_S: Final = 1.0
 """Time-out for the reason of a disconnect after an error; it follows within 0.1 s."""
 
@@ -181,12 +184,12 @@ class Session:
         on = self.room.on
         for event in (
             "participant_connected",
-            "participant_disconnected",
             "participant_name_changed",
             "track_muted",
             "track_unmuted",
         ):
             on(event, self._later(self._people_changed))
+        on("participant_disconnected", self._left)
         on("participant_permissions_changed", self._permissions_changed)
         on("local_track_republished", self._later(self._republished))
         on("local_track_unpublished", self._later(self._people_changed))
@@ -219,6 +222,14 @@ class Session:
             self._lost.set_result(failure)
             self._later(lambda: failure)()
 
+    def _left(self, *_: object) -> None:
+        """List the others and find the agent, unless a pause begins meanwhile."""
+        self._loop.call_later(LEFT_S, self._later(self._look))
+
+    def _look(self) -> None:
+        self._people.changed(is_settled=True)
+        self.agent.look(is_settled=True)
+
     def _permissions_changed(self, *_: object) -> None:
         """Mark our track as changed now, and handle the change in order."""
         self.own.changed()
@@ -237,6 +248,8 @@ class Session:
 
     def _paused(self) -> None:
         self._is_paused = True
+        self._people.pause()
+        self.agent.pause()
         _log.warning("connection interrupted, resuming  ticket=%d", self.ticket)
         self._context.post(RoomPaused(self.ticket))
 
@@ -251,7 +264,9 @@ class Session:
         self._is_reconnected = False
         _log.info("connection resumed  ticket=%d new=%s", self.ticket, is_new)
         self._subscriber.want_all(self.room)
-        self._people_changed()
+        self._people.resume()
+        self.agent.resume()
+        self.own.changed()
         self._context.post(RoomResumed(self.ticket, is_new=is_new))
 
     def _fail(self, exc: BaseException) -> None:

@@ -162,6 +162,12 @@ class AgentHarness:
     def view(self):
         return self.views[-1]
 
+    @property
+    def sdk_room(self):
+        """Room object of the SDK in the current session."""
+        assert self._room.session is not None
+        return self._room.session.room
+
     def press(self):
         self.app.post(ButtonPressed(Button.TALK))
 

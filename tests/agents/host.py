@@ -25,6 +25,7 @@ from livekit.agents import (
     vad,
 )
 from livekit.agents.testing import fake_job_context
+from livekit.agents.voice.room_io import RoomOptions
 
 RATE_HZ = 24_000
 TONE_HZ = 880.0
@@ -229,7 +230,13 @@ class Visit:
         if takes_turns:
             self._take_turns()
         with fake_job_context(room=self._room):
-            await session.start(Scripted(command), room=self._room, record=False)
+            await session.start(
+                Scripted(command),
+                room=self._room,
+                # A simulated new connection begins with a departure on request.
+                room_options=RoomOptions(close_on_disconnect="stays" not in command),
+                record=False,
+            )
         if takes_turns:
             session.input.set_audio_enabled(False)
             await self._room.local_participant.set_attributes({"push-to-talk": "1"})

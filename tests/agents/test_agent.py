@@ -4,6 +4,9 @@ import asyncio
 import itertools
 import logging
 
+import pytest
+from livekit import rtc
+
 from appliance.config import TalkMode
 from appliance.core.events import AgentState, ChatTyped, MuteAsked
 from tests.agents.conftest import AGENT, QUIET, a_box
@@ -109,6 +112,29 @@ async def test_an_agent_that_takes_turns_hears_whoever_presses(server, agent):
             await one.until(is_state(LISTENING))
         assert "listens to whoever talks" in box.view.agent_note
         assert not agent.now(turn="cancel")
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+async def test_a_turn_outlasts_a_new_connection(server, agent, is_over):
+    full = rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT
+    async with (
+        agent.visiting(server, takes_turns=True, stays=True),
+        a_box(server) as box,
+    ):
+        await box.until(is_state(LISTENING))
+        box.press()
+        await agent.until(turn="start", by="box")
+        await asyncio.sleep(1.0)
+        await box.sdk_room.simulate_scenario(full)
+        await box.until(lambda view: view.connection == "reconnecting")
+        if is_over:
+            box.release()
+        await box.until(lambda view: view.connection == "connected")
+        box.release()
+        await agent.until(turn="end", by="box")
+        await box.until(lambda view: ("Agent", "that is right") in lines(view))
+        turns = [x["turn"] for x in agent.reports if "turn" in x]
+    assert turns == ["start", "end"]
 
 
 async def test_a_mute_takes_a_turn_back(server, agent):

@@ -31,6 +31,7 @@ from appliance.core.events import (
     LinkChanged,
     Participant,
     PeopleChanged,
+    RoomResumed,
     TailEnded,
     TokenReady,
     VoiceAgent,
@@ -309,6 +310,28 @@ def test_an_agent_need_not_react_to_a_turn_that_ended_while_it_started():
     say(box)
     box.play(1.0, agent(box, LISTENING, takes_turns=True), 20.0)
     assert box.view().faults == ()
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+@pytest.mark.parametrize("is_noticed_first", [False, True])
+def test_a_turn_that_ends_during_an_interruption_is_ended_afterwards(
+    is_new, is_noticed_first
+):
+    box = with_agent()
+    outage = (LinkChanged(None), box.paused())
+    box.play(LinkChanged("10.0.0.7"), PRESS, FirstBlockSent(0.01), VOICE, 10.0)
+    box.play(*outage[0 if is_noticed_first else 1 :], 5.0, RELEASE, TailEnded(), QUIET)
+    assert of(TakeTurn, box.commands) == (TakeTurn(1, START),)
+    resumed = (LinkChanged("10.0.0.7"), RoomResumed(1, is_new=is_new), 1.0)
+    assert of(TakeTurn, box.play(*resumed)) == (TakeTurn(1, END),)
+
+
+def test_a_turn_that_goes_on_after_an_interruption_is_not_begun_again():
+    """That would take back what was said before it."""
+    box = with_agent()
+    box.play(PRESS, FirstBlockSent(0.01), VOICE, 10.0, box.paused(), 5.0)
+    box.play(RoomResumed(1, is_new=True), 5.0, RELEASE, TailEnded())
+    assert of(TakeTurn, box.commands) == (TakeTurn(1, START), TakeTurn(1, END))
 
 
 def test_without_an_agent_nobody_is_told_anything():

@@ -7,7 +7,7 @@ import pytest
 from livekit import rtc
 
 from appliance.core.commands import TakeTurn, Turn
-from appliance.core.events import AgentChanged
+from appliance.core.events import AgentChanged, PeopleChanged, RoomResumed
 from appliance.room.agent import PUSH_TO_TALK, REFUSALS
 
 ROBOT = "agent-AJ_x"
@@ -113,6 +113,28 @@ async def test_an_agent_that_says_that_it_takes_turns_is_told_of_them_after_it_s
         box.room.do(TakeTurn(1, Turn.START))
         async with asyncio.timeout(DEADLINE_S):
             await told.wait()
+
+
+async def test_a_new_connection_is_no_departure_of_agent_and_others(server, box):
+    """The SDK first reports that everybody has left. A talk would end, or begin anew."""
+    full = rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT
+    await box.join(server)
+    async with server.friend(ROBOT, kind="agent") as robot, server.friend("ann") as ann:
+        # The server announces a participant without a track 3 s late.
+        await robot.stay_muted()
+        await ann.stay_muted()
+        await box.until(AgentChanged)
+        await box.until(PeopleChanged, lambda event: len(event.people) == 2)
+        there = len(box.events)
+        await box.sdk_room.simulate_scenario(full)
+        assert (await box.until(RoomResumed)).is_new
+        changes = [x for x in box.events[there:] if isinstance(x, AgentChanged)]
+        assert changes == []
+        lists = [x.people for x in box.events[there:] if isinstance(x, PeopleChanged)]
+        # They may be back in another order.
+        assert all({one.id for one in people} == {ROBOT, "ann"} for people in lists)
+    await box.until(PeopleChanged, lambda event: event.people == ())
+    await box.until(AgentChanged, lambda event: event.agent is None)
 
 
 def refusals(caplog):
