@@ -11,6 +11,7 @@ from math import inf
 from typing import Final, assert_never
 
 from appliance.core import (
+    agent_lines,
     buttons,
     events,
     faults,
@@ -72,6 +73,7 @@ def wake_at_s(state: State) -> float:
         buttons.jam_due_s(state),
         pairing.until_s(state),
         voice_agent.due_s(state),
+        agent_lines.due_s(state),
     )
 
 
@@ -188,6 +190,7 @@ def _with_effects(before: State, after: State, now_s: float) -> Step:
     after, unmuting = talk.unmute_track(after)
     after, conversation = voice_agent.follow(before, after, now_s)
     after = pairing.follow(before, after, now_s)
+    after = agent_lines.update(after, now_s)
     after, earcon = _announced(before, after, now_s)
     return after, (
         *_opening(before, after),
@@ -275,11 +278,12 @@ def _is_heard(state: State) -> bool:
 
 
 def _chat_lines(before: State, after: State) -> tuple[Command, ...]:
-    """Return the chat lines to send: a new one, or after an outage all queued ones."""
-    was_connected = before.is_connected
-    if not after.is_connected or (was_connected and after.chat is before.chat):
+    """Return the chat lines to send: a new one, or after a wait all queued ones."""
+    were_sent = agent_lines.may_be_sent(before)
+    is_same = were_sent and after.chat is before.chat
+    if is_same or not agent_lines.may_be_sent(after):
         return ()
-    sent = before.chat.queued if was_connected else ()
+    sent = before.chat.queued if were_sent else ()
     return tuple(
         SendChat(after.ticket, line.id, line.text, line.ts_ms)
         for line in after.chat.queued

@@ -205,6 +205,14 @@ async def test_what_is_said_before_the_agent_comes_is_answered(server, agent):
             await box.until(lambda view: ("Agent", "that is right") in lines(view))
 
 
+async def test_what_is_typed_before_the_agent_comes_is_answered(server, agent):
+    async with a_box(server, expects_agent=True) as box:
+        box.app.post(ChatTyped("id", "how are you", 1))
+        async with agent.visiting(server):
+            assert await agent.until(asked="how are you")
+            await box.until(lambda view: ("Agent", "that is right") in lines(view))
+
+
 async def test_a_latched_talk_goes_on_when_the_expected_agent_comes(server, agent):
     async with a_box(server, mode=TalkMode.HYBRID, expects_agent=True) as box:
         await box.say(0.1)

@@ -116,7 +116,7 @@ async def test_an_agent_that_says_that_it_takes_turns_is_told_of_them_after_it_s
 
 
 async def test_a_new_connection_is_no_departure_of_agent_and_others(server, box):
-    """The SDK first reports that everybody has left. A talk would end, or begin anew."""
+    """The SDK reports that all have left. A talk would end, or begin anew."""
     full = rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT
     await box.join(server)
     async with server.friend(ROBOT, kind="agent") as robot, server.friend("ann") as ann:
