@@ -4,7 +4,7 @@ import functools
 from dataclasses import replace
 from typing import Final
 
-from appliance.core import fault_table, voice_agent
+from appliance.core import agent_return, fault_table, voice_agent
 from appliance.core.events import Button, Part, PartEvent, PartLost
 from appliance.core.session import room_name
 from appliance.core.state import Lock, State
@@ -107,6 +107,7 @@ def sentences(state: State) -> tuple[str, ...]:
     room = (
         *_permission_faults(state),
         *voice_agent.faults(state),
+        *agent_return.faults(state),
         *_sound_faults(state),
         *_failed_change(state),
     )

@@ -102,7 +102,7 @@ def token_ready(state: State, event: TokenReady, now_s: float) -> Step:
         entered(state, Phase.JOINING, now_s),
         identity=event.identity,
         is_server_local=is_local(event.url),
-        conversation=Conversation(is_awaited=is_expected),
+        conversation=Conversation(is_expected=is_expected, is_awaited=is_expected),
     )
     join = JoinRoom(
         event.ticket,
@@ -211,7 +211,15 @@ def _change(state: State) -> RoomChange | None:
 def failures_cleared(state: State) -> State:
     """Return the state without failures: a person's request resets the back-off."""
     change = None if state.change is None else replace(state.change, failures=0)
-    return replace(state, failures=0, evictions=0, cause=None, reason="", change=change)
+    return replace(
+        state,
+        failures=0,
+        evictions=0,
+        agent_returns=0,
+        cause=None,
+        reason="",
+        change=change,
+    )
 
 
 def room_name(preset: str | None) -> str:

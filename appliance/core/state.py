@@ -158,6 +158,11 @@ class Talk:
 class Conversation:
     """Conversation with the voice agent in the room; `voice_agent` decides about it."""
 
+    is_expected: bool = False
+    """The token or the configuration says that an agent comes into this room."""
+    absent_since_s: float | None = None
+    """Since when the expected agent is missing while nobody uses the box; None: it is
+    not. `agent_return` decides about it."""
     is_awaited: bool = False
     """An agent has still to come: what is said before is kept for it."""
     agent: VoiceAgent | None = None
@@ -218,6 +223,8 @@ class State:
     """Number of the newest session; answers to older ones are dropped."""
     failures: int = 0
     """Consecutive failed sessions; determines the next wait."""
+    agent_returns: int = 0
+    """Times in a row that the box left and joined again because of a missing agent."""
     evictions: int = 0
     """Consecutive sessions that another client or a moderator ended."""
     retry_at_s: float = 0.0

@@ -12,6 +12,7 @@ from typing import Final, assert_never
 
 from appliance.core import (
     agent_lines,
+    agent_return,
     buttons,
     events,
     faults,
@@ -74,6 +75,7 @@ def wake_at_s(state: State) -> float:
         pairing.until_s(state),
         voice_agent.due_s(state),
         agent_lines.due_s(state),
+        agent_return.due_s(state),
     )
 
 
@@ -179,8 +181,9 @@ def _tick(state: State, now_s: float) -> Step:
     state, warning = time_limit.tick(pairing.tick(state, now_s), now_s)
     state, leaving = buttons.tick(state, now_s)
     state, thinking = voice_agent.tick(state, now_s)
+    state, returning = agent_return.tick(state, now_s)
     state, waiting = reconnect.tick(state, now_s)
-    return state, (*warning, *leaving, *thinking, *waiting)
+    return state, (*warning, *leaving, *thinking, *returning, *waiting)
 
 
 def _with_effects(before: State, after: State, now_s: float) -> Step:
@@ -190,7 +193,7 @@ def _with_effects(before: State, after: State, now_s: float) -> Step:
     after, unmuting = talk.unmute_track(after)
     after, conversation = voice_agent.follow(before, after, now_s)
     after = pairing.follow(before, after, now_s)
-    after = agent_lines.update(after, now_s)
+    after = agent_return.update(agent_lines.update(after, now_s), now_s)
     after, earcon = _announced(before, after, now_s)
     return after, (
         *_opening(before, after),
@@ -251,14 +254,16 @@ def _opening(before: State, after: State) -> tuple[Command, ...]:
 def _announced(before: State, after: State, now_s: float) -> Step:
     """Wake the screen, and return the sound, for a joined or lost room.
 
-    Leaving on request has none, nor has an outage soon after another one.
+    Leaving on request has none, nor has an outage soon after another one, nor leaving
+    and joining because an agent is missing.
     """
     if _is_left(after) or after.preset != before.preset:
         after = replace(after, is_outage_quiet=False)
     was_in, is_in = _is_heard(before), _is_heard(after)
     # The session also ends when LiveKit does not resume it, which is an outage.
     is_on_request = after.phase is Phase.LEAVING and after.cause is None
-    if was_in == is_in or (was_in and is_on_request):
+    is_quiet = is_on_request if was_in else agent_return.is_returning(before)
+    if was_in == is_in or is_quiet:
         return after, ()
     is_soon = now_s < after.quiet_until_s
     if was_in:

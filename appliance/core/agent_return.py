@@ -1,0 +1,92 @@
+"""Return of an expected voice agent that is missing: leave the room, and join it again.
+
+LiveKit sends its agents only into a room that begins, and no other one if an agent ends
+or if its worker started later than the box. A room ends some time after its last
+participant has left. So a box that nobody uses does this, without any sound:
+
+    in the room, alone    for 1, 2, 4, 8, 10, 10 ... minutes
+    out of the room       for `CLOSED_S`
+
+Somebody who talks to an agent here, or who leaves or joins, starts it anew with 1
+minute. An agent that just comes does not: it may be one that ends by itself each time.
+"""
+
+from dataclasses import replace
+from math import inf
+from typing import Final
+
+from appliance.core import session
+from appliance.core.state import Goal, State, Step
+
+FIRST_S: Final = 60.0
+"""First wait in the room; our choice: a worker that restarts needs less."""
+LONGEST_S: Final = 600.0
+"""Longest wait in the room; our choice, as after a refusal."""
+CLOSED_S: Final = 25.0
+"""LiveKit keeps a room for 20 s by default after the last participant has left."""
+MISSING: Final = (
+    "the expected voice agent is missing, perhaps because its program does not run; "
+    "the box leaves and joins again every few minutes so that LiveKit sends one"
+)
+
+
+def update(state: State, now_s: float) -> State:
+    """Return the state with the begin of the agent's absence."""
+    conversation = state.conversation
+    is_voice = state.talk.is_on and state.levels.is_voice
+    if conversation.agent is not None and is_voice and state.agent_returns:
+        state = replace(state, agent_returns=0)
+    is_waiting = _is_missing(state) and state.is_connected and _is_idle(state)
+    if is_waiting == (conversation.absent_since_s is not None):
+        return state
+    since_s = now_s if is_waiting else None
+    conversation = replace(conversation, absent_since_s=since_s)
+    return replace(state, conversation=conversation)
+
+
+def due_s(state: State) -> float:
+    """Return when the box leaves to join again; infinity: it does not."""
+    since_s = state.conversation.absent_since_s
+    if since_s is None:
+        return inf
+    doubled_s = FIRST_S * 2.0 ** min(state.agent_returns, 10)
+    # Many boxes may wait for the agents of one server.
+    return since_s + min(doubled_s, LONGEST_S) * (0.9 + 0.2 * state.jitter)
+
+
+def tick(state: State, now_s: float) -> Step:
+    """Leave the room for a while, if the agent has been missing for long enough."""
+    if now_s < due_s(state):
+        return state, ()
+    state = replace(
+        state,
+        agent_returns=state.agent_returns + 1,
+        retry_at_s=now_s + session.LEAVE_S + CLOSED_S,
+    )
+    return session.end(state, Goal.WAIT, now_s)
+
+
+def is_returning(state: State) -> bool:
+    """Return whether the box is between leaving and joining for this reason."""
+    is_out = not state.is_in_room and state.cause is None
+    return is_out and state.agent_returns > 0
+
+
+def faults(state: State) -> tuple[str, ...]:
+    """Return one sentence from the first time on that the box left to join again."""
+    is_missing = is_returning(state) or _is_missing(state)
+    return (MISSING,) if state.agent_returns and is_missing else ()
+
+
+def _is_missing(state: State) -> bool:
+    """Return whether an agent is expected, and neither it nor anybody else is there."""
+    conversation = state.conversation
+    has_others = conversation.agent is not None or state.people
+    return conversation.is_expected and not has_others
+
+
+def _is_idle(state: State) -> bool:
+    """Return whether nobody uses the box; in `open` mode the talk has no end."""
+    is_quiet = state.is_open_mode and not state.levels.is_voice
+    is_used = state.talk.is_on or state.talk.is_latched
+    return (is_quiet or not is_used) and not state.chat.queued

@@ -1,0 +1,155 @@
+"""Return of an expected voice agent that is missing."""
+
+import pytest
+
+from appliance.core.agent_return import CLOSED_S, MISSING
+from appliance.core.chat import Delivery
+from appliance.core.commands import Earcon, FetchToken, LeaveRoom
+from appliance.core.events import (
+    Cause,
+    ChatSent,
+    ChatTyped,
+    FirstBlockSent,
+    TailEnded,
+    TokenReady,
+)
+from appliance.core.state import Phase
+from tests.core.story import (
+    ALICE,
+    HYBRID,
+    LEAVE,
+    OPEN,
+    PRESS,
+    RELEASE,
+    URL,
+    earcons,
+    in_room,
+    of,
+)
+from tests.core.test_voice_agent import (
+    QUIET,
+    ROBOT,
+    VOICE,
+    agent,
+    expecting,
+    gone,
+    say,
+)
+
+
+def returned(box):
+    """Play the end of a session and the begin of the next one."""
+    commands = box.play(box.left(), CLOSED_S + 5.0)
+    token = TokenReady(box.state.ticket, URL, "secret", "box", expects_agent=True)
+    return (*commands, *box.play(token, box.joined()))
+
+
+def leaves(box, *story):
+    return len(of(LeaveRoom, box.play(*story)))
+
+
+def test_a_box_alone_leaves_waits_until_the_room_has_ended_and_joins_again():
+    box = expecting()
+    assert leaves(box, 59.0) == 0
+    assert leaves(box, 2.0) == 1
+    box.play(box.left())
+    assert box.phase() is Phase.WAITING
+    assert box.view().banner == "waiting for the agent, retry in 27 s"
+    assert of(FetchToken, box.play(CLOSED_S)) == ()
+    assert len(of(FetchToken, box.play(5.0))) == 1
+
+
+def test_it_does_so_again_after_ever_longer_waits():
+    box = expecting()
+    waits_s = []
+    for _ in range(6):
+        began_s = box.now_s
+        while not leaves(box, 5.0):
+            assert box.now_s < began_s + 1000.0
+        waits_s.append(box.now_s - began_s)
+        returned(box)
+    assert waits_s == [60.0, 120.0, 240.0, 480.0, 600.0, 600.0]
+
+
+def test_no_earcon_sounds_for_it_but_a_fault_is_shown():
+    box = expecting()
+    assert box.view().faults == ()
+    assert earcons(box.play(61.0)) == ()
+    assert box.view().faults == (MISSING,)
+    assert earcons(returned(box)) == ()
+    assert box.view().faults == (MISSING,)
+    assert box.view().lamps.fault
+    box.play(box.people(ROBOT), agent(box))
+    assert box.view().faults == ()
+
+
+def test_an_agent_that_has_left_is_fetched_too():
+    box = expecting()
+    box.play(box.people(ROBOT), agent(box), 3600.0)
+    assert leaves(box, gone(box), box.people(), 59.0) == 0
+    assert leaves(box, 2.0) == 1
+
+
+def test_only_a_talk_to_the_agent_makes_the_next_wait_short_again():
+    box = expecting()
+    box.play(61.0)
+    returned(box)
+    box.play(box.people(ROBOT), agent(box), 5.0)
+    assert leaves(box, gone(box), box.people(), 61.0) == 0
+    box.play(box.people(ROBOT), agent(box), 5.0)
+    say(box)
+    assert leaves(box, gone(box), box.people(), 61.0) == 1
+
+
+@pytest.mark.parametrize("is_talk", [False, True])
+def test_a_box_that_is_used_stays(is_talk):
+    box = expecting(HYBRID)
+    typed = ChatTyped("c1", "hello", 5)
+    use = (PRESS, FirstBlockSent(0.01), VOICE, 5.0) if is_talk else (typed, 5.0)
+    assert leaves(box, 55.0, *use, 1.0) == 0
+    end = (RELEASE, TailEnded(), QUIET) if is_talk else (30.0, ChatSent(1, "c1"))
+    assert leaves(box, *end, 55.0) == 0
+    assert [x.state for x in box.view().chat] == ([] if is_talk else [Delivery.SENT])
+    assert leaves(box, 6.0) == 1
+
+
+def test_in_open_mode_a_box_leaves_if_nobody_speaks():
+    box = expecting(OPEN)
+    box.play(FirstBlockSent(0.01))
+    assert leaves(box, 55.0, VOICE, 1.0, QUIET, 55.0) == 0
+    assert leaves(box, 6.0) == 1
+
+
+def test_a_box_with_people_or_without_an_expected_agent_or_that_was_left_stays():
+    box = expecting()
+    assert leaves(box, box.people(ALICE), 3600.0) == 0
+    box = in_room()
+    box.play(box.people(ROBOT), agent(box), gone(box), box.people())
+    assert leaves(box, 3600.0) == 0
+    box = expecting()
+    box.play(LEAVE, box.left())
+    assert leaves(box, 3600.0) == 0
+    assert box.phase() is Phase.LEFT
+
+
+def test_somebody_who_leaves_while_it_waits_keeps_it_out():
+    box = expecting()
+    box.play(61.0, box.left(), 5.0, LEAVE)
+    assert of(FetchToken, box.play(3600.0)) == ()
+    assert MISSING not in box.view().faults
+
+
+def test_a_press_on_leave_while_it_leaves_joins_again_at_once():
+    box = expecting()
+    box.play(60.5)
+    assert box.phase() is Phase.LEAVING
+    assert len(of(FetchToken, box.play(LEAVE, box.left()))) == 1
+
+
+def test_an_outage_meanwhile_is_shown_and_heard_as_one():
+    box = expecting()
+    box.play(61.0)
+    returned(box)
+    assert earcons(box.play(box.lost())) == (Earcon.LOST,)
+    assert box.state.cause is Cause.SERVER_LOST
+    assert "server lost" in box.view().banner
