@@ -37,8 +37,7 @@ def may_be_sent(state: State) -> bool:
 
 def _until_s(state: State) -> float:
     """Return until when lines wait; minus infinity: they do not."""
-    is_person_there = not all(other.is_agent for other in state.people)
-    if not state.is_in_room or is_person_there:
+    if not (state.is_in_room and state.has_only_programs):
         return -inf
     conversation = state.conversation
     agent = conversation.agent

@@ -4,7 +4,7 @@ import functools
 from dataclasses import replace
 from typing import Final
 
-from appliance.core import agent_return, fault_table, voice_agent
+from appliance.core import agent_return, agent_text, fault_table
 from appliance.core.events import Button, Part, PartEvent, PartLost
 from appliance.core.session import room_name
 from appliance.core.state import Lock, State
@@ -106,7 +106,7 @@ def sentences(state: State) -> tuple[str, ...]:
     reasons = (state.reason,) if state.reason else ()
     room = (
         *_permission_faults(state),
-        *voice_agent.faults(state),
+        *agent_text.faults(state),
         *agent_return.faults(state),
         *_sound_faults(state),
         *_failed_change(state),

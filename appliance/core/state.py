@@ -298,6 +298,11 @@ class State:
         return self.config.talk.mode is TalkMode.OPEN
 
     @property
+    def has_only_programs(self) -> bool:
+        """Whether no person is in the room but the one at the box."""
+        return all(other.is_agent for other in self.people)
+
+    @property
     def is_link_down(self) -> bool:
         """Whether the room needs the network and the network is down."""
         return self.address is None and not self.is_server_local

@@ -8,13 +8,13 @@ from typing import Final
 from appliance.config import TalkMode
 from appliance.core import (
     agent_return,
+    agent_text,
     faults,
     pairing,
     session,
     talk,
     thinking_indicator,
     time_limit,
-    voice_agent,
 )
 from appliance.core.chat import ChatLine
 from appliance.core.events import Caption, Cause, Part, Participant, VoiceAgent
@@ -218,7 +218,7 @@ def _with_settings_and_agent(shown: View, state: State) -> View:
         is_listener=state.config.sound.microphone == "none",
         is_announcer=state.config.sound.speaker == "none",
         agent=conversation.agent,
-        agent_note=voice_agent.note(state),
+        agent_note=agent_text.note(state),
         fault_ids=faults.ids(state),
         captions=conversation.captions,
     )
@@ -295,7 +295,7 @@ def _status(state: State, now_s: float) -> str:
             return _with_cause("connecting", _cause(state))
         case Phase.IN_ROOM:
             place = f"in {state.room}" if state.room else "connected"
-            return ", ".join(filter(None, (place, voice_agent.status(state))))
+            return ", ".join(filter(None, (place, agent_text.status(state))))
         case Phase.WAITING:
             is_returning = agent_return.is_returning(state)
             status = _with_cause("disconnected", _cause(state))

@@ -34,6 +34,8 @@ PAUSE_S: Final = 0.8
 """Pause that ends an utterance in a latched talk; our choice: rare within sentences."""
 UTTERANCE_S: Final = 1.0
 """Our choice: a shorter sound in a latched talk may be noise, which nobody answers."""
+VOICE_S: Final = 0.3
+"""A shorter sound is in one measurement only: the click of the button, or a noise."""
 _ACTIVE: Final = frozenset({AgentState.THINKING, AgentState.SPEAKING})
 
 
@@ -117,9 +119,14 @@ def _with_voice(before: State, after: State, now_s: float) -> State:
     has_paused = until_s is not None and now_s >= until_s
     if has_paused or not is_latched:
         until_s = None
-    if after.talk.is_on and after.levels.is_voice:
+    is_voice = after.talk.is_on and after.levels.is_voice
+    if not is_voice and now_s - (conversation.voice_at_s or -inf) < VOICE_S:
+        conversation = replace(conversation, voice_at_s=None)
+    if is_voice:
         until_s = inf if is_latched else None
-        if conversation.voice_at_s is None and _is_new_speech(after):
+        # Levels that were measured before the press are not of this talk.
+        is_measured = after.levels is not before.levels and _is_new_speech(after)
+        if conversation.voice_at_s is None and is_measured:
             conversation = replace(conversation, voice_at_s=now_s)
     elif until_s == inf:
         until_s = now_s + PAUSE_S
@@ -361,43 +368,3 @@ def _with_turn(state: State, *, is_talking: bool) -> Step:
     conversation = replace(state.conversation, has_turn=is_talking)
     commands: tuple[Command, ...] = (TakeTurn(state.ticket, turn),)
     return replace(state, conversation=conversation), commands
-
-
-def faults(state: State) -> tuple[str, ...]:
-    """Return one sentence if the agent does not react."""
-    conversation = state.conversation
-    if not conversation.is_unresponsive:
-        return ()
-    if conversation.agent is None:
-        return ("no voice agent has come, so what was said did not reach one",)
-    sentence = (
-        f"{conversation.agent.name} does not react to what was said here: it may "
-        "listen to another participant only, or its session is over; leave and join "
-        "again"
-    )
-    return (sentence,)
-
-
-def status(state: State) -> str:
-    """Return what the status line says about the agent; empty: nothing."""
-    conversation = state.conversation
-    if conversation.agent is None:
-        return "waiting for the agent" if conversation.is_awaited else ""
-    is_deaf = conversation.is_unresponsive
-    return f"{conversation.agent.name} does not react" if is_deaf else ""
-
-
-def note(state: State) -> str:
-    """Return what several participants with one agent may expect; empty: nothing."""
-    agent = state.conversation.agent
-    if agent is None or _is_only_person(state):
-        return ""
-    if agent.takes_turns:
-        return (
-            f"{agent.name} listens to whoever talks; a talk that begins elsewhere "
-            "takes its attention away from this box."
-        )
-    return (
-        f"{agent.name} listens to one participant only, usually the first who joined; "
-        "everybody hears its answers."
-    )

@@ -186,7 +186,7 @@ async def test_an_agent_that_stopped_hearing_when_the_box_left_is_named(server, 
         asked = len(agent.now(asked="one two three"))
         async with a_box(server) as box:
             await box.until(lambda view: view.agent is not None)
-            await box.say()
+            await box.say(2.0)
             view = await box.until(lambda view: view.faults)
         assert len(agent.now(asked="one two three")) == asked
     assert "Agent does not react" in view.faults[0]

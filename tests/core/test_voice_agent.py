@@ -63,6 +63,7 @@ ROBOT = Participant("agent-AJ_1", "Robot", is_agent=True)
 SPEAKER = replace(ROBOT, is_speaking=True)
 AVATAR = Participant("avatar-AJ_1", "Face", is_agent=True)
 VOICE = LevelsMeasured(-20, -96, is_voice=True)
+LOUDER = LevelsMeasured(-17, -96, is_voice=True)
 QUIET = LevelsMeasured(-90, -96, is_voice=False)
 INITIALIZING, IDLE, LISTENING, THINKING, SPEAKING = AgentState
 START, END, CANCEL = Turn
@@ -412,7 +413,7 @@ def test_what_an_agent_said_before_or_during_a_talk_is_no_reaction_to_it(state):
     box = with_agent(state=state)
     box.play(60.0, box.people(SPEAKER), 1.0, PRESS, FirstBlockSent(0.01), VOICE)
     box.play(box.people(ROBOT), 1.0, box.people(SPEAKER), 0.1, box.people(ROBOT))
-    box.play(RELEASE, QUIET, TailEnded(), 8.5)
+    box.play(LOUDER, 0.5, RELEASE, QUIET, TailEnded(), 8.5)
     assert box.view().faults
 
 
@@ -509,6 +510,28 @@ def test_an_agent_that_was_told_nothing_need_not_react():
     box = with_agent()
     box.play(PRESS, FirstBlockSent(0.01), QUIET, 1.0, RELEASE, TailEnded(), 20.0)
     assert box.view().faults == ()
+
+
+@pytest.mark.parametrize(
+    "story",
+    [
+        pytest.param((VOICE, PRESS, 0.4, QUIET, 1.0, RELEASE), id="before the press"),
+        pytest.param((VOICE, PRESS, 1.0, RELEASE), id="voice that stays as it is"),
+        pytest.param((PRESS, 0.1, VOICE, 0.2, QUIET, 1.0, RELEASE), id="click"),
+        pytest.param((PRESS, 1.0, VOICE, 0.2, RELEASE), id="click of the release"),
+    ],
+)
+def test_an_agent_need_not_react_to_a_press_without_words(story):
+    box = with_agent()
+    box.play(*story, TailEnded(), QUIET, 20.0)
+    assert box.view().faults == ()
+
+
+@pytest.mark.parametrize("before", [(), (VOICE,)])
+def test_an_agent_has_to_react_to_one_word(before):
+    box = with_agent()
+    box.play(*before, PRESS, 0.1, LOUDER, 0.4, QUIET, RELEASE, TailEnded(), 9.0)
+    assert box.view().faults
 
 
 def test_an_agent_that_answers_during_the_talk_is_not_unresponsive():

@@ -1,0 +1,43 @@
+"""Words about the voice agent, for status line, list of faults and page."""
+
+from appliance.core.state import State
+
+
+def faults(state: State) -> tuple[str, ...]:
+    """Return one sentence if the agent does not react."""
+    conversation = state.conversation
+    if not conversation.is_unresponsive:
+        return ()
+    if conversation.agent is None:
+        return ("no voice agent has come, so what was said did not reach one",)
+    sentence = (
+        f"{conversation.agent.name} does not react to what was said here: it may "
+        "listen to another participant only, or its session is over; leave and join "
+        "again"
+    )
+    return (sentence,)
+
+
+def status(state: State) -> str:
+    """Return what the status line says about the agent; empty: nothing."""
+    conversation = state.conversation
+    if conversation.agent is None:
+        return "waiting for the agent" if conversation.is_awaited else ""
+    is_deaf = conversation.is_unresponsive
+    return f"{conversation.agent.name} does not react" if is_deaf else ""
+
+
+def note(state: State) -> str:
+    """Return what several participants with one agent may expect; empty: nothing."""
+    agent = state.conversation.agent
+    if agent is None or state.has_only_programs:
+        return ""
+    if agent.takes_turns:
+        return (
+            f"{agent.name} listens to whoever talks; a talk that begins elsewhere "
+            "takes its attention away from this box."
+        )
+    return (
+        f"{agent.name} listens to one participant only, usually the first who joined; "
+        "everybody hears its answers."
+    )
