@@ -64,6 +64,9 @@ REFUSALS: Final = 3
 """After so many refused requests the agent is told of no further turns, unless it says
 that it takes turns. Not after one: it may offer the methods a moment after its state
 says that it is ready."""
+BUSY: Final = frozenset({AgentState.THINKING, AgentState.SPEAKING})
+"""States in which an error of an agent's method does not mean that its session is over.
+"""
 ARRIVAL_S: Final = 2.0
 """Time-out for the request to arrive; the library's own 7 s are for relays."""
 ANSWER_S: Final = 6.0
@@ -187,6 +190,10 @@ class RoomAgent:
         self._posted: VoiceAgent | None = None
         self._takes_turns: set[str] = set()
         self._refusals: Counter[str] = Counter()
+        self._turn = Turn.END
+        """The newest one that the agent was told of."""
+        self._postponed = ""
+        """Session id of an agent that refused a turn's start because it was busy."""
         self._loop = asyncio.get_running_loop()
         for event in (
             "participant_connected",
@@ -225,6 +232,7 @@ class RoomAgent:
             case TakeTurn(turn=turn):
                 if turn is Turn.CANCEL and self._pre_connect is not None:
                     self._pre_connect.forget()
+                self._turn = turn
                 if self._has_calls:
                     self._take_turn(turn)
             case _:
@@ -242,6 +250,11 @@ class RoomAgent:
         if agent != self._posted and (agent or is_settled):
             self._posted = agent
             self._context.post(AgentChanged(self._ticket, agent))
+        is_postponed = agents and agents[0].sid == self._postponed
+        if is_postponed and agent and agent.state not in BUSY:
+            self._postponed = ""
+            if self._turn is Turn.START:
+                self._take_turn(Turn.START)
         if self._is_muted:
             self._apply_mute()
         if self._pre_connect is not None:
@@ -284,6 +297,7 @@ class RoomAgent:
         self._context.spawn(self._call(agents[0], turn))
 
     async def _call(self, agent: rtc.RemoteParticipant, turn: Turn) -> None:
+        was_busy = _is_busy(agent)
         try:
             await self._room.local_participant.perform_rpc(
                 destination_identity=agent.identity,
@@ -293,7 +307,13 @@ class RoomAgent:
                 max_round_trip_latency=ARRIVAL_S,
             )
         except rtc.RpcError as exc:
-            self._refused(agent, turn, exc.code)
+            is_error = exc.code == rtc.RpcError.ErrorCode.APPLICATION_ERROR
+            if is_error and (was_busy or _is_busy(agent)):
+                # What it says may not be interrupted, for example a greeting.
+                self._postponed = agent.sid if turn is Turn.START else self._postponed
+                self.look()
+            else:
+                self._refused(agent, turn, exc.code)
         else:
             self._takes_turns.add(agent.sid)
             self.look()
@@ -331,6 +351,10 @@ class RoomAgent:
             _state(attributes.get(AGENT_STATE)),
             found.sid in self._takes_turns or attributes.get(PUSH_TO_TALK) == "1",
         )
+
+
+def _is_busy(agent: rtc.RemoteParticipant) -> bool:
+    return _state(agent.attributes.get(AGENT_STATE)) in BUSY
 
 
 def _state(name: str | None) -> AgentState:

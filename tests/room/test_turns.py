@@ -7,8 +7,9 @@ import pytest
 from livekit import rtc
 
 from appliance.core.commands import TakeTurn, Turn
-from appliance.core.events import AgentChanged, PeopleChanged, RoomResumed
+from appliance.core.events import AgentChanged, AgentFailed, PeopleChanged, RoomResumed
 from appliance.room.agent import PUSH_TO_TALK, REFUSALS
+from appliance.room.names import AGENT_STATE
 
 ROBOT = "agent-AJ_x"
 DEADLINE_S = 10.0
@@ -113,6 +114,43 @@ async def test_an_agent_that_says_that_it_takes_turns_is_told_of_them_after_it_s
         box.room.do(TakeTurn(1, Turn.START))
         async with asyncio.timeout(DEADLINE_S):
             await told.wait()
+
+
+async def test_an_agent_that_must_not_be_interrupted_is_told_of_the_turn_afterwards(
+    server, box
+):
+    """Its method fails as if its session were over, as during a greeting."""
+    await box.join(server)
+    may_describe = {"canUpdateOwnMetadata": True}
+    async with server.friend(ROBOT, kind="agent", **may_describe) as robot:
+        me = robot.room.local_participant
+        told: asyncio.Queue[str] = asyncio.Queue()
+        is_busy = True
+
+        @me.register_rpc_method("start_turn")
+        async def start_turn(call):
+            told.put_nowait(call.caller_identity)
+            if is_busy:
+                raise rtc.RpcError(rtc.RpcError.ErrorCode.APPLICATION_ERROR, "busy")
+            return ""
+
+        await robot.stay_muted()
+        await me.set_attributes({AGENT_STATE: "speaking", PUSH_TO_TALK: "1"})
+        await box.until(AgentChanged, lambda event: event.agent.takes_turns)
+        async with asyncio.timeout(DEADLINE_S):
+            for _ in range(2):
+                box.room.do(TakeTurn(1, Turn.START))
+                await told.get()
+            is_busy = False
+            await me.set_attributes({AGENT_STATE: "listening"})
+            await told.get()
+            box.room.do(TakeTurn(1, Turn.END))
+            is_busy = True
+            box.room.do(TakeTurn(1, Turn.START))
+            await told.get()
+            await box.until(AgentFailed)
+    assert told.empty()
+    assert len([x for x in box.events if isinstance(x, AgentFailed)]) == 1
 
 
 async def test_a_new_connection_is_no_departure_of_agent_and_others(server, box):
