@@ -10,6 +10,7 @@ from appliance.config import (
     LampsConfig,
     Pin,
     RoomSettings,
+    TalkMode,
 )
 from appliance.config.messages import found
 from appliance.config.request_texts import placeholder_fault, used
@@ -37,6 +38,11 @@ def findings(config: Config) -> Iterator[KeyFault]:
     yield from _pins(config)
     yield from _cards("sound.microphone", config.sound.microphone)
     yield from _cards("sound.speaker", config.sound.speaker)
+    if config.sound.half_duplex and config.talk.mode is TalkMode.OPEN:
+        sentence = (
+            "would mute everybody, because in talk.mode open the box always talks."
+        )
+        yield ("sound.half_duplex", f"{sentence} Write false, or talk.mode: hybrid.")
     if host_and_port(config.page.listen) is None:
         sentence = f"expected HOST:PORT, found {found(config.page.listen)}."
         yield ("page.listen", f"{sentence} Write 0.0.0.0:8080.")

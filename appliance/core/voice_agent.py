@@ -221,12 +221,22 @@ def _changed(state: State, agent: VoiceAgent | None, now_s: float) -> State:
     if before is None or before.state is not agent.state:
         is_answer = state.talk.is_latched and _is_answer(before, agent)
         is_answering = conversation.is_answering or is_answer
+        state = _yielding(state) if is_answer else state
         conversation = replace(
             conversation, since_s=now_s, beats=0, is_answering=is_answering
         )
         if agent.state in _ACTIVE:
             conversation = _reacted(conversation)
     return replace(state, conversation=replace(conversation, agent=agent))
+
+
+def _yielding(state: State) -> State:
+    """Return the state without a latched talk that would keep an answer from the ears.
+
+    In half duplex nobody is played while the gate is open.
+    """
+    is_latched = state.talk.is_latched and not state.config.sound.half_duplex
+    return replace(state, talk=replace(state.talk, is_latched=is_latched))
 
 
 def _is_started(before: VoiceAgent | None, agent: VoiceAgent) -> bool:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from appliance.config import Config, Preset, RoomConfig
+from appliance.config import Config, Preset, RoomConfig, SoundConfig
 from appliance.core.chat import KEPT_CAPTIONS, Delivery
 from appliance.core.commands import (
     CloseGate,
@@ -218,6 +218,22 @@ def test_an_agent_that_answers_a_latched_talk_without_thinking_is_heard(mode):
     box = with_agent(mode)
     box.play(PRESS, FirstBlockSent(0.01), 0.1, RELEASE, VOICE, 1.0, QUIET)
     assert of(MuteAgent, box.play(agent(box, SPEAKING))) == (MuteAgent(1, is_on=False),)
+
+
+@pytest.mark.parametrize("state", [THINKING, SPEAKING])
+def test_in_half_duplex_a_latched_talk_ends_when_the_agent_answers(state):
+    """Nobody is played while the gate is open."""
+    config = Config(sound=SoundConfig(half_duplex=True))
+    box = joining(config)
+    box.play(box.joined(ROBOT), agent(box), PRESS, FirstBlockSent(0.01), 0.1, RELEASE)
+    assert box.is_live()
+    (close,) = of(CloseGate, box.play(VOICE, 1.0, QUIET, agent(box, state)))
+    assert close.tail_ms
+    box.play(TailEnded())
+    assert [x.is_on for x in of(MuteAgent, box.commands)] == [True, False]
+    assert (
+        of(CloseGate, box.play(PRESS, FirstBlockSent(0.01), agent(box, THINKING))) == ()
+    )
 
 
 @pytest.mark.parametrize("state", [THINKING, SPEAKING])
