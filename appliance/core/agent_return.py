@@ -72,6 +72,13 @@ def is_returning(state: State) -> bool:
     return is_out and state.agent_returns > 0
 
 
+def status(state: State) -> str:
+    """Return why the box waits before it joins again; empty: for another reason."""
+    if state.cause is not None:
+        return ""
+    return "waiting for the agent" if state.agent_returns else "joining again"
+
+
 def faults(state: State) -> tuple[str, ...]:
     """Return one sentence from the first time on that the box left to join again."""
     is_missing = is_returning(state) or _is_missing(state)

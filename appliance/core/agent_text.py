@@ -12,8 +12,8 @@ def faults(state: State) -> tuple[str, ...]:
         return ("no voice agent has come, so what was said did not reach one",)
     sentence = (
         f"{conversation.agent.name} does not react to what was said here: it may "
-        "listen to another participant only, or its session is over; leave and join "
-        "again"
+        "listen to another participant only, or its session is over; leave, "
+        "wait half a minute, and join again"
     )
     return (sentence,)
 

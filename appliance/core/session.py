@@ -19,6 +19,10 @@ LEAVE_S: Final = 2.5
 STABLE_S: Final = 10.0
 """So long in the room without an interruption resets the back-off; a shorter session
 lengthens the next wait."""
+AGENT_ENDS_S: Final = 4.0
+"""Wait before the same room is joined again after leaving it and a voice agent: the
+agent's session has ended, but the agent stays until the room ends. With the setting
+`departureTimeout: 1` that takes up to 3 s, and the next agent is a new one."""
 EVICTION_RESET_S: Final = 3600.0
 """A session this long, interruptions included, resets the back-off after evictions. It
 is twice the longest wait, so that two clients with one identity replace each other ever
@@ -41,7 +45,11 @@ def end(state: State, goal: Goal, now_s: float) -> Step:
         # Stopping is final.
         return replace(state, goal=Goal.STOP if state.goal is Goal.STOP else goal), ()
     if state.phase in AT_SERVER:
-        state = replace(entered(state, Phase.LEAVING, now_s), goal=goal)
+        # After an outage the agent's session goes on.
+        is_agent_left = state.is_connected and state.conversation.agent is not None
+        rejoin_at_s = now_s + AGENT_ENDS_S if is_agent_left else state.rejoin_at_s
+        state = entered(state, Phase.LEAVING, now_s)
+        state = replace(state, goal=goal, rejoin_at_s=rejoin_at_s)
         return state, (LeaveRoom(state.ticket),)
     dropped = (DropToken(state.ticket),) if state.phase is Phase.FETCHING else ()
     state, commands = after_end(replace(state, goal=goal), now_s)
@@ -51,6 +59,9 @@ def end(state: State, goal: Goal, now_s: float) -> Step:
 def after_end(state: State, now_s: float) -> Step:
     """Continue with the goal after the session has ended."""
     match state.goal:
+        case Goal.REJOIN if now_s < state.rejoin_at_s:
+            state = replace(state, retry_at_s=state.rejoin_at_s)
+            return entered(state, Phase.WAITING, now_s), ()
         case Goal.REJOIN:
             return start(state, now_s)
         case Goal.STAY_OUT:
@@ -194,6 +205,8 @@ def _with_target(state: State, preset: str | None, display_name: str | None) -> 
         failed_change=None,
         display_name=display_name or state.display_name,
         room=state.room if is_same_room else "",
+        conversation=state.conversation if is_same_room else Conversation(),
+        rejoin_at_s=state.rejoin_at_s if is_same_room else 0.0,
     )
 
 

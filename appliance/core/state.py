@@ -228,6 +228,8 @@ class State:
     evictions: int = 0
     """Consecutive sessions that another client or a moderator ended."""
     retry_at_s: float = 0.0
+    rejoin_at_s: float = 0.0
+    """Earliest time to join the same room again, from which a person has just left."""
     cause: Cause | None = None
     reason: str = ""
     jitter: float = 0.5

@@ -297,9 +297,8 @@ def _status(state: State, now_s: float) -> str:
             place = f"in {state.room}" if state.room else "connected"
             return ", ".join(filter(None, (place, agent_text.status(state))))
         case Phase.WAITING:
-            is_returning = agent_return.is_returning(state)
             status = _with_cause("disconnected", _cause(state))
-            status = "waiting for the agent" if is_returning else status
+            status = agent_return.status(state) or status
             # After another cause that a press ends, there is no room for it.
             is_closed = state.cause is Cause.ROOM_CLOSED
             press = " or on a press" if is_closed and _has_button(state) else ""

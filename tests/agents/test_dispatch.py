@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+from appliance.core.events import JoinAsked, LeaveAsked
 from tests.agents.conftest import a_box
 from tests.token_server.clients import asking_server, settings
 
@@ -47,4 +48,21 @@ async def test_a_box_that_comes_back_meets_a_new_agent_that_hears_it(server, age
                 assert view.chat[-1].text == "that is right"
                 assert view.faults == ()
             await asyncio.sleep(ABSENT_S)
+        assert len({x["job"] for x in agent.reports if "job" in x}) == 2
+
+
+async def test_a_box_that_leaves_and_joins_at_once_meets_a_new_agent_too(server, agent):
+    source = await issued(server)
+    async with (
+        agent.working(server, "assistant"),
+        a_box(source, expects_agent=True) as box,
+    ):
+        await box.until(lambda view: view.agent and view.agent.state == "listening")
+        box.app.post(LeaveAsked())
+        box.app.post(JoinAsked(None, None))
+        await box.until(lambda view: view.agent is None)
+        await box.until(lambda view: view.agent and view.agent.state == "listening")
+        await box.say()
+        view = await box.until(lambda view: len(view.chat) == 2)
+        assert view.chat[-1].text == "that is right"
         assert len({x["job"] for x in agent.reports if "job" in x}) == 2
