@@ -334,14 +334,15 @@ class RoomAgent:
     def _agents(self) -> list[rtc.RemoteParticipant]:
         """Return the agents without avatars, first the one to talk to.
 
-        That is the first to come of those that publish their state, or else of all.
+        That is the last to come of those that publish their state, or else of all: one
+        that has crashed is listed until the server notices it, its replacement too.
         """
         agents = (
             other
             for other in self._room.remote_participants.values()
             if is_agent(other) and ON_BEHALF not in other.attributes
         )
-        return sorted(agents, key=lambda agent: AGENT_STATE not in agent.attributes)
+        return sorted(agents, key=_precedence)
 
     def _described(self, found: rtc.RemoteParticipant) -> VoiceAgent:
         attributes = found.attributes
@@ -351,6 +352,13 @@ class RoomAgent:
             _state(attributes.get(AGENT_STATE)),
             found.sid in self._takes_turns or attributes.get(PUSH_TO_TALK) == "1",
         )
+
+
+def _precedence(agent: rtc.RemoteParticipant) -> tuple[bool, float]:
+    """Return a sort key; the lowest is that of the agent to talk to."""
+    joined_at = agent.joined_at
+    joined_s = joined_at.timestamp() if joined_at is not None else 0.0
+    return (AGENT_STATE not in agent.attributes, -joined_s)
 
 
 def _is_busy(agent: rtc.RemoteParticipant) -> bool:

@@ -6,7 +6,12 @@ import pytest
 from livekit import rtc
 
 from appliance.core.chat import UNKNOWN_ID
-from appliance.core.events import AgentChanged, AgentState, CaptionReceived
+from appliance.core.events import (
+    AgentChanged,
+    AgentState,
+    CaptionReceived,
+    PeopleChanged,
+)
 from appliance.room.agent import CHARACTERS
 from tests.room.conftest import open_box
 
@@ -233,6 +238,30 @@ async def test_captions_are_received_only_after_an_agent_was_in_the_room(server,
             await box.until(AgentChanged)
             await said(ann, "agent")
             assert (await caption(box)).text == "agent"
+
+
+async def test_the_replacement_of_an_agent_that_crashed_is_the_one_to_talk_to(
+    server, box
+):
+    """The server lists the one that has crashed until it notices that."""
+    claims = {"kind": "agent", "canUpdateOwnMetadata": True}
+    state = {"lk.agent.state": "listening"}
+    await box.join(server)
+    async with server.friend("crashed", **claims) as crashed:
+        await crashed.stay_muted()
+        await crashed.room.local_participant.set_attributes(state)
+        await box.until(AgentChanged, lambda event: event.agent.state == "listening")
+        async with server.friend(ROBOT, **claims) as robot:
+            await robot.stay_muted()
+            await box.until(PeopleChanged, lambda event: len(event.people) == 2)
+            await robot.room.local_participant.set_attributes(state)
+            agent = (await box.until(AgentChanged)).agent
+            assert (agent.id, agent.state) == (ROBOT, AgentState.LISTENING)
+            seen = [x.agent for x in box.events if isinstance(x, AgentChanged)]
+            # One that is not ready does not take the place of one that is.
+            assert [x and x.id for x in seen[-2:]] == ["crashed", ROBOT]
+        agent = (await box.until(AgentChanged)).agent
+        assert agent.id == "crashed"
 
 
 async def test_the_state_of_an_agent_and_its_name_are_followed(server, box):
