@@ -123,10 +123,14 @@ def _with_voice(before: State, after: State, now_s: float) -> State:
     if not is_voice and now_s - (conversation.voice_at_s or -inf) < VOICE_S:
         conversation = replace(conversation, voice_at_s=None)
     if is_voice:
-        until_s = inf if is_latched else None
+        is_new = _is_new_speech(after)
+        is_measured = after.levels is not before.levels
+        is_again = is_measured and before.levels.is_voice
+        # A single noise does not interrupt the agent.
+        is_begun = until_s is not None or is_new or is_again
+        until_s = inf if is_latched and is_begun else None
         # Levels that were measured before the press are not of this talk.
-        is_measured = after.levels is not before.levels and _is_new_speech(after)
-        if conversation.voice_at_s is None and is_measured:
+        if conversation.voice_at_s is None and is_measured and is_new:
             conversation = replace(conversation, voice_at_s=now_s)
     elif until_s == inf:
         until_s = now_s + PAUSE_S

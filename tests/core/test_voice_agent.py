@@ -734,6 +734,20 @@ def test_in_open_mode_a_turn_begins_with_the_voice_and_ends_after_a_pause():
         assert of(TakeTurn, box.play(0.2)) == (TakeTurn(1, END),)
 
 
+def test_in_open_mode_a_single_noise_does_not_interrupt_an_agent_that_speaks():
+    box = with_agent(OPEN)
+    box.play(FirstBlockSent(0.01), agent(box, SPEAKING))
+    assert of(TakeTurn, box.play(VOICE, 0.2, QUIET, 2.0, VOICE, 0.2)) == ()
+    assert of(TakeTurn, box.play(LOUDER)) == (TakeTurn(1, START),)
+    assert of(TakeTurn, box.play(VOICE, 1.0, QUIET, 1.0)) == (TakeTurn(1, END),)
+
+
+def test_in_open_mode_a_voice_that_outlasts_the_answer_begins_a_turn():
+    box = with_agent(OPEN)
+    box.play(FirstBlockSent(0.01), agent(box, SPEAKING), VOICE, 0.2)
+    assert of(TakeTurn, box.play(agent(box, LISTENING))) == (TakeTurn(1, START),)
+
+
 def test_a_caption_during_a_pause_does_not_end_the_turn():
     box = with_agent(OPEN)
     box.play(FirstBlockSent(0.01), VOICE, 1.0, QUIET, 0.3)
