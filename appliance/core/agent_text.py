@@ -1,6 +1,12 @@
 """Words about the voice agent, for status line, list of faults and page."""
 
+from typing import Final
+
 from appliance.core.state import State
+
+AWAITED: Final = (
+    "Waiting for the voice agent. The last 10 s of what is said here are kept for it."
+)
 
 
 def faults(state: State) -> tuple[str, ...]:
@@ -28,8 +34,10 @@ def status(state: State) -> str:
 
 
 def note(state: State) -> str:
-    """Return what several participants with one agent may expect; empty: nothing."""
+    """Return what to know of the agent: that it is awaited, or whom it listens to."""
     agent = state.conversation.agent
+    if agent is None and state.is_in_room and state.conversation.is_awaited:
+        return AWAITED
     if agent is None or state.has_only_programs:
         return ""
     if agent.takes_turns:

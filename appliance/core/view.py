@@ -152,7 +152,7 @@ class View:
     agent: VoiceAgent | None = None
     """Voice agent in the room."""
     agent_note: str = ""
-    """What several participants with one agent may expect."""
+    """That the agent is awaited, or whom it listens to among several participants."""
     fault_ids: tuple[str, ...] = ()
     captions: tuple[Caption, ...] = ()
     """Words as they are spoken, the newest last."""

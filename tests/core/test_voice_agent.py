@@ -7,6 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from appliance.config import Config, Preset, RoomConfig, SoundConfig
+from appliance.core.agent_text import AWAITED
 from appliance.core.chat import KEPT_CAPTIONS, Delivery
 from appliance.core.commands import (
     CloseGate,
@@ -700,6 +701,16 @@ def test_an_agent_that_takes_turns_need_not_react_to_the_talk_before_its_turn():
     box.play(box.people(ROBOT), agent(box, takes_turns=True))
     box.play(RELEASE, TailEnded(), 20.0)
     assert box.view().faults == ()
+
+
+def test_the_page_says_that_the_agent_is_awaited():
+    box = started(Config(room=RoomConfig(expect_agent=True)))
+    box.play(box.token())
+    assert box.view().agent_note == ""
+    box.play(box.joined())
+    assert box.view().agent_note == AWAITED
+    assert box.play(box.people(ROBOT), agent(box)) == ()
+    assert box.view().agent_note == ""
 
 
 def test_after_the_agent_has_left_a_press_is_refused_again():

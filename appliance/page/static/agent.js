@@ -14,8 +14,9 @@ const STATES = {
 
 export function show({ agent, agent_note: note, captions }) {
   const growing = captions.filter((caption) => !caption.final);
-  setHidden(byId("agent-card"), agent === null && growing.length === 0);
-  setText(byId("agent-title"), agent?.name ?? "Captions");
+  const isEmpty = agent === null && growing.length === 0 && note === "";
+  setHidden(byId("agent-card"), isEmpty);
+  setText(byId("agent-title"), agent?.name ?? (note === "" ? "Captions" : "Voice agent"));
   setText(byId("agent-state"), agent === null ? "" : STATES[agent.state]);
   setAttribute(byId("agent-card"), "data-state", agent?.state ?? "");
   setText(byId("agent-note"), note);
