@@ -323,12 +323,7 @@ def _should_react(state: State) -> bool:
     agent = conversation.agent
     if agent is None:
         return True
-    return agent.takes_turns or conversation.hears_us or _is_only_person(state)
-
-
-def _is_only_person(state: State) -> bool:
-    """Return whether all others are programs; an agent's avatar is one too."""
-    return all(other.is_agent for other in state.people)
+    return agent.takes_turns or conversation.hears_us or state.has_only_programs
 
 
 def _is_unnoticed(conversation: Conversation) -> bool:
