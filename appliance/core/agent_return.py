@@ -4,11 +4,12 @@ LiveKit sends its agents only into a room that begins, and no other one if an ag
 or if its worker started later than the box. A room ends some time after its last
 participant has left. So a box that nobody uses does this, without any sound:
 
-    in the room, alone    for 1, 2, 4, 8, 10, 10 ... minutes
+    in the room, alone    for 1, 1, 2, 4, 8, 10, 10 ... minutes
     out of the room       for `CLOSED_S`
 
-Somebody who talks to an agent here, or who leaves or joins, starts it anew with 1
-minute. An agent that just comes does not: it may be one that ends by itself each time.
+A talk or typed line postpones leaving until `PAUSE_S` after it. Somebody who talks
+here, or who leaves or joins, makes the wait 1 minute again. An agent that just
+comes does not: it may be one that ends by itself each time.
 """
 
 from dataclasses import replace
@@ -24,6 +25,8 @@ LONGEST_S: Final = 600.0
 """Longest wait in the room; our choice, as after a refusal."""
 CLOSED_S: Final = 25.0
 """LiveKit keeps a room for 20 s by default after the last participant has left."""
+PAUSE_S: Final = 5.0
+"""Our choice: who has something to add has begun by then."""
 MISSING: Final = (
     "the expected voice agent is missing, perhaps because its program does not run; "
     "the box leaves and joins again every few minutes so that LiveKit sends one"
@@ -31,27 +34,35 @@ MISSING: Final = (
 
 
 def update(state: State, now_s: float) -> State:
-    """Return the state with the begin of the agent's absence."""
+    """Return the state with the begin of the agent's absence, and of a pause in use."""
     conversation = state.conversation
-    is_voice = state.talk.is_on and state.levels.is_voice
-    if conversation.agent is not None and is_voice and state.agent_returns:
-        state = replace(state, agent_returns=0)
-    is_waiting = _is_missing(state) and state.is_connected and _is_idle(state)
-    if is_waiting == (conversation.absent_since_s is not None):
+    is_absent = _is_missing(state) and state.is_connected
+    conversation = replace(
+        conversation,
+        absent_since_s=_since_s(conversation.absent_since_s, now_s, is_so=is_absent),
+        idle_since_s=_since_s(
+            conversation.idle_since_s, now_s, is_so=is_absent and _is_idle(state)
+        ),
+    )
+    returns = state.agent_returns
+    if state.talk.is_on and state.levels.is_voice:
+        # The fault stays until the agent is there.
+        returns = min(returns, 1 if conversation.agent is None else 0)
+    absent_since_s = conversation.absent_since_s
+    if absent_since_s is not None and now_s >= absent_since_s + _wait_s(state):
+        returns = max(returns, 1)
+    if (conversation, returns) == (state.conversation, state.agent_returns):
         return state
-    since_s = now_s if is_waiting else None
-    conversation = replace(conversation, absent_since_s=since_s)
-    return replace(state, conversation=conversation)
+    return replace(state, conversation=conversation, agent_returns=returns)
 
 
 def due_s(state: State) -> float:
     """Return when the box leaves to join again; infinity: it does not."""
-    since_s = state.conversation.absent_since_s
-    if since_s is None:
+    conversation = state.conversation
+    if conversation.absent_since_s is None or conversation.idle_since_s is None:
         return inf
-    doubled_s = FIRST_S * 2.0 ** min(state.agent_returns, 10)
-    # Many boxes may wait for the agents of one server.
-    return since_s + min(doubled_s, LONGEST_S) * (0.9 + 0.2 * state.jitter)
+    due_s = conversation.absent_since_s + _wait_s(state)
+    return max(due_s, conversation.idle_since_s + PAUSE_S)
 
 
 def tick(state: State, now_s: float) -> Step:
@@ -83,6 +94,20 @@ def faults(state: State) -> tuple[str, ...]:
     """Return one sentence from the first time on that the box left to join again."""
     is_missing = is_returning(state) or _is_missing(state)
     return (MISSING,) if state.agent_returns and is_missing else ()
+
+
+def _since_s(since_s: float | None, now_s: float, *, is_so: bool) -> float | None:
+    """Return since when it is so; None: it is not."""
+    if not is_so:
+        return None
+    return now_s if since_s is None else since_s
+
+
+def _wait_s(state: State) -> float:
+    """Return how long the agent has to be missing before the box leaves."""
+    doubled_s = FIRST_S * 2.0 ** min(max(state.agent_returns - 1, 0), 10)
+    # Many boxes may wait for the agents of one server.
+    return min(doubled_s, LONGEST_S) * (0.9 + 0.2 * state.jitter)
 
 
 def _is_missing(state: State) -> bool:

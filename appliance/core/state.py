@@ -161,8 +161,10 @@ class Conversation:
     is_expected: bool = False
     """The token or the configuration says that an agent comes into this room."""
     absent_since_s: float | None = None
-    """Since when the expected agent is missing while nobody uses the box; None: it is
-    not. `agent_return` decides about it."""
+    """Since when the expected agent is missing; None: it is not. `agent_return` decides
+    about it."""
+    idle_since_s: float | None = None
+    """Since when nobody uses the box meanwhile; None: somebody does."""
     is_awaited: bool = False
     """An agent has still to come: what is said before is kept for it."""
     agent: VoiceAgent | None = None
@@ -224,7 +226,8 @@ class State:
     failures: int = 0
     """Consecutive failed sessions; determines the next wait."""
     agent_returns: int = 0
-    """Times in a row that the box left and joined again because of a missing agent."""
+    """Times in a row that the box left and joined again because of a missing agent; 1
+    also if it would have, but somebody uses it."""
     evictions: int = 0
     """Consecutive sessions that another client or a moderator ended."""
     retry_at_s: float = 0.0

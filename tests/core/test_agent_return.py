@@ -2,7 +2,7 @@
 
 import pytest
 
-from appliance.core.agent_return import CLOSED_S, MISSING
+from appliance.core.agent_return import CLOSED_S, MISSING, PAUSE_S
 from appliance.core.chat import Delivery
 from appliance.core.commands import Earcon, FetchToken, LeaveRoom
 from appliance.core.events import (
@@ -68,7 +68,7 @@ def test_it_does_so_again_after_ever_longer_waits():
             assert box.now_s < began_s + 1000.0
         waits_s.append(box.now_s - began_s)
         returned(box)
-    assert waits_s == [60.0, 120.0, 240.0, 480.0, 600.0, 600.0]
+    assert waits_s == [60.0, 60.0, 120.0, 240.0, 480.0, 600.0]
 
 
 def test_no_earcon_sounds_for_it_but_a_fault_is_shown():
@@ -92,8 +92,9 @@ def test_an_agent_that_has_left_is_fetched_too():
 
 def test_only_a_talk_to_the_agent_makes_the_next_wait_short_again():
     box = expecting()
-    box.play(61.0)
-    returned(box)
+    for _ in range(2):
+        box.play(61.0)
+        returned(box)
     box.play(box.people(ROBOT), agent(box), 5.0)
     assert leaves(box, gone(box), box.people(), 61.0) == 0
     box.play(box.people(ROBOT), agent(box), 5.0)
@@ -105,19 +106,32 @@ def test_only_a_talk_to_the_agent_makes_the_next_wait_short_again():
 def test_a_box_that_is_used_stays(is_talk):
     box = expecting(HYBRID)
     typed = ChatTyped("c1", "hello", 5)
-    use = (PRESS, FirstBlockSent(0.01), VOICE, 5.0) if is_talk else (typed, 5.0)
-    assert leaves(box, 55.0, *use, 1.0) == 0
+    use = (PRESS, FirstBlockSent(0.01), VOICE, 8.0) if is_talk else (typed, 8.0)
+    assert leaves(box, 55.0, *use) == 0
     end = (RELEASE, TailEnded(), QUIET) if is_talk else (30.0, ChatSent(1, "c1"))
-    assert leaves(box, *end, 55.0) == 0
+    assert leaves(box, *end, PAUSE_S - 1.0) == 0
     assert [x.state for x in box.view().chat] == ([] if is_talk else [Delivery.SENT])
-    assert leaves(box, 6.0) == 1
+    assert leaves(box, 2.0) == 1
 
 
-def test_in_open_mode_a_box_leaves_if_nobody_speaks():
+def test_somebody_who_tries_again_and_again_does_not_keep_the_agent_away():
+    box = expecting(HYBRID)
+    for wait_s in (61.0, 61.0, 121.0, 241.0, 481.0):
+        box.play(wait_s)
+        returned(box)
+    assert leaves(box, 300.0) == 0
+    say(box)
+    assert box.view().faults == (MISSING,)
+    assert leaves(box, PAUSE_S + 1.0) == 1
+
+
+def test_in_open_mode_a_box_leaves_in_a_pause_between_two_sounds():
     box = expecting(OPEN)
     box.play(FirstBlockSent(0.01))
-    assert leaves(box, 55.0, VOICE, 1.0, QUIET, 55.0) == 0
-    assert leaves(box, 6.0) == 1
+    assert leaves(box, VOICE, 70.0, VOICE) == 0
+    assert box.view().faults == (MISSING,)
+    assert leaves(box, QUIET, PAUSE_S - 1.0, VOICE, 1.0, QUIET, PAUSE_S - 1.0) == 0
+    assert leaves(box, 2.0) == 1
 
 
 def test_a_box_with_people_or_without_an_expected_agent_or_that_was_left_stays():
