@@ -1,11 +1,12 @@
 """Typed lines that wait for a voice agent: nobody keeps what comes before it is ready.
 
-Alone, or with programs only, a line waits
+A line waits
 
-    while an expected agent has not come     for up to `ARRIVAL_S` from joining on
-    while the agent is there, but not ready  for up to `STARTING_S` more
+    alone, while an agent is expected        until one comes, in another session too
+    with programs, while no agent is known   for up to `ARRIVAL_S` from joining on
+    while the agent is there, but not ready  for up to `STARTING_S`
 
-and is sent at once otherwise.
+and is sent at once otherwise, or when a person comes.
 """
 
 from dataclasses import replace
@@ -41,9 +42,10 @@ def _until_s(state: State) -> float:
         return -inf
     conversation = state.conversation
     agent = conversation.agent
+    if agent is None and not state.people:
+        return inf if conversation.is_expected else -inf
     if agent is None:
         # One that is there already is reported a moment after the room was joined.
-        is_coming = conversation.is_awaited or bool(state.people)
-        return state.joined_at_s + ARRIVAL_S if is_coming else -inf
+        return state.joined_at_s + ARRIVAL_S
     is_starting = agent.state is AgentState.INITIALIZING
     return conversation.since_s + STARTING_S if is_starting else -inf

@@ -7,7 +7,7 @@ participant has left. So a box that nobody uses does this, without any sound:
     in the room, alone    for 1, 1, 2, 4, 8, 10, 10 ... minutes
     out of the room       for `CLOSED_S`
 
-A talk or typed line postpones leaving until `PAUSE_S` after it. Somebody who talks
+A talk postpones leaving until `PAUSE_S` after it. Somebody who talks
 here, or who leaves or joins, makes the wait 1 minute again. An agent that just
 comes does not: it may be one that ends by itself each time.
 """
@@ -121,4 +121,4 @@ def _is_idle(state: State) -> bool:
     """Return whether nobody uses the box; in `open` mode the talk has no end."""
     is_quiet = state.is_open_mode and not state.levels.is_voice
     is_used = state.talk.is_on or state.talk.is_latched
-    return (is_quiet or not is_used) and not state.chat.queued
+    return is_quiet or not is_used

@@ -3,16 +3,18 @@
 import pytest
 
 from appliance.core.chat import Delivery
-from appliance.core.commands import SendChat
+from appliance.core.commands import LeaveRoom, SendChat
 from appliance.core.events import ChatTyped, TokenReady
 from appliance.core.voice_agent import ARRIVAL_S, STARTING_S
 from tests.core.story import ALICE, URL, in_room, joining, of
+from tests.core.test_agent_return import returned
 from tests.core.test_voice_agent import (
     INITIALIZING,
     LISTENING,
     ROBOT,
     agent,
     expecting,
+    gone,
 )
 
 HELLO = ChatTyped("c1", "hello", 5)
@@ -64,7 +66,7 @@ def test_a_line_is_sent_at_once_if_a_person_is_there():
 
 def test_a_line_does_not_wait_for_ever():
     box = expecting()
-    box.play(HELLO)
+    box.play(box.people(ROBOT), HELLO)
     assert sends(box, ARRIVAL_S - 1.0) == []
     assert sends(box, 2.0) == ["c1"]
     box = expecting()
@@ -72,6 +74,16 @@ def test_a_line_does_not_wait_for_ever():
     assert sends(box, STARTING_S - 1.0) == []
     assert sends(box, 2.0) == ["c1"]
     assert sends(box, 60.0) == []
+
+
+def test_a_line_waits_for_the_agent_that_leaving_and_joining_brings():
+    box = expecting()
+    box.play(box.people(ROBOT), agent(box), gone(box), box.people(), 40.0)
+    assert sends(box, HELLO) == []
+    assert [line.state for line in box.view().chat] == [Delivery.QUEUED]
+    assert len(of(LeaveRoom, box.play(21.0))) == 1
+    assert of(SendChat, returned(box)) == ()
+    assert sends(box, 40.0, box.people(ROBOT), agent(box)) == ["c1"]
 
 
 def test_a_line_waits_through_an_interruption():

@@ -1,14 +1,9 @@
 """Return of an expected voice agent that is missing."""
 
-import pytest
-
 from appliance.core.agent_return import CLOSED_S, MISSING, PAUSE_S
-from appliance.core.chat import Delivery
 from appliance.core.commands import Earcon, FetchToken, LeaveRoom
 from appliance.core.events import (
     Cause,
-    ChatSent,
-    ChatTyped,
     FirstBlockSent,
     TailEnded,
     TokenReady,
@@ -102,15 +97,10 @@ def test_only_a_talk_to_the_agent_makes_the_next_wait_short_again():
     assert leaves(box, gone(box), box.people(), 61.0) == 1
 
 
-@pytest.mark.parametrize("is_talk", [False, True])
-def test_a_box_that_is_used_stays(is_talk):
+def test_a_box_that_is_used_stays():
     box = expecting(HYBRID)
-    typed = ChatTyped("c1", "hello", 5)
-    use = (PRESS, FirstBlockSent(0.01), VOICE, 8.0) if is_talk else (typed, 8.0)
-    assert leaves(box, 55.0, *use) == 0
-    end = (RELEASE, TailEnded(), QUIET) if is_talk else (30.0, ChatSent(1, "c1"))
-    assert leaves(box, *end, PAUSE_S - 1.0) == 0
-    assert [x.state for x in box.view().chat] == ([] if is_talk else [Delivery.SENT])
+    assert leaves(box, 55.0, PRESS, FirstBlockSent(0.01), VOICE, 8.0) == 0
+    assert leaves(box, RELEASE, TailEnded(), QUIET, PAUSE_S - 1.0) == 0
     assert leaves(box, 2.0) == 1
 
 
