@@ -7,9 +7,12 @@ participant has left. So a box that nobody uses does this, without any sound:
     in the room, alone    for 1, 1, 2, 4, 8, 10, 10 ... minutes
     out of the room       for `CLOSED_S`
 
-A talk postpones leaving until `PAUSE_S` after it. Somebody who talks
-here, or who leaves or joins, makes the wait 1 minute again. An agent that just
-comes does not: it may be one that ends by itself each time.
+A talk postpones leaving until `PAUSE_S` after it. Somebody who talks here, or who
+leaves or joins, makes the wait 1 minute again. An agent that just comes does not.
+
+An agent that leaves a session in which nobody here talked, pressed the talk button or
+typed a line may end by itself each time. The box stays until somebody does so, and then
+fetches the next one.
 """
 
 from dataclasses import replace
@@ -35,14 +38,16 @@ MISSING: Final = (
 
 def update(state: State, now_s: float) -> State:
     """Return the state with the begin of the agent's absence, and of a pause in use."""
-    conversation = state.conversation
+    before = state
+    is_used = state.conversation.is_used or _is_in_use(state)
+    conversation = replace(state.conversation, is_used=is_used)
+    state = replace(state, conversation=conversation)
     is_absent = _is_missing(state) and state.is_connected
+    may_leave = is_absent and _is_idle(state) and not is_over(state)
     conversation = replace(
         conversation,
         absent_since_s=_since_s(conversation.absent_since_s, now_s, is_so=is_absent),
-        idle_since_s=_since_s(
-            conversation.idle_since_s, now_s, is_so=is_absent and _is_idle(state)
-        ),
+        idle_since_s=_since_s(conversation.idle_since_s, now_s, is_so=may_leave),
     )
     returns = state.agent_returns
     if state.talk.is_on and state.levels.is_voice:
@@ -51,8 +56,8 @@ def update(state: State, now_s: float) -> State:
     absent_since_s = conversation.absent_since_s
     if absent_since_s is not None and now_s >= absent_since_s + _wait_s(state):
         returns = max(returns, 1)
-    if (conversation, returns) == (state.conversation, state.agent_returns):
-        return state
+    if (conversation, returns) == (before.conversation, before.agent_returns):
+        return before
     return replace(state, conversation=conversation, agent_returns=returns)
 
 
@@ -83,6 +88,13 @@ def is_returning(state: State) -> bool:
     return is_out and state.agent_returns > 0
 
 
+def is_over(state: State) -> bool:
+    """Return whether the agent came and left, and nobody here has used this session."""
+    conversation = state.conversation
+    is_wanted = conversation.is_awaited or conversation.is_used
+    return _is_missing(state) and not is_wanted
+
+
 def status(state: State) -> str:
     """Return why the box waits before it joins again; empty: for another reason."""
     if state.cause is not None:
@@ -92,7 +104,7 @@ def status(state: State) -> str:
 
 def faults(state: State) -> tuple[str, ...]:
     """Return one sentence from the first time on that the box left to join again."""
-    is_missing = is_returning(state) or _is_missing(state)
+    is_missing = is_returning(state) or (_is_missing(state) and not is_over(state))
     return (MISSING,) if state.agent_returns and is_missing else ()
 
 
@@ -115,6 +127,16 @@ def _is_missing(state: State) -> bool:
     conversation = state.conversation
     has_others = conversation.agent is not None or state.people
     return conversation.is_expected and not has_others
+
+
+def _is_in_use(state: State) -> bool:
+    """Return whether somebody talks, presses or has just typed a line.
+
+    A press counts also if it is refused, because nobody would hear the talk.
+    """
+    is_voice = state.talk.is_on and state.levels.is_voice
+    is_typed = state.is_in_room and bool(state.chat.queued)
+    return is_voice or state.talk.is_button_down or is_typed
 
 
 def _is_idle(state: State) -> bool:

@@ -164,7 +164,9 @@ class Conversation:
     """Since when the expected agent is missing; None: it is not. `agent_return` decides
     about it."""
     idle_since_s: float | None = None
-    """Since when nobody uses the box meanwhile; None: somebody does."""
+    """Since when nobody uses the box while the agent is to be fetched; None: not so."""
+    is_used: bool = False
+    """In this session somebody here has talked, pressed the talk button or typed."""
     is_awaited: bool = False
     """An agent has still to come: what is said before is kept for it."""
     agent: VoiceAgent | None = None

@@ -1,9 +1,12 @@
 """Return of an expected voice agent that is missing."""
 
+import pytest
+
 from appliance.core.agent_return import CLOSED_S, MISSING, PAUSE_S
 from appliance.core.commands import Earcon, FetchToken, LeaveRoom
 from appliance.core.events import (
     Cause,
+    ChatTyped,
     FirstBlockSent,
     TailEnded,
     TokenReady,
@@ -80,9 +83,24 @@ def test_no_earcon_sounds_for_it_but_a_fault_is_shown():
 
 def test_an_agent_that_has_left_is_fetched_too():
     box = expecting()
-    box.play(box.people(ROBOT), agent(box), 3600.0)
+    box.play(box.people(ROBOT), agent(box))
+    say(box)
+    assert leaves(box, 3600.0) == 0
     assert leaves(box, gone(box), box.people(), 59.0) == 0
     assert leaves(box, 2.0) == 1
+
+
+@pytest.mark.parametrize(
+    "use", [(PRESS, 0.5, RELEASE), (ChatTyped("c1", "hello", 5),)], ids=["talk", "line"]
+)
+def test_an_agent_that_ended_by_itself_is_fetched_when_somebody_wants_it(use):
+    box = expecting()
+    box.play(61.0)
+    returned(box)
+    box.play(box.people(ROBOT), agent(box), 20.0, gone(box), box.people())
+    assert leaves(box, 8 * 3600.0) == 0
+    assert box.view().faults == ()
+    assert leaves(box, *use, PAUSE_S + 1.0) == 1
 
 
 def test_only_a_talk_to_the_agent_makes_the_next_wait_short_again():
