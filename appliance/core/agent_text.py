@@ -2,10 +2,16 @@
 
 from typing import Final
 
+from appliance.core import agent_return
 from appliance.core.state import State
+from appliance.core.voice_agent import ARRIVAL_S
 
 AWAITED: Final = (
     "Waiting for the voice agent. The last 10 s of what is said here are kept for it."
+)
+LATE: Final = "The voice agent has not come; what is said now may not reach it."
+OVER: Final = (
+    "The voice agent has left. A typed line or a press on the talk button calls one."
 )
 
 
@@ -33,11 +39,14 @@ def status(state: State) -> str:
     return f"{conversation.agent.name} does not react" if is_deaf else ""
 
 
-def note(state: State) -> str:
+def note(state: State, now_s: float) -> str:
     """Return what to know of the agent: that it is awaited, or whom it listens to."""
     agent = state.conversation.agent
     if agent is None and state.is_in_room and state.conversation.is_awaited:
-        return AWAITED
+        # Leaving and joining again, which may follow, loses what was said.
+        return AWAITED if now_s < state.joined_at_s + ARRIVAL_S else LATE
+    if agent_return.is_over(state):
+        return OVER
     if agent is None or state.has_only_programs:
         return ""
     if agent.takes_turns:

@@ -200,7 +200,7 @@ def view(state: State, now_s: float) -> View:
         is_page_press_ignored=state.talk.is_page_press_ignored,
         is_muted_by_room=state.permissions.is_server_muted,
     )
-    return _with_settings_and_agent(shown, state)
+    return _with_settings_and_agent(shown, state, now_s)
 
 
 def _talkers(state: State) -> tuple[str, ...]:
@@ -208,7 +208,7 @@ def _talkers(state: State) -> tuple[str, ...]:
     return tuple(person.name for person in people if person.is_speaking)
 
 
-def _with_settings_and_agent(shown: View, state: State) -> View:
+def _with_settings_and_agent(shown: View, state: State, now_s: float) -> View:
     conversation = state.conversation
     return replace(
         shown,
@@ -218,7 +218,7 @@ def _with_settings_and_agent(shown: View, state: State) -> View:
         is_listener=state.config.sound.microphone == "none",
         is_announcer=state.config.sound.speaker == "none",
         agent=conversation.agent,
-        agent_note=agent_text.note(state),
+        agent_note=agent_text.note(state, now_s),
         fault_ids=faults.ids(state),
         captions=conversation.captions,
     )

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from appliance.config import Config, Preset, RoomConfig, SoundConfig
-from appliance.core.agent_text import AWAITED
+from appliance.core.agent_text import AWAITED, LATE, OVER
 from appliance.core.chat import KEPT_CAPTIONS, Delivery
 from appliance.core.commands import (
     CloseGate,
@@ -39,6 +39,7 @@ from appliance.core.events import (
 )
 from appliance.core.time_limit import KEPT_S
 from appliance.core.view import TalkState
+from appliance.core.voice_agent import ARRIVAL_S
 from tests.core.story import (
     ALICE,
     HOLD,
@@ -711,6 +712,16 @@ def test_the_page_says_that_the_agent_is_awaited():
     assert box.view().agent_note == AWAITED
     assert box.play(box.people(ROBOT), agent(box)) == ()
     assert box.view().agent_note == ""
+
+
+def test_the_page_says_when_speech_may_not_be_kept_for_the_agent():
+    box = expecting()
+    box.play(ARRIVAL_S - 1.0)
+    assert box.view().agent_note == AWAITED
+    box.play(2.0)
+    assert box.view().agent_note == LATE
+    box.play(box.people(ROBOT), agent(box), gone(box), box.people())
+    assert box.view().agent_note == OVER
 
 
 def test_after_the_agent_has_left_a_press_is_refused_again():
