@@ -72,7 +72,7 @@ def failed(
     is_current = state.link_since_s <= state.since_s
     is_final = is_current and not isinstance(event, RoomLost) and event.is_final
     if (back := _change_undone(state, is_final=is_final)) is not None:
-        return session.start(back, now_s)
+        return session.after_end(replace(back, goal=Goal.REJOIN), now_s)
     if is_final:
         return _refused(state, now_s), ()
     asked_s = event.retry_after_s if isinstance(event, TokenFailed) else 0.0

@@ -45,12 +45,8 @@ def end(state: State, goal: Goal, now_s: float) -> Step:
         # Stopping is final.
         return replace(state, goal=Goal.STOP if state.goal is Goal.STOP else goal), ()
     if state.phase in AT_SERVER:
-        # After an outage the agent's session goes on.
-        is_agent_left = state.is_connected and state.conversation.agent is not None
-        rejoin_at_s = now_s + AGENT_ENDS_S if is_agent_left else state.rejoin_at_s
-        state = entered(state, Phase.LEAVING, now_s)
-        state = replace(state, goal=goal, rejoin_at_s=rejoin_at_s)
-        return state, (LeaveRoom(state.ticket),)
+        state = entered(_with_agent_left(state, now_s), Phase.LEAVING, now_s)
+        return replace(state, goal=goal), (LeaveRoom(state.ticket),)
     dropped = (DropToken(state.ticket),) if state.phase is Phase.FETCHING else ()
     state, commands = after_end(replace(state, goal=goal), now_s)
     return state, (*dropped, *commands)
@@ -59,7 +55,7 @@ def end(state: State, goal: Goal, now_s: float) -> Step:
 def after_end(state: State, now_s: float) -> Step:
     """Continue with the goal after the session has ended."""
     match state.goal:
-        case Goal.REJOIN if now_s < state.rejoin_at_s:
+        case Goal.REJOIN if now_s < state.rejoin_at_s and _is_left_one(state):
             state = replace(state, retry_at_s=state.rejoin_at_s)
             return entered(state, Phase.WAITING, now_s), ()
         case Goal.REJOIN:
@@ -85,6 +81,8 @@ def join(
     if preset not in _presets(state):
         return state, ()
     before = (state.preset, state.display_name)
+    if preset != state.preset:
+        state = _with_agent_left(state, now_s)
     state = _with_target(state, preset, display_name)
     is_same = (state.preset, state.display_name) == before
     # Before `Started` no token can be fetched: the first session will use the target.
@@ -206,8 +204,21 @@ def _with_target(state: State, preset: str | None, display_name: str | None) -> 
         display_name=display_name or state.display_name,
         room=state.room if is_same_room else "",
         conversation=state.conversation if is_same_room else Conversation(),
-        rejoin_at_s=state.rejoin_at_s if is_same_room else 0.0,
     )
+
+
+def _with_agent_left(state: State, now_s: float) -> State:
+    """Return the state with the earliest time to join this room again.
+
+    After an outage the agent's session goes on.
+    """
+    if not state.is_connected or state.conversation.agent is None:
+        return state
+    return replace(state, left_preset=state.preset, rejoin_at_s=now_s + AGENT_ENDS_S)
+
+
+def _is_left_one(state: State) -> bool:
+    return state.preset == state.left_preset
 
 
 def _change(state: State) -> RoomChange | None:

@@ -233,8 +233,10 @@ class State:
     evictions: int = 0
     """Consecutive sessions that another client or a moderator ended."""
     retry_at_s: float = 0.0
+    left_preset: str | None = None
+    """Room of the voice agent that was left last."""
     rejoin_at_s: float = 0.0
-    """Earliest time to join the same room again, from which a person has just left."""
+    """Earliest time to join that room again."""
     cause: Cause | None = None
     reason: str = ""
     jitter: float = 0.5

@@ -265,7 +265,9 @@ def _announced(before: State, after: State, now_s: float) -> Step:
     is_quiet = is_on_request if was_in else agent_return.is_returning(before)
     if was_in == is_in or is_quiet:
         return after, ()
-    is_soon = now_s < after.quiet_until_s
+    # Somebody who holds the button has to hear that the talk is over.
+    is_cut = before.talk.is_open and not before.is_open_mode
+    is_soon = now_s < after.quiet_until_s and not is_cut
     if was_in:
         quiet_until_s = now_s + QUIET_S
         after = replace(after, quiet_until_s=quiet_until_s, is_outage_quiet=is_soon)

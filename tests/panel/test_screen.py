@@ -20,6 +20,7 @@ from appliance.core.events import (
     ButtonReleased,
     Cause,
     Event,
+    FirstBlockSent,
     JoinAsked,
     LeaveAsked,
     LinkChanged,
@@ -27,6 +28,8 @@ from appliance.core.events import (
     Part,
     PartFound,
     PartLost,
+    RoomLeft,
+    RoomPaused,
     VolumeAsked,
 )
 from appliance.core.pairing import SHOWN_S
@@ -49,6 +52,7 @@ from appliance.panel.screen import (
 from tests.clock import Clock
 from tests.core.story import (
     MICROPHONE_LOST,
+    PRESS,
     PRESS_AT_BOOT,
     earcons,
     in_room,
@@ -509,6 +513,17 @@ def test_a_network_that_comes_and_goes_wakes_the_screen_and_sounds_once():
     commands = len(box.commands)
     box.play(LinkChanged(None), 60, LinkChanged("192.168.1.5"))
     assert earcons(box.commands[commands:]) == (Earcon.LOST, Earcon.JOINED)
+
+
+def test_a_loss_that_cuts_a_talk_is_never_quiet():
+    for loss in ((LinkChanged(None),), (RoomPaused(1), 31.0, RoomLeft(1))):
+        box = in_room()
+        box.play(LinkChanged("192.168.1.5"), LinkChanged(None))
+        box.play(LinkChanged("192.168.1.5"), 60, PRESS, FirstBlockSent(0.01))
+        commands = len(box.commands)
+        box.play(*loss)
+        assert Earcon.LOST in earcons(box.commands[commands:]), loss
+        assert not box.is_live()
 
 
 def test_a_return_that_somebody_asked_for_is_never_quiet():
