@@ -38,11 +38,13 @@ def namespaced(*command: str) -> list[str]:
 def set_up() -> None:
     """Make addresses and taps; needs a network namespace without any."""
     _ip("link", "set", "lo", "up")
-    # LiveKit's clients use no loopback, and a tap is no network without the guest.
+    # LiveKit's clients use no loopback, and a tap is no network without the guest. The
+    # far end's box counts a cable like this one as a network if it is the default route.
     _ip("link", "add", "host0", "type", "veth", "peer", "name", "host1")
     for end in ("host0", "host1"):
         _ip("link", "set", end, "up")
     _ip("address", "add", f"{SERVER}/32", "dev", "host0")
+    _ip("route", "add", "default", "dev", "host0", "src", SERVER)
     for tap, address in ((LAN_TAP, ROUTER), (USB_TAP, f"{USB_HOST}/24")):
         _ip("tuntap", "add", tap, "mode", "tap")
         _ip("address", "add", address, "dev", tap)
