@@ -12,6 +12,8 @@ import struct
 import subprocess
 from pathlib import Path
 
+from appliance.net.network_monitor import UNUSED_ADDRESSES
+
 SERVER = "10.0.8.1"
 USB_HOST = "172.16.2.1"
 LAN_TAP, USB_TAP = "lantap", "usbtap"
@@ -39,12 +41,14 @@ def set_up() -> None:
     """Make addresses and taps; needs a network namespace without any."""
     _ip("link", "set", "lo", "up")
     # LiveKit's clients use no loopback, and a tap is no network without the guest. The
-    # far end's box counts a cable like this one as a network if it is the default route.
+    # far end's box counts a cable like this one as a network if it leads outside.
     _ip("link", "add", "host0", "type", "veth", "peer", "name", "host1")
     for end in ("host0", "host1"):
         _ip("link", "set", end, "up")
     _ip("address", "add", f"{SERVER}/32", "dev", "host0")
-    _ip("route", "add", "default", "dev", "host0", "src", SERVER)
+    for family, address in UNUSED_ADDRESSES:
+        if family is socket.AF_INET:
+            _ip("route", "add", address, "dev", "host0", "src", SERVER)
     for tap, address in ((LAN_TAP, ROUTER), (USB_TAP, f"{USB_HOST}/24")):
         _ip("tuntap", "add", tap, "mode", "tap")
         _ip("address", "add", address, "dev", tap)
