@@ -69,6 +69,7 @@ MEDIA_TYPES = {
     ".webmanifest": "application/manifest+json",
 }
 NOT_IN_ROOM = frozenset({ConnectionState.DISCONNECTED, ConnectionState.REFUSED})
+WITHOUT_SOUND = frozenset({ConnectionState.LEFT, ConnectionState.REFUSED})
 CONNECTIONS = ConnectionLimits(
     total=80,
     each=24,
@@ -154,11 +155,11 @@ class Api:
 def health(view: View) -> tuple[bool, tuple[str, ...]]:
     """Return whether a sound device is missing, and the faults without any names.
 
-    Only a box that left on request needs none: during an outage a device is missing
-    between two attempts, too. The faults also name the state of the room, which is no
-    fault of the box.
+    A box that left or was refused has closed its sound card and needs no device. During
+    an outage a device is missing between two attempts, too. The faults also name the
+    state of the room, which is no fault of the box.
     """
-    is_wanted = view.connection is not ConnectionState.LEFT
+    is_wanted = view.connection not in WITHOUT_SOUND
     checks = (
         (not view.has_microphone and not view.is_listener, "no microphone"),
         (not view.has_speaker and not view.is_announcer, "no speaker"),

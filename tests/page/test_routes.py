@@ -28,7 +28,6 @@ LONG = "x" * 2001
 DURING_AN_OUTAGE = {
     ConnectionState.RECONNECTING: (),
     ConnectionState.DISCONNECTED: ("room: disconnected",),
-    ConnectionState.REFUSED: ("room: refused",),
 }
 """Connection during and between attempts, and the fault that `/health` has for it."""
 
@@ -344,7 +343,11 @@ async def test_health_is_answered_without_a_host_header(served, paired):
         ({"has_microphone": False, "is_listener": True}, 200, []),
         ({"has_speaker": False, "is_announcer": True}, 200, []),
         ({"connection": ConnectionState.LEFT, "has_microphone": False}, 200, []),
-        ({"connection": ConnectionState.REFUSED}, 200, ["room: refused"]),
+        (
+            {"connection": ConnectionState.REFUSED, "has_microphone": False},
+            200,
+            ["room: refused"],
+        ),
         *(
             ({"connection": out, "has_speaker": False}, 503, ["no speaker", *faults])
             for out, faults in DURING_AN_OUTAGE.items()
