@@ -42,7 +42,10 @@ def findings(config: Config) -> Iterator[KeyFault]:
         sentence = (
             "would mute everybody, because in talk.mode open the box always talks."
         )
-        yield ("sound.half_duplex", f"{sentence} Write false, or talk.mode: hybrid.")
+        yield (
+            "sound.half_duplex",
+            f"{sentence} Write false, or talk: {{mode: hybrid}}.",
+        )
     if host_and_port(config.page.listen) is None:
         sentence = f"expected HOST:PORT, found {found(config.page.listen)}."
         yield ("page.listen", f"{sentence} Write 0.0.0.0:8080.")

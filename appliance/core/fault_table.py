@@ -330,7 +330,7 @@ PAGE_PRIVILEGED: Final = HardwareFault(
 PAGE_IPV6: Final = HardwareFault(
     "page-ipv6",
     "the network of this box is IPv6, and 0.0.0.0 is IPv4 only",
-    'Write page.listen: "[::]:{port}".',
+    'Write page: {{listen: "[::]:{port}"}}.',
 )
 
 # found by `doctor` only

@@ -29,7 +29,7 @@ def test_a_box_that_always_talks_is_not_half_duplex():
     assert accepts("talk.mode=open")
     (line,) = faults_of("sound.half_duplex=true", "talk.mode=open")
     assert "would mute everybody" in line
-    assert "Write false, or talk.mode: hybrid." in line
+    assert "Write false, or talk: {mode: hybrid}." in line
 
 
 def test_a_pin_that_is_not_a_number_blocks_no_other_pin():

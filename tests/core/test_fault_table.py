@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.config import Config, ScreenConfig
+from appliance.config.load import load
 from appliance.core import fault_table
 from appliance.core.events import Button, ButtonPressed, Part, PartFound, PartLost
 from appliance.core.fault_table import TABLE, FaultKind, joined
@@ -15,6 +16,8 @@ from tests.core.story import CoreHarness
 REPOSITORY = Path(__file__).parents[2]
 PACKAGE = REPOSITORY / "appliance"
 NAME = re.compile(r"{(\w+)}")
+LINE = re.compile(r"[Ww]rite (\S+: .+?)(, and .+)?\.?$")
+"""A line of the configuration at the end of a remedy."""
 QUOTED = re.compile(r"`([^`]+)`")
 ADAPTERS = ("audio", "panel", "process", "page", "doctor")
 REASONED = ("SoundError", "PanelError", "PartLost", ".lost")
@@ -156,6 +159,26 @@ def pattern_of(fault):
         # The words of another program: they match everything.
         return "(?!)"
     return r"(\w+: )*(…, )?" + ".+".join(map(re.escape, parts)) + ".*"
+
+
+@pytest.mark.parametrize(
+    ("fault", "facts"),
+    [
+        (fault_table.PAGE_IPV6, {"port": 8080}),
+        (fault_table.MIXER_FAILED, {"error": "no answer"}),
+        (
+            fault_table.CARD_VOLUME,
+            {"levels": "", "commands": "", "direction": "speaker", "percent": 80},
+        ),
+    ],
+    ids=lambda value: getattr(value, "id", ""),
+)
+def test_a_line_that_a_remedy_says_to_write_is_a_configuration(tmp_path, fault, facts):
+    found = LINE.search(fault.text(**facts))
+    assert found is not None
+    file = tmp_path / "config.yaml"
+    file.write_text(found[1])
+    assert load(file, (), {}).config != Config()
 
 
 def test_the_adapters_have_no_sentences_about_faults_of_their_own():
