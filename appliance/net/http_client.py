@@ -26,7 +26,10 @@ def certificate_advice(exc: ssl.SSLCertVerificationError) -> str:
     """Return the likely remedy: only some certificates are wrong because of a clock."""
     if exc.verify_code in _TIME_CODES:
         return "Is the clock here right?"
-    return "Does this network require a login?"
+    return (
+        "Use the name that it is for, and an authority that this box trusts. Or does "
+        "this network require a login?"
+    )
 
 
 class PostError(ApplianceError, ConnectionError):

@@ -466,12 +466,19 @@ async def test_a_connection_that_fails_is_explained(error, cause, end):
     assert (caught.value.reason, caught.value.cause) == (end, cause)
 
 
+OTHER_CERTIFICATE = (
+    "Use the name that it is for, and an authority that this box trusts. Or does this "
+    "network require a login?"
+)
+
+
 @pytest.mark.parametrize(
     ("code", "advice"),
     [
         (9, "Is the clock here right?"),
         (10, "Is the clock here right?"),
-        (62, "Does this network require a login?"),
+        (18, OTHER_CERTIFICATE),
+        (62, OTHER_CERTIFICATE),
     ],
 )
 async def test_only_a_certificate_outside_its_time_asks_for_the_clock(code, advice):
