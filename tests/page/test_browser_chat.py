@@ -63,6 +63,22 @@ async def test_older_lines_that_somebody_reads_stay_in_place(phone):
     assert await scroll.evaluate(BELOW_PX) < 2
 
 
+async def test_the_chat_follows_again_once_all_lines_are_in_sight(phone):
+    await phone.page.set_viewport_size({**WIDE, "height": 500})
+    scroll = phone.page.locator("#scroll")
+    phone.inbox.show(chat=lines(phone, 6), room="garage")
+    await phone.text("room").to_have_text("garage")
+    await scroll.evaluate(SCROLL_TO, 0)
+    await phone.page.set_viewport_size({**WIDE, "height": 1600})
+    await phone.page.wait_for_function("scroll.scrollHeight === scroll.clientHeight")
+    phone.inbox.show(chat=lines(phone, 7), room="lobby")
+    await phone.text("room").to_have_text("lobby")
+    await expect(phone.page.locator("#newest")).to_be_hidden()
+    phone.inbox.show(chat=lines(phone, 30), room="gate")
+    await phone.text("room").to_have_text("gate")
+    assert await scroll.evaluate(BELOW_PX) < 2
+
+
 async def test_a_finger_that_begins_to_scroll_is_not_pulled_back(phone):
     phone.inbox.show(chat=lines(phone, 30), room="garage")
     await phone.text("room").to_have_text("garage")

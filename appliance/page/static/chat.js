@@ -63,6 +63,8 @@ export function start() {
 }
 
 export function show(view) {
+  // A page that became larger may show all lines, without a scroll event.
+  follows ||= isAtEnd();
   fill(byId("lines"), view.chat, { key: keyOf, create, update });
   setHidden(byId("chat-empty"), view.chat.length > 0);
   const newest = view.chat.at(-1);
