@@ -515,6 +515,22 @@ async def test_the_newest_view_can_be_copied_while_views_arrive(phone):
     await expect(raw).to_contain_text('"room": "lobby"')
 
 
+async def test_a_click_into_the_newest_view_does_not_stop_it(phone):
+    page, raw = phone.page, phone.page.locator("#raw")
+    await page.locator("#debug summary").click()
+    await raw.click()
+    phone.inbox.show(room="garage")
+    await expect(raw).to_contain_text('"room": "garage"')
+    await raw.hover()
+    await page.mouse.down()
+    phone.inbox.show(room="lobby")
+    await phone.text("room").to_have_text("lobby")
+    await expect(raw).to_contain_text('"room": "garage"')
+    await page.mouse.up()
+    phone.inbox.show(room="gate")
+    await expect(raw).to_contain_text('"room": "gate"')
+
+
 async def test_the_last_view_can_be_read_while_the_box_is_away(phone):
     phone.expected = "ERR_CONNECTION_REFUSED"
     assert phone.inbox.page is not None

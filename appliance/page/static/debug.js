@@ -23,9 +23,10 @@ export function note(sentence) {
 
 export function show(view) {
   newest = view;
-  // Text in which a selection begins is about to be copied.
-  const { anchorNode } = getSelection();
-  if (anchorNode === raw || !raw.contains(anchorNode)) render();
+  // Text that is selected, or in which a pointer is selecting, is about to be copied.
+  const { anchorNode, isCollapsed } = getSelection();
+  const isSelected = !isCollapsed && raw.contains(anchorNode);
+  if (!isSelected && !raw.matches(":active")) render();
 }
 
 function render() {
