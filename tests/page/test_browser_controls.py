@@ -42,8 +42,8 @@ async def held(phone):
     return button
 
 
-async def is_still_talking(phone):
-    """Return whether no release came before a later command of the same page."""
+async def earlier_commands_came(phone):
+    """Wait for a later command of the same page."""
     await phone.page.get_by_label("Volume").evaluate(
         """slider => {
             slider.value = 42;
@@ -52,6 +52,10 @@ async def is_still_talking(phone):
         }"""
     )
     await phone.inbox.has(VolumeAsked(42))
+
+
+async def is_still_talking(phone):
+    await earlier_commands_came(phone)
     return TalkAsked(is_on=False) not in phone.inbox.events
 
 
@@ -104,20 +108,43 @@ async def test_a_modifier_key_does_not_keep_the_talk_from_ending(phone):
     await phone.page.keyboard.up("Control")
 
 
-async def test_the_focus_of_the_keyboard_goes_from_leave_to_join_and_back(phone):
+async def test_the_focus_of_the_keyboard_is_before_the_button_that_replaces_one(phone):
     page, show = phone.page, phone.inbox.show
-    leave, join = page.locator("#leave"), page.locator("#join")
+    leave, join, pill = map(page.locator, ("#leave", "#join", "#pill"))
     for _ in range(2):
         await page.keyboard.press("Tab")
     await expect(leave).to_be_focused()
     await page.keyboard.press("Space")
     await phone.inbox.has(LeaveAsked())
     show(connection=ConnectionState.LEFT, banner="left")
+    await expect(pill).to_be_focused()
+    await page.keyboard.press("Tab")
     await expect(join).to_be_focused()
     await page.keyboard.press("Space")
     await phone.inbox.has(JoinAsked(preset="workshop"))
     show(connection=ConnectionState.CONNECTING, banner="connecting")
+    await expect(pill).to_be_focused()
+    await page.keyboard.press("Tab")
     await expect(leave).to_be_focused()
+    assert not phone.inbox.of(TalkAsked)
+
+
+async def test_a_second_press_of_enter_on_join_does_not_leave_again(phone):
+    page, show = phone.page, phone.inbox.show
+    show(connection=ConnectionState.LEFT, banner="left")
+    join = page.locator("#join")
+    await expect(join).to_be_visible()
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Tab")
+    await expect(join).to_be_focused()
+    await page.keyboard.press("Enter")
+    await phone.inbox.has(JoinAsked(preset="workshop"))
+    show(connection=ConnectionState.CONNECTING, banner="connecting")
+    await expect(join).to_be_hidden()
+    await page.keyboard.press("Enter")
+    await page.keyboard.press("Space")
+    await earlier_commands_came(phone)
+    assert not phone.inbox.of(LeaveAsked)
     assert not phone.inbox.of(TalkAsked)
 
 

@@ -79,12 +79,13 @@ function header(view) {
 }
 
 // With a hidden button the focus of the keyboard would go to the page, whose space bar talks.
+// On the other button, a key that is pressed twice or held would undo what it has done.
 function actions({ connection }) {
   const [leave, join] = [byId("leave"), byId("join")];
   const focused = document.querySelector(".actions :focus-visible");
   setHidden(leave, OUT.has(connection) && connection !== "disconnected");
   setHidden(join, !OUT.has(connection));
-  if (focused?.hidden) (focused === leave ? join : leave).focus();
+  if (focused?.hidden) byId("pill").focus();
 }
 
 function presets({ presets: names, preset }) {
