@@ -192,6 +192,8 @@ class RoomAgent:
         self._refusals: Counter[str] = Counter()
         self._turn = Turn.END
         """The newest one that the agent was told of."""
+        self._calls = 0
+        """Number of calls to agents so far."""
         self._postponed = ""
         """Session id of an agent that refused a turn's start because it was busy."""
         self._loop = asyncio.get_running_loop()
@@ -294,9 +296,12 @@ class RoomAgent:
         if turn is Turn.CANCEL and is_starting:
             # Only what is kept for it was taken back; it offers no methods yet.
             return
-        self._context.spawn(self._call(agents[0], turn))
+        self._calls += 1
+        self._context.spawn(self._call(agents[0], turn, self._calls))
 
-    async def _call(self, agent: rtc.RemoteParticipant, turn: Turn) -> None:
+    async def _call(
+        self, agent: rtc.RemoteParticipant, turn: Turn, number: int
+    ) -> None:
         was_busy = _is_busy(agent)
         try:
             await self._room.local_participant.perform_rpc(
@@ -309,8 +314,10 @@ class RoomAgent:
         except rtc.RpcError as exc:
             is_error = exc.code == rtc.RpcError.ErrorCode.APPLICATION_ERROR
             if is_error and (was_busy or _is_busy(agent)):
-                # What it says may not be interrupted, for example a greeting.
-                self._postponed = agent.sid if turn is Turn.START else self._postponed
+                # What it says may not be interrupted, for example a greeting. A later
+                # call may have told it of the turn meanwhile.
+                if turn is Turn.START and number == self._calls:
+                    self._postponed = agent.sid
                 self.look()
             else:
                 self._refused(agent, turn, exc.code)

@@ -120,7 +120,7 @@ async def test_an_ipv6_network_that_cannot_reach_the_page_is_named(tmp_path):
         await inbox.until(lambda: inbox.of(PartLost))
         (lost,) = inbox.of(PartLost)
         port = inbox.of(PageServed)[0].url.rpartition(":")[2]
-        assert lost.reason.endswith(f'Write page.listen: "[::]:{port}".')
+        assert lost.reason.endswith(f'Write page: {{listen: "[::]:{port}"}}.')
         inbox.show(address="192.168.1.20")
         await inbox.has(PartFound(Part.PAGE, config.listen))
 
