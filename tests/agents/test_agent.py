@@ -14,6 +14,8 @@ from tests.room.fakes import DEADLINE_S
 
 LISTENING, THINKING, SPEAKING = "listening", "thinking", "speaking"
 LONG = "one two three four five six seven eight nine ten eleven twelve"
+SESSION_ENDS_S = 2.0
+"""Time in which the agent learns that the box has left, and ends its session."""
 
 
 def is_state(state):
@@ -184,6 +186,7 @@ async def test_an_agent_that_stopped_hearing_when_the_box_left_is_named(server, 
             await box.say()
             await box.until(lambda view: ("Agent", "that is right") in lines(view))
         asked = len(agent.now(asked="one two three"))
+        await asyncio.sleep(SESSION_ENDS_S)
         async with a_box(server) as box:
             await box.until(lambda view: view.agent is not None)
             await box.say(2.0)

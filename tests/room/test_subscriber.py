@@ -95,7 +95,7 @@ async def test_a_participant_with_six_voices_is_heard_with_four(server, box):
         # Hers is subscribed last.
         await ann.say(900)
         async with asyncio.timeout(DEADLINE_S):
-            while not played(box, "ann"):
+            while not played(box, "ann") or len(played(box, "eve")) < TRACKS_EACH:
                 await asyncio.sleep(0.05)
         first = played(box, "eve")
         assert len(first) == TRACKS_EACH
