@@ -24,9 +24,11 @@ class FakeStream:
 
     latency_s = 0.02
 
-    def __init__(self, ways, names):
+    def __init__(self, ways, names, wanted_before):
         self.ways = ways
         self.names = names
+        self.wanted_before = wanted_before
+        """Directions that the supervisor tried to open earlier."""
         self.is_closed = threading.Event()
 
     def start(self):
@@ -85,10 +87,10 @@ class FakeDriver:
         if self.has_one_clock and rates_hz - {wanted.rate_hz}:
             raise SoundError(wanted.device_name, "Invalid sample rate")
         devices = wanted.microphone, wanted.speaker
+        names = {device.name for device in devices if device}
+        stream = FakeStream(wanted.directions, names, tuple(self.wanted))
         self.wanted.append(wanted.directions)
         self.opened.put((wanted.latency_s, callback))
-        names = {device.name for device in devices if device}
-        stream = FakeStream(wanted.directions, names)
         self.running.append((stream, wanted.rate_hz))
         self.streams.put(stream)
         return stream

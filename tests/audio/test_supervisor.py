@@ -2,6 +2,7 @@
 
 import queue
 import threading
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -259,7 +260,8 @@ class Hanging(FakeDriver):
 
     def open(self, wanted, callback):
         if self.broken or wanted.directions & self.hangs:
-            self.wanted.append(wanted.directions)
+            if not self.broken:
+                self.wanted.append(wanted.directions)
             self.broken = "does not answer"
             raise SoundError(wanted.device_name, self.broken)
         return super().open(wanted, callback)
@@ -276,22 +278,21 @@ class Hanging(FakeDriver):
 def test_a_direction_that_hangs_leaves_the_other_one_to_work(well, cards):
     (hanging,) = {"microphone", "speaker"} - {well}
     driver = Hanging(hanging, cards=cards)
-    with running(driver, Steps()) as events:
+    with running(driver, Steps()) as events, ExitStack() as beating:
         while True:
             stream = driver.streams.get(timeout=DEADLINE_S)
             _, callback = driver.opened.get(timeout=DEADLINE_S)
-            beat(callback)
-            if driver.wanted[-1] == {well} and not driver.broken:
+            beating.enter_context(Beating(callback))
+            if {hanging} in stream.wanted_before:
                 break
-        with Beating(callback):
+        found = events.get(timeout=DEADLINE_S)
+        while not isinstance(found, PartFound):
+            assert found.reason == "does not answer"
             found = events.get(timeout=DEADLINE_S)
-            while not isinstance(found, PartFound):
-                assert found.reason == "does not answer"
-                found = events.get(timeout=DEADLINE_S)
-            assert found.part is Part(well)
-            assert not stream.is_closed.is_set()
-            driver.hangs.clear()
-            assert stream.is_closed.wait(DEADLINE_S), "it is tried again"
+        assert found.part is Part(well)
+        assert not stream.is_closed.is_set()
+        driver.hangs.clear()
+        assert stream.is_closed.wait(DEADLINE_S), "it is tried again"
         assert driver.streams.get(timeout=DEADLINE_S).ways
 
 
