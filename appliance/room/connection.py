@@ -13,14 +13,15 @@ from appliance.ports import MicrophoneFeed, Playback, Post
 from appliance.process.background import Spawn
 from appliance.process.redaction import redacted
 from appliance.room.failures import NOT_IN_TIME, Failure, connect_failure
+from appliance.room.ffi import connect_once
 
 if TYPE_CHECKING:
     from appliance.room.dtelecom import NodeConnection
 
 CONNECT_S: Final = 5.0
-"""Time-out for each of the SDK's attempts; a slow mobile network takes about 2 s."""
+"""Time-out for the SDK's attempt; a slow mobile network takes about 2 s."""
 JOIN_S: Final = 15.0
-"""Time-out for all attempts; then a new token and name lookup are more promising."""
+"""Time-out for joining, which first waits for an abandoned attempt to end."""
 DISCONNECT_S: Final = 1.0
 """Time-out for disconnecting; with unpublishing less than `adapter.CLOSE_S`."""
 
@@ -71,6 +72,7 @@ class LiveKitConnection:
 
     def __init__(self, spawn: Spawn, pending: Pending) -> None:
         """Create the room; nothing is sent yet."""
+        connect_once()
         self.room = rtc.Room()
         self._spawn = spawn
         self._pending = pending

@@ -35,7 +35,7 @@ from livekit.rtc._proto.audio_frame_pb2 import (
     AudioStreamType,
     CaptureAudioFrameCallback,
 )
-from livekit.rtc._proto.ffi_pb2 import FfiEvent, FfiRequest
+from livekit.rtc._proto.ffi_pb2 import FfiEvent, FfiRequest, FfiResponse
 
 from appliance.pcm import BLOCK_FRAMES, BLOCK_MS, RATE_HZ, SILENCE, Block
 
@@ -242,6 +242,26 @@ def ffi_events() -> FfiEvents:
     made = FfiEvents(ffi_event_callback)
     made.install()
     return made
+
+
+@cache
+def connect_once() -> None:
+    """Have the library try once to join, instead of four times.
+
+    If its first attempt fails and a later one succeeds, no audio passes in either
+    direction for as long as the room is open: livekit 1.2.0, unless another room is
+    open in the process. `rtc.RoomOptions` does not have this setting.
+    """
+    client = FfiClient.instance
+    request = client.request
+
+    def request_once(wanted: FfiRequest) -> FfiResponse:
+        if wanted.HasField("connect"):
+            wanted.connect.options.join_retries = 0
+        answer: FfiResponse = request(wanted)
+        return answer
+
+    vars(client)["request"] = request_once
 
 
 def handle(

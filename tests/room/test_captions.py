@@ -14,7 +14,8 @@ from appliance.core.events import (
     PeopleChanged,
 )
 from appliance.room.agent import CHARACTERS
-from tests.room.conftest import DEADLINE_S, open_box
+from tests.room.conftest import open_box
+from tests.room.fakes import DEADLINE_S
 
 TOPIC = "lk.transcription"
 FINAL = "lk.transcription_final"

@@ -1,0 +1,26 @@
+"""Program that joins until it succeeds, and says when it hears somebody."""
+
+import asyncio
+import sys
+
+from appliance.core.commands import JoinRoom
+from appliance.core.events import RoomFailed, RoomJoined
+from tests.room.conftest import open_box
+from tests.room.test_permissions import hears_friend
+
+
+async def live(url, token):
+    async with open_box() as box:
+        ticket, event = 0, None
+        while not isinstance(event, RoomJoined):
+            ticket += 1
+            box.room.do(JoinRoom(ticket, url, token))
+            event = await box.until((RoomFailed, RoomJoined))
+        await hears_friend(box)
+        sys.stdout.write("heard\n")
+        sys.stdout.flush()
+        await asyncio.to_thread(sys.stdin.readline)
+
+
+if __name__ == "__main__":
+    asyncio.run(live(*sys.argv[1:]))

@@ -1,0 +1,57 @@
+"""A box whose first attempts to join fail."""
+
+import asyncio
+import sys
+from asyncio.subprocess import PIPE
+from contextlib import asynccontextmanager, suppress
+
+from tests.room.test_permissions import hears_tone
+
+REFUSED = 2
+"""Connections of one attempt: the WebSocket, and the request for the reason."""
+
+
+@asynccontextmanager
+async def refusing_at_first(server):
+    """Pass connections on to the server, after the first attempt to join."""
+    connections = 0
+
+    async def forward(reader, writer):
+        with suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def accept(reader, writer):
+        nonlocal connections
+        connections += 1
+        if connections <= REFUSED:
+            writer.transport.abort()
+            return
+        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", server.port)
+        await asyncio.gather(forward(reader, up_writer), forward(up_reader, writer))
+
+    async with await asyncio.start_server(accept, "127.0.0.1", 0) as listening:
+        yield listening.sockets[0].getsockname()[1]
+
+
+async def test_after_a_failed_attempt_a_box_hears_and_is_heard(server):
+    """The box needs a process of its own: with another room in it all is well."""
+    async with server.friend("ann") as friend, refusing_at_first(server) as port:
+        await friend.say(700)
+        box = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.room.join_again_run",
+            f"ws://127.0.0.1:{port}",
+            server.token("box"),
+            stdin=PIPE,
+            stdout=PIPE,
+        )
+        assert box.stdout is not None
+        async with asyncio.timeout(20):
+            assert await box.stdout.readline() == b"heard\n"
+            await hears_tone(friend)
+        await box.communicate(b"\n")
+        assert box.returncode == 0
