@@ -41,6 +41,11 @@ ONLY_ONCE: Final = Failure(
     "this server takes the microphone's track only once in a session; joining again",
     is_announced=True,
 )
+NO_AUDIO: Final = Failure(
+    Cause.SERVER_LOST,
+    "LiveKit's library delivers no audio of the others",
+    is_announced=True,
+)
 _SERVER_ERROR: Final = Failure(
     Cause.SERVER_LOST, "the server answers with an error; see the server's log"
 )
@@ -100,7 +105,8 @@ _CONNECTING: Final = {
     ),
     "timed out|timeout": Failure(
         Cause.SERVER_LOST,
-        "the server accepts connections but does not answer; it may be overloaded",
+        "the server does not answer; it may be overloaded, or the network loses what "
+        "is sent",
     ),
     "(server|client|handshake) error": _SERVER_ERROR,
 }

@@ -142,6 +142,10 @@ class FfiEvents:
         self._changing = Lock()
         self._has_failed = False
         self._thread = local()
+        self.blocks = 0
+        """Blocks that were received, of all streams."""
+        self.blocks_at_loss = -1
+        """Their number when a room was last given up for want of audio."""
 
     def install(self) -> None:
         """Become the library's callback; the object must stay alive from then on."""
@@ -198,6 +202,7 @@ class FfiEvents:
         if route is None:
             return False
         if event.HasField("frame_received"):
+            self.blocks += 1
             frame = event.frame_received.frame
             pcm = ctypes.string_at(frame.info.data_ptr, BLOCK_BYTES)
             self._drop(frame.handle.id)

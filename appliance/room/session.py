@@ -25,7 +25,13 @@ from appliance.room.chat_channel import ChatChannel
 from appliance.room.chat_format import PACKET_BYTES
 from appliance.room.connection import CONNECT_S, SessionContext, connection
 from appliance.room.encryption import encryption
-from appliance.room.failures import NOT_PUBLISHED, Failure, disconnect_failure
+from appliance.room.failures import (
+    NO_AUDIO,
+    NOT_PUBLISHED,
+    Failure,
+    disconnect_failure,
+)
+from appliance.room.ffi import ffi_events
 from appliance.room.participants import Participants
 from appliance.room.publisher import OwnTrack
 from appliance.room.subscriber import Subscriber
@@ -33,6 +39,9 @@ from appliance.room.subscriber import Subscriber
 LEFT_S: Final = 0.5
 """Our choice: so long somebody who left is still listed. The SDK reports that everybody
 has left just before it reports that it makes a new connection."""
+DEAF_S: Final = 2.0
+"""Interval in which some audio must be received. The library delivers 100 blocks a
+second of each subscribed track, also while it is muted."""
 REASON_S: Final = 1.0
 """Time-out for the reason of a disconnect after an error; it follows within 0.1 s."""
 
@@ -154,11 +163,33 @@ class Session:
         """Handle the room's events until the room is lost, and return why."""
         self._spawn(stats.measure(self.ticket, self.room, self._context.post))
         self._spawn(self._people.follow())
+        self._spawn(self._watch_reception())
         self._spawn(self.own.follow(self._later(lambda failure: failure)))
         while True:
             handler = await self._events.get()
             if (failure := handler()) is not None:
                 return failure
+
+    async def _watch_reception(self) -> None:
+        """Lose the room if no audio is received of tracks that are subscribed to.
+
+        The library may report a room as joined that will never have audio. After one
+        interval without audio the process may only have been stopped for a while.
+
+        Raises:
+            RuntimeError: for the second time, without any audio between. The library
+                has to be started again, with the process.
+        """
+        library, was_empty, is_empty = ffi_events(), False, False
+        while not (was_empty and is_empty):
+            played, blocks = self._subscriber.played, library.blocks
+            await asyncio.sleep(DEAF_S)
+            is_open = bool(played & self._subscriber.played) and not self._is_paused
+            was_empty, is_empty = is_empty, is_open and library.blocks == blocks
+        if library.blocks == library.blocks_at_loss:
+            raise RuntimeError(NO_AUDIO.reason)
+        library.blocks_at_loss = library.blocks
+        self._lose(NO_AUDIO)
 
     async def _close(self) -> None:
         """Close everything, in the order the native library needs."""

@@ -53,6 +53,11 @@ class Subscriber:
         self._subscriptions: dict[str, _Subscription] = {}
         self._muted: frozenset[str] = frozenset()
 
+    @property
+    def played(self) -> frozenset[str]:
+        """Ids of the publications that are played."""
+        return frozenset(self._subscriptions)
+
     def want_all(self, room: rtc.Room) -> None:
         """Subscribe to everybody's audio that is published now."""
         for other in room.remote_participants.values():

@@ -3,19 +3,29 @@
 import asyncio
 import sys
 
+from livekit.rtc._ffi_client import FfiClient
+
 from appliance.core.commands import JoinRoom
-from appliance.core.events import RoomFailed, RoomJoined
+from appliance.core.events import RoomFailed, RoomJoined, RoomLost
+from appliance.room.ffi import connect_once
 from tests.room.conftest import open_box
 from tests.room.test_permissions import hears_friend
 
 
-async def live(url, token):
+async def live(url, token, library):
+    if library == "repeats":
+        connect_once()
+        del vars(FfiClient.instance)["request"]
     async with open_box() as box:
         ticket, event = 0, None
         while not isinstance(event, RoomJoined):
             ticket += 1
             box.room.do(JoinRoom(ticket, url, token))
             event = await box.until((RoomFailed, RoomJoined))
+        if library == "repeats":
+            await box.until(RoomLost)
+            box.room.do(JoinRoom(ticket + 1, url, token))
+            await box.until(RoomLost)
         await hears_friend(box)
         sys.stdout.write("heard\n")
         sys.stdout.flush()
