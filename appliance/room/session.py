@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import partial
@@ -40,8 +41,8 @@ LEFT_S: Final = 0.5
 """Our choice: so long somebody who left is still listed. The SDK reports that everybody
 has left just before it reports that it makes a new connection."""
 DEAF_S: Final = 2.0
-"""Interval in which some audio must be received. The library delivers 100 blocks a
-second of each subscribed track, also while it is muted."""
+"""Interval in which the library must deliver audio of tracks that are subscribed to: it
+delivers 100 blocks a second of each, whether it is muted or not."""
 REASON_S: Final = 1.0
 """Time-out for the reason of a disconnect after an error; it follows within 0.1 s."""
 
@@ -171,7 +172,7 @@ class Session:
                 return failure
 
     async def _watch_reception(self) -> None:
-        """Lose the room if no audio is received of tracks that are subscribed to.
+        """Lose the room if packets arrive but no audio is made of them.
 
         The library may report a room as joined that will never have audio. After one
         interval without audio the process may only have been stopped for a while.
@@ -180,12 +181,16 @@ class Session:
             RuntimeError: for the second time, without any audio between. The library
                 has to be started again, with the process.
         """
-        library, was_empty, is_empty = ffi_events(), False, False
-        while not (was_empty and is_empty):
-            played, blocks = self._subscriber.played, library.blocks
+        library, before, now = ffi_events(), math.inf, math.inf
+        while now <= before:
+            blocks = library.blocks
             await asyncio.sleep(DEAF_S)
-            is_open = bool(played & self._subscriber.played) and not self._is_paused
-            was_empty, is_empty = is_empty, is_open and library.blocks == blocks
+            is_open = self._subscriber.is_playing and not self._is_paused
+            if library.blocks != blocks or not is_open:
+                before = now = math.inf
+                continue
+            # No packets arrive of a track that the server has withdrawn.
+            before, now = now, await stats.received_packets(self.room)
         if library.blocks == library.blocks_at_loss:
             raise RuntimeError(NO_AUDIO.reason)
         library.blocks_at_loss = library.blocks

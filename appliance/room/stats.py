@@ -35,6 +35,15 @@ async def measure(ticket: int, room: rtc.Room, post: Post) -> None:
         await asyncio.sleep(FIRST_S if last_s is None else EVERY_S)
 
 
+async def received_packets(room: rtc.Room) -> int:
+    """Return the number of packets received of the streams that are open now."""
+    return sum(
+        one.inbound_rtp.received.packets_received
+        for one in await _read(room)
+        if one.HasField("inbound_rtp")
+    )
+
+
 async def _read(room: rtc.Room) -> list[RtcStats]:
     """Return all statistics; none if the connection was lost in this moment."""
     try:

@@ -54,9 +54,9 @@ class Subscriber:
         self._muted: frozenset[str] = frozenset()
 
     @property
-    def played(self) -> frozenset[str]:
-        """Ids of the publications that are played."""
-        return frozenset(self._subscriptions)
+    def is_playing(self) -> bool:
+        """Whether any track is subscribed to and played."""
+        return bool(self._subscriptions)
 
     def want_all(self, room: rtc.Room) -> None:
         """Subscribe to everybody's audio that is published now."""

@@ -13,6 +13,7 @@ from appliance.core.events import (
     PermissionsChanged,
     RoomLost,
 )
+from appliance.room.session import DEAF_S
 from tests.room.conftest import administer, open_box
 from tests.room.fakes import DEADLINE_S, amplitude, strongest_hz
 
@@ -145,6 +146,9 @@ async def test_a_revoked_and_granted_subscription_is_played_again(server, box):
         await hears_friend(box)
         await permit(server, can_subscribe=False)
         await permissions_are(box, may_subscribe=False)
+        # A box without any audio gives up the room, but not for that.
+        await asyncio.sleep(4 * DEAF_S)
+        assert not any(isinstance(event, RoomLost) for event in box.events)
         await permit(server)
         await permissions_are(box)
         # The server offers the same track again.
