@@ -46,6 +46,11 @@ NO_AUDIO: Final = Failure(
     "LiveKit's library delivers no audio of the others",
     is_announced=True,
 )
+NOT_SENT: Final = Failure(
+    Cause.SERVER_LOST,
+    "LiveKit's library sends nothing of the microphone's sound",
+    is_announced=True,
+)
 _SERVER_ERROR: Final = Failure(
     Cause.SERVER_LOST, "the server answers with an error; see the server's log"
 )

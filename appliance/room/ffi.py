@@ -291,12 +291,15 @@ class MicrophoneTrack:
         source = handle(self._source).handle
         self._slots = cycle([_slot(source) for _ in range(_SLOTS)])
         self._silent = _slot(source)
+        self.blocks = 0
+        """Blocks that were sent to the encoder."""
 
     def send(self, block: Block) -> None:
         """Send one block to the encoder; the caller may reuse its memory afterwards.
 
         Thread: any, one at a time, and never after `close`.
         """
+        self.blocks += 1
         if block is SILENCE:
             self._silent.call()
             return

@@ -99,6 +99,16 @@ class OwnTrack:
         """Whether a track is published, so that a new connection republishes it."""
         return self._publication is not None and not self._is_dropped
 
+    @property
+    def is_unmuted(self) -> bool:
+        """Whether a track is published that no moderator has muted."""
+        return self._publication is not None and not self._publication.muted
+
+    @property
+    def encoded_blocks(self) -> int:
+        """Number of blocks sent to the encoder; begins anew with another track."""
+        return 0 if self._microphone is None else self._microphone.blocks
+
     async def publish(self) -> Failure | None:
         """Publish the track on joining, if permitted, and return why it failed."""
         if self._is_listener:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import math
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import partial
@@ -20,19 +19,13 @@ from appliance.core.events import (
     RoomPaused,
     RoomResumed,
 )
-from appliance.room import stats
+from appliance.room import audio_watch, stats
 from appliance.room.agent import RoomAgent
 from appliance.room.chat_channel import ChatChannel
 from appliance.room.chat_format import PACKET_BYTES
 from appliance.room.connection import CONNECT_S, SessionContext, connection
 from appliance.room.encryption import encryption
-from appliance.room.failures import (
-    NO_AUDIO,
-    NOT_PUBLISHED,
-    Failure,
-    disconnect_failure,
-)
-from appliance.room.ffi import ffi_events
+from appliance.room.failures import NOT_PUBLISHED, Failure, disconnect_failure
 from appliance.room.participants import Participants
 from appliance.room.publisher import OwnTrack
 from appliance.room.subscriber import Subscriber
@@ -40,9 +33,6 @@ from appliance.room.subscriber import Subscriber
 LEFT_S: Final = 0.5
 """Our choice: so long somebody who left is still listed. The SDK reports that everybody
 has left just before it reports that it makes a new connection."""
-DEAF_S: Final = 2.0
-"""Interval in which the library must deliver audio of tracks that are subscribed to: it
-delivers 100 blocks a second of each, whether it is muted or not."""
 REASON_S: Final = 1.0
 """Time-out for the reason of a disconnect after an error; it follows within 0.1 s."""
 
@@ -164,37 +154,24 @@ class Session:
         """Handle the room's events until the room is lost, and return why."""
         self._spawn(stats.measure(self.ticket, self.room, self._context.post))
         self._spawn(self._people.follow())
-        self._spawn(self._watch_reception())
+
+        def is_paused() -> bool:
+            return self._is_paused
+
+        for watch in (
+            audio_watch.nothing_received(self.room, self._subscriber, is_paused),
+            audio_watch.nothing_sent(self.room, self.own, is_paused),
+        ):
+            self._spawn(self._lose_after(watch))
         self._spawn(self.own.follow(self._later(lambda failure: failure)))
         while True:
             handler = await self._events.get()
             if (failure := handler()) is not None:
                 return failure
 
-    async def _watch_reception(self) -> None:
-        """Lose the room if packets arrive but no audio is made of them.
-
-        The library may report a room as joined that will never have audio. After one
-        interval without audio the process may only have been stopped for a while.
-
-        Raises:
-            RuntimeError: for the second time, without any audio between. The library
-                has to be started again, with the process.
-        """
-        library, before, now = ffi_events(), math.inf, math.inf
-        while now <= before:
-            blocks = library.blocks
-            await asyncio.sleep(DEAF_S)
-            is_open = self._subscriber.is_playing and not self._is_paused
-            if library.blocks != blocks or not is_open:
-                before = now = math.inf
-                continue
-            # No packets arrive of a track that the server has withdrawn.
-            before, now = now, await stats.received_packets(self.room)
-        if library.blocks == library.blocks_at_loss:
-            raise RuntimeError(NO_AUDIO.reason)
-        library.blocks_at_loss = library.blocks
-        self._lose(NO_AUDIO)
+    async def _lose_after(self, watch: Coroutine[Any, Any, Failure]) -> None:
+        """Lose the room for the reason that the watch returns."""
+        self._lose(await watch)
 
     async def _close(self) -> None:
         """Close everything, in the order the native library needs."""

@@ -44,6 +44,15 @@ async def received_packets(room: rtc.Room) -> int:
     )
 
 
+async def sent_packets(room: rtc.Room) -> int:
+    """Return the number of packets sent of the streams that are open now."""
+    return sum(
+        one.outbound_rtp.sent.packets_sent
+        for one in await _read(room)
+        if one.HasField("outbound_rtp")
+    )
+
+
 async def _read(room: rtc.Room) -> list[RtcStats]:
     """Return all statistics; none if the connection was lost in this moment."""
     try:

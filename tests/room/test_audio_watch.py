@@ -1,0 +1,81 @@
+"""Detection of rooms without audio; `test_join_again` has one of a real library."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from livekit.rtc._proto.stats_pb2 import RtcStats
+
+from appliance.room.audio_watch import nothing_sent
+from appliance.room.failures import NOT_SENT
+from tests.room.test_permissions import hears_tone
+
+EVERY_S = 0.02
+READINGS = 6
+
+
+class Library:
+    """Room and microphone's track of a library; counts change with each reading."""
+
+    def __init__(self, *, blocks=100, packets=1, is_unmuted=True, is_paused=False):
+        self.is_unmuted = is_unmuted
+        self.is_paused = is_paused
+        self.encoded_blocks = self.packets = 0
+        self._steps = blocks, packets
+        self.readings = asyncio.Semaphore(0)
+
+    async def get_rtc_stats(self):
+        blocks, packets = self._steps
+        self.encoded_blocks += blocks
+        self.packets += packets
+        self.readings.release()
+        report = RtcStats()
+        report.outbound_rtp.sent.packets_sent = self.packets
+        return SimpleNamespace(publisher_stats=[report], subscriber_stats=[])
+
+    def watch(self):
+        either: Any = self
+        watch = nothing_sent(either, either, lambda: self.is_paused, EVERY_S)
+        return asyncio.ensure_future(watch)
+
+
+async def test_a_library_that_encodes_and_sends_no_packets_is_noticed():
+    async with asyncio.timeout(10):
+        assert await Library(packets=0).watch() is NOT_SENT
+
+
+@pytest.mark.parametrize(
+    "library",
+    [
+        {"packets": 1},
+        {"packets": 0, "blocks": 0},
+        {"packets": 0, "is_unmuted": False},
+        {"packets": 0, "is_paused": True},
+    ],
+)
+async def test_sent_packets_no_sound_a_mute_and_an_interruption_are_no_failure(library):
+    library = Library(**library)
+    watch = library.watch()
+    async with asyncio.timeout(10):
+        for _ in range(READINGS):
+            await library.readings.acquire()
+    assert not watch.done()
+    watch.cancel()
+
+
+async def test_packets_of_a_real_library_are_counted(server, box):
+    async with server.friend("ann") as friend:
+        await box.join(server)
+        await hears_tone(friend)
+        own = box.room.session.own
+        assert own.is_unmuted
+        watch = asyncio.ensure_future(
+            nothing_sent(box.sdk_room, own, lambda: False, 0.5)
+        )
+        before = own.encoded_blocks
+        async with asyncio.timeout(10):
+            while own.encoded_blocks < before + 300:
+                await asyncio.sleep(0.05)
+        assert not watch.done()
+        watch.cancel()
