@@ -101,6 +101,5 @@ def is_same_origin(origin: str, host: str) -> bool:
 
 
 def _address(text: str) -> Address | None:
-    """Return the address, IPv4-mapped IPv6 as IPv4; None for a name."""
-    address = ip(text.partition("%")[0])
-    return getattr(address, "ipv4_mapped", None) or address
+    """Return the address without its zone; None for a name."""
+    return ip(text.partition("%")[0])

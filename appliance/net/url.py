@@ -125,21 +125,21 @@ def is_loopback(host: str) -> bool:
 
 
 def unmapped(address: str) -> str:
-    """Return the usual form of an IP address, of an IPv4-mapped one that of IPv4.
-
-    A socket that listens on IPv6 has IPv4 clients as `::ffff:192.168.1.5`. Other text
-    is returned as it is.
-    """
-    found = ip(address)
-    return str(getattr(found, "ipv4_mapped", None) or found or address)
+    """Return the usual form of an IP address as `ip` reads it; other text as it is."""
+    return str(ip(address) or address)
 
 
 def ip(text: str) -> Address | None:
-    """Return the IP address that `text` is, without brackets; None for another text."""
+    """Return the IP address that `text` is, without brackets; None for another text.
+
+    An IPv4-mapped one is returned as IPv4: a socket that listens on IPv6 has IPv4
+    clients as `::ffff:192.168.1.5`.
+    """
     try:
-        return ip_address(text)
+        address = ip_address(text)
     except ValueError:
         return None
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def base64url(data: bytes) -> bytes:

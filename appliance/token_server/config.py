@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 from starlette.datastructures import Headers
 
 from appliance.config import HostPort, Text
+from appliance.net.url import ip
 
 Secret = Annotated[
     str,
@@ -162,12 +163,8 @@ class Networks:
 
     def _search(self, address: str) -> bool:
         """Return whether the address is in one of them; False for other text."""
-        try:
-            parsed = ip_address(address.partition("%")[0])
-        except ValueError:
-            return False
-        parsed = getattr(parsed, "ipv4_mapped", None) or parsed
-        return any(parsed in network for network in self._networks)
+        parsed = ip(address.partition("%")[0])
+        return parsed is not None and any(parsed in each for each in self._networks)
 
 
 class Reason(StrEnum):

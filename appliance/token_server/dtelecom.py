@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -15,7 +14,7 @@ from appliance.dtelecom.node_registry import (
     settings_fault,
 )
 from appliance.dtelecom.tokens import KeyPairError, TokenContents, read_key_pair, sign
-from appliance.net.url import address_fault
+from appliance.net.url import address_fault, ip
 from appliance.token_server.config import (
     ApiKeys,
     Reason,
@@ -63,7 +62,8 @@ class DTelecomIssuer:
         """Return a token, and the node that the network recommends for the client."""
         grant = request.grant
         # A node cannot know where a private address is.
-        client = request.address if _is_global(request.address) else None
+        address = ip(request.address)
+        client = request.address if address is not None and address.is_global else None
         try:
             node = await choose_node(self._registry, client, self._transport)
         except RegistryError as exc:
@@ -128,10 +128,3 @@ def _with_role(metadata: str, role: str | None) -> str:
         return json.dumps({**own, "role": role}, separators=(",", ":"))
     except (msgspec.MsgspecError, RecursionError):
         return metadata
-
-
-def _is_global(address: str) -> bool:
-    try:
-        return ip_address(address).is_global
-    except ValueError:
-        return False
