@@ -43,13 +43,9 @@ class HostCheck:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on or refuse it."""
-        is_passed = scope["type"] == "lifespan" or self._is_own(scope)
-        app = self._app if is_passed else self._refusal
-        await app(scope, receive, send)
-
-    def _is_own(self, scope: Scope) -> bool:
         host = Headers(scope=scope).get("host", "")
-        return is_own_host(host, self._names, local_address(scope))
+        is_own = is_own_host(host, self._names, local_address(scope))
+        await (self._app if is_own else self._refusal)(scope, receive, send)
 
 
 def own_names(name: str = "") -> frozenset[str]:
@@ -69,6 +65,13 @@ def local_address(scope: Scope) -> str:
     return scope["server"][0] if scope.get("server") else ""
 
 
+def named_host(host: str) -> str:
+    """Return the name or address in a `Host` header; empty if it is malformed."""
+    # Another port appended to one that is there makes no valid address.
+    place = host_and_port(host) or host_and_port(f"{host}:80")
+    return place[0] if place else ""
+
+
 def is_own_host(host: str, names: Collection[str], local: str) -> bool:
     """Return whether a `Host` header means this machine; see the module's docstring.
 
@@ -77,11 +80,7 @@ def is_own_host(host: str, names: Collection[str], local: str) -> bool:
         names: accepted names, in lower case.
         local: the address to which the connection was made.
     """
-    # Another port appended to one that is there makes no valid address.
-    place = host_and_port(host) or host_and_port(f"{host}:80")
-    if place is None:
-        return False
-    name = place[0].removesuffix(".")
+    name = named_host(host).removesuffix(".")
     if name in names or is_loopback(name) or _is_counted_up(name, names):
         return True
     address = _address(name)

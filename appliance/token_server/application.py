@@ -26,14 +26,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from appliance.net.host_check import HostCheck
+from appliance.net.host_check import HostCheck, named_host
 from appliance.net.http_limits import (
     BODY_S,
     BodyTooLongError,
     BodyTooSlowError,
     read_body,
 )
-from appliance.net.url import host_and_port
 from appliance.process.logs import LogLimit
 from appliance.token_server.access import Access, client_address
 from appliance.token_server.config import (
@@ -215,9 +214,7 @@ def _middleware(settings: TokenServerSettings, counts: Counts) -> list[Middlewar
     config = settings.config
 
     async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
-        host = Request(scope).headers.get("host", "")
-        place = host_and_port(host) or host_and_port(f"{host}:80")
-        name = shown(place[0]) if place else "its name"
+        name = shown(named_host(Request(scope).headers.get("host", ""))) or "its name"
         sentence = f"this host is not known here; if it is, add {name} to hosts."
         counts.note_refused(Reason.HOST)
         await _refusal(Refused(400, Reason.HOST, sentence))(scope, receive, send)
