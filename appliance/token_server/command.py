@@ -25,7 +25,7 @@ from appliance.net.http_limits import HEAD_BYTES, ConnectionLimits, ServerLimits
 from appliance.net.http_server import BoundedServer, RateLimited
 from appliance.net.listen import listener, parsed
 from appliance.net.rate_limit import Rate, RateLimit
-from appliance.net.url import host_and_port, is_local, is_loopback, without_query
+from appliance.net.url import is_local, without_query
 from appliance.process.logs import start_logging
 from appliance.process.systemd import Notify, systemd_notify
 from appliance.token_server.access import RealClient
@@ -98,8 +98,7 @@ def _tell_ready(notify: Notify) -> None:
 def warnings(settings: TokenServerSettings) -> Iterator[str]:
     """Yield what an administrator should know about the configuration."""
     config = settings.config
-    place = host_and_port(config.listen)
-    is_here = place is not None and is_loopback(place[0])
+    is_here = is_local(f"http://{config.listen}")
     if is_local(settings.api_keys.url) and (config.trusted_proxies or not is_here):
         yield (
             f"LIVEKIT_URL is {without_query(settings.api_keys.url)}, which means the "
@@ -154,11 +153,7 @@ def server(
     `started` is called when it accepts connections.
     """
     counts = Counts()
-
-    def count(_address: str) -> None:
-        counts.note_refused(Reason.RATE)
-
-    limits = replace(limits, on_refused=count)
+    limits = replace(limits, on_refused=lambda _: counts.note_refused(Reason.RATE))
     served = application(settings, limits, issuer=issuer, counts=counts)
     return BoundedServer(_config(served), limits, started)
 

@@ -15,13 +15,7 @@ from appliance.config.load import read_layers
 from appliance.config.merge import Reading
 from appliance.config.messages import found
 from appliance.errors import ConfigError, Fault
-from appliance.net.url import (
-    address_fault,
-    host_and_port,
-    is_host,
-    is_local,
-    is_loopback,
-)
+from appliance.net.url import address_fault, host_and_port, is_host, is_local
 from appliance.token_server.config import (
     WORDS,
     ApiKeys,
@@ -225,8 +219,7 @@ def _livekit_faults(keys: ApiKeys, config: TokenServerConfig) -> Iterator[Fault]
             yield Fault("LIVEKIT_URL", fault, "environment")
     size = len(keys.secret.encode(errors="replace"))
     if (keys.key, keys.secret) == DEVELOPMENT:
-        place = host_and_port(config.listen)
-        if not (is_local(keys.url) and place is not None and is_loopback(place[0])):
+        if not (is_local(keys.url) and is_local(f"http://{config.listen}")):
             sentence = (
                 "everybody knows the keys of `livekit-server --dev`: they are accepted "
                 "only while LIVEKIT_URL and listen are on this machine itself. Make a "
