@@ -123,6 +123,7 @@ def app(
             Route("/metrics", routes.metrics),
         ],
         middleware=_middleware(settings, counts),
+        exception_handlers={Refused: routes.refuse},
     )
     # Not every client follows the redirection of a POST.
     application.router.redirect_slashes = False
@@ -149,16 +150,10 @@ class _Routes:
         self._issuer = issuer
 
     async def token(self, request: Request) -> Response:
-        """Respond with a token, or with the reason why there is none."""
-        try:
-            answer = await self._answer(request)
-        except Refused as exc:
-            self._counts.note_refused(exc.reason)
-            return _refusal(exc)
+        """Respond with a token."""
+        answer = await self._answer(request)
         status = 201 if request.method == "POST" else 200
-        headers = {"cache-control": "no-store"}
-        content = msgspec.json.encode(answer)
-        return Response(content, status, headers, "application/json")
+        return JSONResponse(answer, status, {"cache-control": "no-store"})
 
     async def health(self, _: Request) -> Response:
         """Respond that the server runs."""
@@ -166,12 +161,14 @@ class _Routes:
 
     async def metrics(self, request: Request) -> Response:
         """Respond with the metrics, to this machine or to the shared secret."""
-        try:
-            self._access.check_metrics(request.scope)
-        except Refused as exc:
-            self._counts.note_refused(exc.reason)
-            return _refusal(exc)
+        self._access.check_metrics(request.scope)
         return Response(generate_latest(self._counts.registry), media_type="text/plain")
+
+    async def refuse(self, _: Request, exc: Exception) -> Response:
+        """Respond with the reason of a refusal; Starlette's exception handler."""
+        assert isinstance(exc, Refused)
+        self._counts.note_refused(exc.reason)
+        return _refusal(exc)
 
     async def _answer(self, request: Request) -> dict[str, object]:
         origin = request.headers.get("origin")
