@@ -63,7 +63,9 @@ def load(
     where, is_wished = _path(path, environment)
     layers, faults = read_layers(where, settings, environment, is_wished=is_wished)
     reading = Reading(Config)
-    config = _config(reading, layers)
+    config = reading.section(Config, "", layers)
+    config = replace(config, room=_with_inherited(config.room, reading.origins))
+    reading.blame_all(findings(config), layers[0])
     faults += reading.faults
     if faults:
         raise ConfigError(tuple(faults))
@@ -107,16 +109,6 @@ def _path(path: Path | None, environment: Mapping[str, str]) -> tuple[Path, bool
     """Return the file to read, and whether it has to exist."""
     where = path or Path(environment.get(PATH_VARIABLE) or DEFAULT_PATH)
     return where, path is not None or PATH_VARIABLE in environment
-
-
-def _config(reading: Reading, layers: Sequence[Layer]) -> Config:
-    """Return the whole configuration; faults are kept in `reading`."""
-    config = reading.section(Config, "", layers)
-    config = replace(config, room=_with_inherited(config.room, reading.origins))
-    for key, sentence in findings(config):
-        if key not in reading.blamed:
-            reading.blame(key, sentence, reading.origins.get(key, layers[0]))
-    return config
 
 
 def read_layers(

@@ -4,7 +4,7 @@ Mappings merge layer by layer, everything else is replaced by the highest layer.
 value of a secret never appears in a fault.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from difflib import get_close_matches
 from typing import get_args, get_origin
@@ -106,6 +106,15 @@ class Reading:
         """Add a fault, with the key as the source spells it."""
         self.blamed.add(key)
         self.faults.append(Fault(layer.spell(key), sentence, layer.source))
+
+    def blame_all(self, findings: Iterable[tuple[str, str]], lowest: Layer) -> None:
+        """Add key and sentence of each finding, unless the key has a fault already.
+
+        `lowest` is the source of a key that none gave.
+        """
+        for key, sentence in findings:
+            if key not in self.blamed:
+                self.blame(key, sentence, self.origins.get(key, lowest))
 
     def _read(self, field: SchemaField, layers: Sequence[Layer]) -> object:
         name = split_key(field.key)[1]

@@ -75,9 +75,7 @@ def read_settings(
     reading = Reading(TokenServerConfig)
     config = reading.section(TokenServerConfig, "", layers)
     config = replace(config, listen=listen or config.listen)
-    for key, sentence in findings(config):
-        if key not in reading.blamed:
-            reading.blame(key, sentence, reading.origins.get(key, layers[0]))
+    reading.blame_all(findings(config), layers[0])
     keys = _api_keys(variables, config)
     wrong = () if faults else key_faults(keys, config)
     faults += [*more, *reading.faults, *wrong]
