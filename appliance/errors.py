@@ -45,9 +45,9 @@ class Fault:
 class ConfigError(ApplianceError, ValueError):
     """The configuration cannot be used; nothing runs until a person fixes it."""
 
-    def __init__(self, faults: tuple[Fault, ...]) -> None:
+    def __init__(self, *faults: Fault) -> None:
         """Store every fault, so that all can be fixed at once."""
-        super().__init__(faults)
+        super().__init__(*faults)
         self.faults = faults
 
     def __str__(self) -> str:

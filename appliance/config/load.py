@@ -68,7 +68,7 @@ def load(
     reading.blame_all(findings(config), layers[0])
     faults += reading.faults
     if faults:
-        raise ConfigError(tuple(faults))
+        raise ConfigError(*faults)
     origins = {key: layer.source for key, layer in reading.origins.items()}
     if config.name is None:
         # Once, so that the screen, the page, the token and the reports agree.
@@ -102,7 +102,7 @@ def need_room(loaded: Loaded) -> None:
             "expected the address that issues tokens, found nothing. "
             "Write https://…, or give room.url and room.token."
         )
-        raise ConfigError((Fault("room.token_url", sentence, str(loaded.path)),))
+        raise ConfigError(Fault("room.token_url", sentence, str(loaded.path)))
 
 
 def _path(path: Path | None, environment: Mapping[str, str]) -> tuple[Path, bool]:
@@ -151,14 +151,15 @@ def _file_layer(path: Path, *, is_wished: bool) -> Layer:
     Raises:
         ConfigError: it cannot be read, or is not YAML.
     """
+    source = str(path)
     try:
         content = path.read_bytes()
-        return Layer(str(path), read_mapping(content.decode("utf-8-sig"), str(path)))
+        return Layer(source, read_mapping(content.decode("utf-8-sig"), source))
     except FileNotFoundError as exc:
         if not is_wished:
-            return Layer(str(path), {})
+            return Layer(source, {})
         sentence = "there is no such file. Write one, or fix the path."
-        raise _unreadable(path, sentence) from exc
+        raise ConfigError(Fault("", sentence, source)) from exc
     except PermissionError as exc:
         remedy = "Fix its rights."
         if DEFAULT_PATH.parent in path.parents:
@@ -167,20 +168,17 @@ def _file_layer(path: Path, *, is_wished: bool) -> Layer:
                 f"sudo chgrp ptt-appliance {path} && sudo chmod 640 {path}"
             )
         sentence = f"cannot be read: permission denied. {remedy}"
-        raise _unreadable(path, sentence) from exc
+        raise ConfigError(Fault("", sentence, source)) from exc
     except OSError as exc:
         reason = (exc.strerror or "unknown error").lower()
         sentence = f"cannot be read: {reason}. Fix path or rights."
-        raise _unreadable(path, sentence) from exc
+        raise ConfigError(Fault("", sentence, source)) from exc
     except UnicodeDecodeError as exc:
         line = content[: exc.start].count(b"\n") + 1
         column = exc.start - content.rfind(b"\n", 0, exc.start)
+        where = f"line {line}, column {column}"
         sentence = "found bytes that are not text. Save it as UTF-8."
-        raise _unreadable(path, sentence, f"line {line}, column {column}") from exc
-
-
-def _unreadable(path: Path, sentence: str, key: str = "") -> ConfigError:
-    return ConfigError((Fault(key, sentence, str(path)),))
+        raise ConfigError(Fault(where, sentence, source)) from exc
 
 
 def _variable_layer(prefix: str, name: str, value: str) -> Layer:
@@ -202,7 +200,7 @@ def _setting_layer(setting: str) -> Layer:
     key, equals, value = setting.partition("=")
     if not equals:
         sentence = "expected KEY=VALUE. Write for example --set talk.mode=hold."
-        raise ConfigError((Fault("", sentence, "--set"),))
+        raise ConfigError(Fault("", sentence, "--set"))
     return _one_value("--set", str, key.strip().split("."), value)
 
 
@@ -214,7 +212,7 @@ def _one_value(
     except ConfigError as exc:
         # The reason would quote the value, which may be a secret.
         sentence = "is not YAML. Put the value into quotes of its own."
-        raise ConfigError((Fault(spell(".".join(path)), sentence, source),)) from exc
+        raise ConfigError(Fault(spell(".".join(path)), sentence, source)) from exc
     for name in reversed(path[1:]):
         value = {name: value}
     return Layer(source, {path[0]: value}, spell)

@@ -46,22 +46,23 @@ def read_yaml(text: str, source: str) -> object:
             fault names line and column, never a value.
     """
     if "\0" in text or len(text) > MAX_BYTES:
-        raise _error(source, "expected a short text, found something else.")
+        sentence = "expected a short text, found something else."
+        raise ConfigError(Fault("", sentence, source))
     try:
         return _document(yaml.parse(text, yaml.CSafeLoader))
     except _UnwantedError as exc:
         key, sentence = exc.args
-        raise _error(source, sentence, key) from exc
+        raise ConfigError(Fault(key, sentence, source)) from exc
     except MarkedYAMLError as exc:
         sentence = (
             f'not YAML: {exc.problem or "unreadable"}. Write "key: value", indented '
             "with spaces, and put values with special characters into quotes."
         )
         where = _where(exc.problem_mark or exc.context_mark)
-        raise _error(source, sentence, where) from exc
+        raise ConfigError(Fault(where, sentence, source)) from exc
     except (YAMLError, UnicodeError) as exc:
         sentence = "has characters that YAML forbids. Save it as UTF-8 text."
-        raise _error(source, sentence) from exc
+        raise ConfigError(Fault("", sentence, source)) from exc
 
 
 def read_mapping(text: str, source: str) -> dict[str, object]:
@@ -76,7 +77,7 @@ def read_mapping(text: str, source: str) -> dict[str, object]:
     if not isinstance(value, dict):
         kind = "a list" if isinstance(value, list) else "a single value"
         sentence = f'expected keys such as "room:", found {kind}.'
-        raise _error(source, sentence, "line 1, column 1")
+        raise ConfigError(Fault("line 1, column 1", sentence, source))
     return value
 
 
@@ -150,10 +151,6 @@ def _key(event: NodeEvent) -> str:
 
 def _unwanted(event: Event, sentence: str) -> _UnwantedError:
     return _UnwantedError(_where(event.start_mark), sentence)
-
-
-def _error(source: str, sentence: str, key: str = "") -> ConfigError:
-    return ConfigError((Fault(key, sentence, source),))
 
 
 def _where(mark: Mark | CMark | None) -> str:

@@ -80,7 +80,7 @@ def read_settings(
     wrong = () if faults else key_faults(keys, config)
     faults += [*more, *reading.faults, *wrong]
     if faults:
-        raise ConfigError(tuple(faults))
+        raise ConfigError(*faults)
     is_development = (keys.key, keys.secret) == DEVELOPMENT
     return TokenServerSettings(config, keys, is_development=is_development)
 
