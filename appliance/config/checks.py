@@ -58,8 +58,8 @@ def findings(config: Config) -> Iterator[KeyFault]:
 def _rooms(config: Config) -> Iterator[KeyFault]:
     base = list(_room(config.room, "room"))
     yield from base
-    is_named = config.room.name is not None
-    if not is_named and any("room" in used(value) for value in _request(config.room)):
+    request = [getattr(config.room, leaf) for leaf in _REQUEST_KEYS]
+    if config.room.name is None and "room" in used(request):
         yield (
             "room.name",
             "expected the room's name for {room}, found nothing. Write kitchen.",
@@ -86,8 +86,8 @@ def _room(room: RoomSettings, key: str) -> Iterator[KeyFault]:
         yield from _one(f"{key}.url", fault)
     yield from _token(room, key)
     yield from _headers(room, key)
-    for leaf, value in zip(_REQUEST_KEYS, _request(room), strict=True):
-        yield from _one(f"{key}.{leaf}", placeholder_fault(value))
+    for leaf in _REQUEST_KEYS:
+        yield from _one(f"{key}.{leaf}", placeholder_fault(getattr(room, leaf)))
     for host in room.allow_insecure:
         if not is_host(host):
             sentence = f"expected host names and nothing more, found {found(host)}."
@@ -100,11 +100,6 @@ def _token_url_fault(url: str, room: RoomSettings) -> str | None:
     if fault is None or not used(host):
         return fault
     return f"{fault} Placeholders are allowed only after the host."
-
-
-def _request(room: RoomSettings) -> tuple[object, ...]:
-    """Return the values of `_REQUEST_KEYS`."""
-    return (room.token_url, room.token_headers, room.token_query, room.token_body)
 
 
 def _one(key: str, sentence: str | None) -> Iterator[KeyFault]:

@@ -179,16 +179,12 @@ class Reading:
     def _list(
         self, field: SchemaField, layer: Layer, values: list[object], wanted: object
     ) -> object:
-        items = [
-            SchemaField(f"{field.key}[{at}]", wanted, MISSING, field.is_secret)
-            for at in range(len(values))
-        ]
+        keys = [f"{field.key}[{at}]" for at in range(len(values))]
         made = [
-            self.value(item, layer, value)
-            for item, value in zip(items, values, strict=True)
+            self.value(SchemaField(key, wanted, MISSING, field.is_secret), layer, value)
+            for key, value in zip(keys, values, strict=True)
         ]
-        is_whole = self.blamed.isdisjoint(item.key for item in items)
-        return tuple(made) if is_whole else field.default
+        return tuple(made) if self.blamed.isdisjoint(keys) else field.default
 
     def _sections(
         self, shape: type[Section], field: SchemaField, layer: Layer, value: object
