@@ -14,6 +14,7 @@ import errno
 import logging
 import socket
 from collections.abc import Callable
+from typing import Any, Final
 
 import uvicorn
 from starlette.requests import ClientDisconnect
@@ -21,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 from uvicorn.protocols.utils import ClientDisconnected
 
-from appliance.net.http_limits import ConnectionLimits, ServerLimits
+from appliance.net.http_limits import HEAD_BYTES, ConnectionLimits, ServerLimits
 from appliance.net.http_protocol import Client, HttpProtocol
 from appliance.net.rate_limit import RateLimit
 from appliance.net.url import unmapped
@@ -46,6 +47,18 @@ FROM_NETWORK = frozenset(
     }
 )
 """Errors of the new connection, not of the listening socket. Source: accept(2)."""
+
+UVICORN: Final[dict[str, Any]] = {
+    "h11_max_incomplete_event_size": HEAD_BYTES,
+    "lifespan": "off",
+    # uvicorn's own handlers would not hide secrets.
+    "log_config": None,
+    "access_log": False,
+    # uvicorn would believe X-Forwarded-For from every program on this machine.
+    "proxy_headers": False,
+    "server_header": False,
+}
+"""Settings of uvicorn that both servers have."""
 
 _log = logging.getLogger(__name__)
 

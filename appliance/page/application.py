@@ -24,9 +24,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from appliance.core.view import ConnectionState, View
 from appliance.display.rendering import png
 from appliance.net.host_check import own_names
-from appliance.net.http_limits import HEAD_BYTES, ConnectionLimits, ServerLimits
+from appliance.net.http_limits import ConnectionLimits, ServerLimits
 from appliance.net.http_protocol import WebSocketProtocol
-from appliance.net.http_server import CLIENT_LEFT, BoundedServer, RateLimited
+from appliance.net.http_server import (
+    CLIENT_LEFT,
+    UVICORN,
+    BoundedServer,
+    RateLimited,
+)
 from appliance.net.rate_limit import Rate, RateLimit
 from appliance.page.access import (
     FORM,
@@ -320,8 +325,8 @@ class _RequestTasks:
 def _config(app: ASGIApp, ping_s: float) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        **UVICORN,
         loop="none",
-        h11_max_incomplete_event_size=HEAD_BYTES,
         ws=WebSocketProtocol,
         ws_max_size=LIMIT_BYTES,
         ws_ping_interval=ping_s,
@@ -329,13 +334,7 @@ def _config(app: ASGIApp, ping_s: float) -> uvicorn.Config:
         # A view has 4 kB, with a full chat log 37 kB, on a LAN: compression would cost
         # 30 kB of memory per phone, and CPU.
         ws_per_message_deflate=False,
-        lifespan="off",
-        log_config=None,
         # Its lines about bad requests would let any client fill the journal.
         log_level="critical",
-        access_log=False,
-        # There is no proxy whose headers could be trusted.
-        proxy_headers=False,
-        server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_S,
     )

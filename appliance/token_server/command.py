@@ -21,8 +21,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
 from appliance.errors import ListenError
-from appliance.net.http_limits import HEAD_BYTES, ConnectionLimits, ServerLimits
-from appliance.net.http_server import BoundedServer, RateLimited
+from appliance.net.http_limits import ConnectionLimits, ServerLimits
+from appliance.net.http_server import UVICORN, BoundedServer, RateLimited
 from appliance.net.listen import listener, parsed
 from appliance.net.rate_limit import Rate, RateLimit
 from appliance.net.url import is_local, without_query
@@ -155,7 +155,9 @@ def server(
     counts = Counts()
     limits = replace(limits, on_refused=lambda _: counts.note_refused(Reason.RATE))
     served = application(settings, limits, issuer=issuer, counts=counts)
-    return BoundedServer(_config(served), limits, started)
+    # No warnings: anybody could fill the journal with malformed requests.
+    config = uvicorn.Config(served, **UVICORN, ws="none", log_level="error")
+    return BoundedServer(config, limits, started)
 
 
 def application(
@@ -171,23 +173,6 @@ def application(
     """
     limited = RateLimited(app(settings, now_s, issuer=issuer, counts=counts), limits)
     return RealClient(limited, Networks(settings.config.trusted_proxies))
-
-
-def _config(app: ASGIApp) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        h11_max_incomplete_event_size=HEAD_BYTES,
-        ws="none",
-        lifespan="off",
-        # uvicorn's own handlers would not hide secrets.
-        log_config=None,
-        # No warnings: anybody could fill the journal with malformed requests.
-        log_level="error",
-        access_log=False,
-        # uvicorn would believe X-Forwarded-For from every program on this machine.
-        proxy_headers=False,
-        server_header=False,
-    )
 
 
 def client_limits(config: TokenServerConfig) -> ServerLimits:
