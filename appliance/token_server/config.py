@@ -28,6 +28,12 @@ WORDS: Final = {
 }
 """Networks that the words in `allow` stand for."""
 
+REGISTRY_VARIABLES: Final = {
+    "contract": "SOLANA_CONTRACT_ADDRESS",
+    "rpc_url": "SOLANA_NETWORK_HOST_HTTP",
+    "authority": "SOLANA_REGISTRY_AUTHORITY",
+}
+"""Settings of dTelecom's list of nodes, and their variables."""
 LONGEST_NAME: Final = 200
 """Characters of a room, an identity or a display name."""
 LONGEST_TEXT: Final = 4096
@@ -120,7 +126,7 @@ class ApiKeys:
     url: str = ""
     """Empty for dTelecom, where the node is chosen for each token."""
     registry: Mapping[str, str] = field(default_factory=dict)
-    """The variables `SOLANA_…` that are set."""
+    """Values of the `REGISTRY_VARIABLES` that are set, by setting."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,6 +16,7 @@ from appliance.dtelecom.node_registry import (
 from appliance.dtelecom.tokens import KeyPairError, TokenContents, read_key_pair, sign
 from appliance.net.url import address_fault, ip
 from appliance.token_server.config import (
+    REGISTRY_VARIABLES,
     ApiKeys,
     Reason,
     Refused,
@@ -26,12 +27,6 @@ from appliance.token_server.signing import Issued, TokenRequest
 
 if TYPE_CHECKING:
     import httpx
-
-_VARIABLES: Final = {
-    "contract": "SOLANA_CONTRACT_ADDRESS",
-    "rpc_url": "SOLANA_NETWORK_HOST_HTTP",
-    "authority": "SOLANA_REGISTRY_AUTHORITY",
-}
 
 
 class DTelecomIssuer:
@@ -53,7 +48,8 @@ class DTelecomIssuer:
         """
         config, keys = settings.config.dtelecom, settings.api_keys
         self._keys = read_key_pair(keys.key, keys.secret)
-        self._registry = NodeRegistry(_registry(keys, config.nodes), transport)
+        registry = RegistrySettings(nodes=config.nodes, **keys.registry)
+        self._registry = NodeRegistry(registry, transport)
         self._transport = transport
         self._web_hook_url = config.web_hook_url or ""
         self._role = config.role
@@ -101,22 +97,13 @@ def variable_faults(keys: ApiKeys) -> Iterator[tuple[str, str]]:
         read_key_pair(keys.key, keys.secret)
     except KeyPairError as exc:
         yield ("API_SECRET", str(exc))
-    registry = _registry(keys, ())
+    registry = RegistrySettings(nodes=(), **keys.registry)
     fault = settings_fault(registry)
     if fault is not None:
         yield fault
     sentence = address_fault(registry.rpc_url, "https")
     if sentence is not None:
-        yield (_VARIABLES["rpc_url"], sentence)
-
-
-def _registry(keys: ApiKeys, nodes: tuple[str, ...]) -> RegistrySettings:
-    values = {
-        name: keys.registry[variable]
-        for name, variable in _VARIABLES.items()
-        if variable in keys.registry
-    }
-    return RegistrySettings(nodes=nodes, **values)
+        yield (REGISTRY_VARIABLES["rpc_url"], sentence)
 
 
 def _with_role(metadata: str, role: str | None) -> str:

@@ -8,6 +8,7 @@ credentials (`LoadCredential=`).
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from ipaddress import ip_network
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,7 @@ from appliance.config.messages import found
 from appliance.errors import ConfigError, Fault
 from appliance.net.url import address_fault, host_and_port, is_host, is_local
 from appliance.token_server.config import (
+    REGISTRY_VARIABLES,
     WORDS,
     ApiKeys,
     TokenServerConfig,
@@ -44,12 +46,7 @@ DEFAULT_PATH: Final = Path("/etc/ptt-appliance/token-server.yaml")
 PREFIX: Final = "TOKEN_SERVER_"
 CREDENTIAL: Final = "token-server_"
 """Prefix that systemd adds for `LoadCredential=token-server:FOLDER`."""
-_REGISTRY: Final = (
-    "SOLANA_CONTRACT_ADDRESS",
-    "SOLANA_NETWORK_HOST_HTTP",
-    "SOLANA_REGISTRY_AUTHORITY",
-)
-_KNOWN: Final = {name for wanted in WANTED.values() for name in wanted} | {*_REGISTRY}
+_KNOWN: Final = {*chain(*WANTED.values(), REGISTRY_VARIABLES.values())}
 
 _SLASHES_OF_AN_ORIGIN: Final = 2
 _NETWORKS: Final = "addresses and networks"
@@ -88,7 +85,11 @@ def read_settings(
 def _api_keys(variables: Mapping[str, str], config: TokenServerConfig) -> ApiKeys:
     given = {name: variables.get(name, "").strip() for name in _KNOWN}
     if config.kind == "dtelecom":
-        registry = {name: given[name] for name in _REGISTRY if given[name]}
+        registry = {
+            setting: given[name]
+            for setting, name in REGISTRY_VARIABLES.items()
+            if given[name]
+        }
         return ApiKeys(given["API_KEY"], given["API_SECRET"], registry=registry)
     key, secret = given["LIVEKIT_API_KEY"], given["LIVEKIT_API_SECRET"]
     return ApiKeys(key, secret, given["LIVEKIT_URL"])
