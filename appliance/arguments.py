@@ -12,14 +12,17 @@ Add = Callable[..., argparse.ArgumentParser]
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line; it stores the command as `command`."""
+    """Return the parser of the command line.
+
+    It stores the command as `command`, without the word `config` before it.
+    """
     root = argparse.ArgumentParser(
         prog="ptt-appliance",
         description="Push-to-talk appliance: power it and it is in a LiveKit room.",
         epilog="Example: ptt-appliance demo",
     )
     root.add_argument("--version", action=_Version, nargs=0, help="print the version")
-    add = root.add_subparsers(required=True, metavar="COMMAND").add_parser
+    add = _commands(root)
     _add_run(add)
     _add_demo(add)
     _add_doctor(add)
@@ -28,6 +31,11 @@ def parser() -> argparse.ArgumentParser:
     _add_config(add)
     _add_token_server(add)
     return root
+
+
+def _commands(parser: argparse.ArgumentParser) -> Add:
+    choices = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    return choices.add_parser
 
 
 class _Version(argparse.Action):
@@ -49,7 +57,6 @@ def _add_run(add: Add) -> None:
         epilog="Example: ptt-appliance run --config config.yaml --set talk.mode=hold",
     )
     _add_sources(parser)
-    parser.set_defaults(command="run")
 
 
 def _add_demo(add: Add) -> None:
@@ -89,7 +96,6 @@ def _add_demo(add: Add) -> None:
         "done anyway, in the temporary directory",
     )
     _add_json(parser)
-    parser.set_defaults(command="demo")
 
 
 def _add_doctor(add: Add) -> None:
@@ -102,7 +108,6 @@ def _add_doctor(add: Add) -> None:
     )
     _add_sources(parser)
     _add_json(parser)
-    parser.set_defaults(command="doctor")
 
 
 def _add_devices(add: Add) -> None:
@@ -114,7 +119,6 @@ def _add_devices(add: Add) -> None:
         epilog="Example: ptt-appliance devices --json",
     )
     _add_json(parser)
-    parser.set_defaults(command="devices")
 
 
 def _add_pair(add: Add) -> None:
@@ -136,7 +140,6 @@ def _add_pair(add: Add) -> None:
         action="store_true",
         help="print only a bearer token; the seventeenth revokes the oldest",
     )
-    parser.set_defaults(command="pair")
 
 
 def _add_config(add: Add) -> None:
@@ -146,7 +149,7 @@ def _add_config(add: Add) -> None:
         description="Checks or shows the configuration.",
         epilog="Example: ptt-appliance config check --config config.yaml",
     )
-    inner = parser.add_subparsers(required=True, metavar="COMMAND").add_parser
+    inner = _commands(parser)
     check = inner(
         "check",
         help="find mistakes",
@@ -155,7 +158,6 @@ def _add_config(add: Add) -> None:
     )
     _add_sources(check)
     _add_json(check)
-    check.set_defaults(command="config check")
     show = inner(
         "show",
         help="print every value and its source",
@@ -164,14 +166,12 @@ def _add_config(add: Add) -> None:
     )
     _add_sources(show)
     _add_json(show)
-    show.set_defaults(command="config show")
-    schema = inner(
+    inner(
         "schema",
         help="print the JSON Schema",
         description="Prints the JSON Schema of config.yaml, for editors.",
         epilog="Example: ptt-appliance config schema > config.schema.json",
     )
-    schema.set_defaults(command="config schema")
 
 
 def _add_token_server(add: Add) -> None:
@@ -197,7 +197,6 @@ def _add_token_server(add: Add) -> None:
         type=_listen,
         help="default: 127.0.0.1:8787, which other machines cannot reach",
     )
-    parser.set_defaults(command="token-server")
 
 
 def _add_sources(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from types import FrameType
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from appliance.arguments import parser
@@ -80,10 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ApplianceError as exc:
         print(f"ptt-appliance: {exc}", file=sys.stderr)
         return EXIT_FAILURE
-    except KeyboardInterrupt:
-        return EXIT_FAILURE
-    except BrokenPipeError:
-        # The reader closed the pipe.
+    except (KeyboardInterrupt, BrokenPipeError):
+        # Ctrl-C, or the reader closed the pipe.
         return EXIT_FAILURE
     except OSError as exc:
         if args.command in _SERVICES:
@@ -207,13 +204,9 @@ def _replace_unprintable() -> None:
 
 def _exit_cleanly_until_ready() -> None:
     """Exit with 0 on SIGTERM also while modules are still being imported."""
-
-    def end(_number: int, _frame: FrameType | None) -> NoReturn:
+    for number in (signal.SIGTERM, signal.SIGINT):
         # Not by an exception: one that is raised in a finalizer is ignored.
-        os._exit(EXIT_OK)
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
+        signal.signal(number, lambda *_: os._exit(EXIT_OK))
 
 
 def _loaded(args: argparse.Namespace) -> "Loaded":
@@ -234,8 +227,8 @@ _COMMANDS: dict[str, Command] = {
     "doctor": _doctor,
     "devices": _devices,
     "pair": _pair,
-    "config check": _config_check,
-    "config show": _config_show,
-    "config schema": _config_schema,
+    "check": _config_check,
+    "show": _config_show,
+    "schema": _config_schema,
     "token-server": _token_server,
 }
