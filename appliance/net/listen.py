@@ -79,7 +79,8 @@ def url(host: str, port: int, lan: str) -> str:
     """
     shown = host
     if host in EVERYWHERE:
-        shown = lan if _is_served(lan, host) else f"{_hostname()}.local"
+        name = socket.gethostname().lower().partition(".")[0]
+        shown = lan if _is_served(lan, host) else f"{name}.local"
     bracketed = f"[{shown}]" if ":" in shown else shown
     return f"http://{bracketed}:{port}"
 
@@ -98,10 +99,6 @@ def _is_served(lan: str, host: str) -> bool:
 def is_ipv6_missed(lan: str, host: str) -> bool:
     """Return whether `lan` is IPv6, and so misses a page that listens on `host`."""
     return host == "0.0.0.0" and _is_served(lan, "::") and not _is_served(lan, host)
-
-
-def _hostname() -> str:
-    return socket.gethostname().lower().partition(".")[0]
 
 
 def pairing_url(page_url: str, pin: str) -> str:

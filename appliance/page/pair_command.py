@@ -67,7 +67,10 @@ def pair(
         sys.stderr.write(f"{warning}\n")
     file = PairingFile(directory)
     try:
-        credentials = _credentials(file, is_reset=options.is_reset)
+        fresh = new_credentials()
+        credentials = file.change(
+            lambda stored: fresh if options.is_reset else stored, fresh
+        )
         if options.is_token:
             return _token(file, credentials, is_json=options.is_json)
     except OSError as exc:
@@ -80,12 +83,8 @@ def pair(
         sys.stderr.write(MAY_DIFFER)
         credentials = kept
     urls = _urls(*parsed(listen))
-    shown = (
-        _as_json(urls, credentials.pin)
-        if options.is_json
-        else _as_text(urls, credentials.pin)
-    )
-    sys.stdout.write(shown)
+    shown = _as_json if options.is_json else _as_text
+    sys.stdout.write(shown(urls, credentials.pin))
     return 0
 
 
@@ -127,11 +126,6 @@ def _warnings(directory: Path, service: Path, *, is_enabled: bool) -> Iterator[s
         )
 
 
-def _credentials(file: PairingFile, *, is_reset: bool) -> PairingCredentials:
-    fresh = new_credentials()
-    return file.change(lambda kept: fresh if is_reset else kept, fresh)
-
-
 def _token(file: PairingFile, credentials: PairingCredentials, *, is_json: bool) -> int:
     secret = new_secret()
     file.change(lambda kept: kept.with_token(digest(secret)), credentials)
@@ -144,15 +138,10 @@ def _token(file: PairingFile, credentials: PairingCredentials, *, is_json: bool)
 
 def _urls(host: str, port: int) -> tuple[str, ...]:
     """Return the page's URLs, first the one with an IP address, which always works."""
-    urls = (url(host, port, lan) for lan in (_lan_address(), ""))
-    return tuple(dict.fromkeys(urls))
-
-
-def _lan_address() -> str:
-    """Return this machine's address on the LAN; empty without a network."""
+    lan = None
     with contextlib.suppress(OSError):
-        return current_address() or ""
-    return ""
+        lan = current_address()
+    return tuple(dict.fromkeys((url(host, port, lan or ""), url(host, port, ""))))
 
 
 def _as_json(urls: tuple[str, ...], pin: str) -> str:
