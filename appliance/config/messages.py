@@ -5,7 +5,7 @@ For a button or lamp the advice translates positions on the 40-pin header.
 
 import re
 from collections.abc import Iterator
-from dataclasses import MISSING, is_dataclass
+from dataclasses import MISSING
 from difflib import get_close_matches
 from enum import Enum
 from json import dumps
@@ -16,12 +16,11 @@ import msgspec
 import yaml
 
 from appliance.config import GpioNumber
-from appliance.config.schema import Section, fields_of, fits, long_form
+from appliance.config.schema import Section, as_section, fields_of, fits, long_form
 from appliance.config.yaml import scalar
 
 _LONGEST_FOUND = 60
-_TRUTHS = {"true": True, "enabled": True, "false": False, "disabled": False}
-_ONE_LINE = 1_000_000
+_TRUTHS = {"enabled": True, "disabled": False}
 
 HEADER: Final[dict[int, int]] = {
     3: 2, 5: 3, 7: 4, 8: 14, 10: 15, 11: 17, 12: 18, 13: 27, 15: 22, 16: 23, 18: 24,
@@ -104,7 +103,8 @@ def written(value: object) -> str:
         default_flow_style=True,
         allow_unicode=True,
         sort_keys=False,
-        width=_ONE_LINE,
+        # Longer than any value, so that it is not broken.
+        width=1_000_000,
     )
     return str(text).removesuffix("\n").removesuffix("\n...")
 
@@ -160,16 +160,15 @@ def _noun(bare: object, meta: msgspec.Meta | None) -> str:
 
 
 def _meta(wanted: object) -> msgspec.Meta | None:
-    if get_origin(wanted) is not Annotated:
-        return None
-    return next(
-        (part for part in get_args(wanted) if isinstance(part, msgspec.Meta)), None
-    )
+    return next(_metas(wanted), None)
+
+
+def _metas(wanted: object) -> Iterator[msgspec.Meta]:
+    return (part for part in get_args(wanted) if isinstance(part, msgspec.Meta))
 
 
 def _example(wanted: object) -> object:
-    metas = (part for part in get_args(wanted) if isinstance(part, msgspec.Meta))
-    return next((meta.examples[0] for meta in metas if meta.examples), None)
+    return next((x.examples[0] for x in _metas(wanted) if x.examples), None)
 
 
 def _bare(wanted: object) -> object:
@@ -188,7 +187,8 @@ def _is_union(bare: object) -> bool:
 
 def _arms(union: object) -> list[object]:
     """Return the types to name in a sentence: not null and not the long form."""
-    return [arm for arm in get_args(union) if arm is not NoneType and not _is_long(arm)]
+    shown = (arm for arm in get_args(union) if arm is not NoneType)
+    return [arm for arm in shown if as_section(arm) is None]
 
 
 def _long_form(union: object) -> str:
@@ -196,10 +196,6 @@ def _long_form(union: object) -> str:
     shape = long_form(union)
     keys = [field.key for field in fields_of(shape)] if shape else []
     return f"{{{', '.join(f'{key}: …' for key in keys)}}}"
-
-
-def _is_long(arm: object) -> bool:
-    return isinstance(arm, type) and is_dataclass(arm)
 
 
 def _all(wanted: object) -> list[object]:

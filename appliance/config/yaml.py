@@ -93,15 +93,13 @@ def scalar(text: str) -> object:
 
 
 def _document(events: Iterator[Event]) -> object:
-    value: object = None
-    is_first = True
+    values: list[object] = []
     for event in events:
         if isinstance(event, NodeEvent):
-            if not is_first:
+            if values:
                 raise _unwanted(event, "found a second document. Keep one.")
-            value = _value(event, events, ())
-            is_first = False
-    return value
+            values.append(_value(event, events, ()))
+    return values[0] if values else None
 
 
 def _value(event: Event, events: Iterator[Event], path: tuple[str, ...]) -> object:
