@@ -24,6 +24,9 @@ from appliance.dtelecom.base58 import KEY_BYTES, is_public_key
 from appliance.errors import ApplianceError
 from appliance.net.url import ip, without_query
 
+if TYPE_CHECKING:
+    import httpx
+
 ACCOUNT_BYTES: Final = 334
 """Size of every account; the domain's length varies, the rest is zero."""
 REGISTRY_OFFSET: Final = 8
@@ -43,10 +46,7 @@ _PRIME: Final = 2**255 - 19
 """Prime of the field. Source: RFC 8032, section 5.1, as the next constant."""
 _CURVE_D: Final = -121665 * pow(121666, -1, _PRIME) % _PRIME
 _MARK: Final = b"ProgramDerivedAddress"
-_HIGHEST_BUMP: Final = 255
 
-if TYPE_CHECKING:
-    import httpx
 CONTRACT: Final = "E2FcHsC9STeB6FEtxBKGAwMTX7cbfYMyjSHKs4QbBAmh"
 RPC_URL: Final = "https://api.mainnet-beta.solana.com"
 AUTHORITY: Final = "6KVRs6Yr2oYzddepFdtWrFmVq8sgELcXzbUy7apwuQX4"
@@ -121,7 +121,7 @@ def program_address(seeds: Sequence[bytes], program: bytes) -> bytes:
     Source: Solana's documentation, "Program Derived Address": SHA-256 over seeds, a
     number that counts down from 255, the program and a constant.
     """
-    for bump in range(_HIGHEST_BUMP, -1, -1):
+    for bump in range(255, -1, -1):
         preimage = b"".join((*seeds, bytes([bump]), program, _MARK))
         candidate = hashlib.sha256(preimage).digest()
         if not is_on_curve(candidate):

@@ -250,8 +250,7 @@ class Relay:
     ) -> ClientConnection | Response | None:
         """Return the connection to a node, or its answer; None: there is none."""
         parts = urlsplit(url)
-        scheme = parts.scheme
-        path = parts.path.rstrip("/") + target
+        scheme, path = parts.scheme, parts.path.rstrip("/") + target
         try:
             return await _Attempt(
                 f"{scheme}://{parts.netloc}{path}",

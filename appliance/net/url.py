@@ -6,7 +6,6 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import SplitResult, urlsplit
 
 Address = IPv4Address | IPv6Address
-_PLAIN = {"http", "ws"}
 
 
 def address_fault(
@@ -36,7 +35,7 @@ def address_fault(
             f"expected an address without a user name or password, found "
             f"{without_query(url)} with one. Put secrets into token_headers."
         )
-    if parts.scheme in _PLAIN and not _is_plain_allowed(host, allow_insecure):
+    if parts.scheme == plain and not _is_plain_allowed(host, allow_insecure):
         return (
             f"{without_query(url)} would go over the network in the clear. Write "
             f"{_with_scheme(parts, secure)}, or add {host} to {key}."

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 _LEEWAY_S: Final = 10
 """Tolerated clock difference to a server whose clock is behind."""
-_NO_CLAIMS: Final[Mapping[str, object]] = MappingProxyType({})
 
 
 class Signer:
@@ -46,7 +45,7 @@ class Signer:
         *,
         ttl_s: int,
         now_s: int,
-        further: Mapping[str, object] = _NO_CLAIMS,
+        further: Mapping[str, object] = MappingProxyType({}),
     ) -> str:
         """Return a token that allows `identity` to talk, listen and chat in one room.
 
