@@ -39,9 +39,7 @@ _log = logging.getLogger(__name__)
 def run(config: Config, origin: str) -> int:
     """Run the appliance until SIGTERM or Ctrl-C; return the exit status.
 
-    Args:
-        config: checked.
-        origin: path of the configuration file, for the log.
+    `origin` is the path of the configuration file, for the log.
     """
     hidden = secrets(config)
     is_journal = is_run_by_systemd(os.environ)

@@ -79,10 +79,8 @@ class Reading:
     ) -> SectionT:
         """Return a `shape` with the values of the layers, else its defaults.
 
-        Args:
-            shape: class of the section.
-            key: full key of the section; empty for the whole.
-            layers: its keys from each source, lowest precedence first.
+        `key` is its full key, empty for the whole; `layers` are its keys from each
+        source, lowest precedence first.
         """
         known = list(fields_of(shape, key))
         for layer in layers:

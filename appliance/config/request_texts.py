@@ -43,12 +43,7 @@ def placeholder_fault(value: object) -> str | None:
 
 
 def texts(value: object, without: frozenset[str] = frozenset()) -> Iterator[str]:
-    """Yield every text in a JSON value, at any depth.
-
-    Args:
-        value: of the configuration.
-        without: keys whose values are left out.
-    """
+    """Yield every text in a JSON value at any depth, but for the keys `without`."""
     match value:
         case str():
             yield value

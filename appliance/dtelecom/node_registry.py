@@ -82,12 +82,7 @@ def read_account(raw: bytes) -> str | None:
 
 
 def registry_address(authority: str, contract: str) -> bytes:
-    """Return the address of an authority's list of nodes.
-
-    Args:
-        authority: owner of the list; base58.
-        contract: program that keeps it; base58.
-    """
+    """Return the address of the list of nodes that `contract` keeps for `authority`."""
     owner, program = base58.decode(authority), base58.decode(contract)
     return program_address((owner, REGISTRY_NAME), program)
 
@@ -197,10 +192,7 @@ class NodeRegistry:
     ) -> None:
         """Start with an empty list, which the first call fetches.
 
-        Args:
-            settings: see `settings_fault`, which checks them.
-            transport: replaces the network, for tests.
-            now_s: monotonic clock.
+        `settings_fault` has checked the settings; `transport` is for tests.
         """
         self._settings = settings
         self._transport = transport

@@ -155,14 +155,7 @@ class Counters:
         self._seen_s = 0.0
 
     def observe(self, event: Event, before: State, after: State, now_s: float) -> None:
-        """Count the changes of one step of the core.
-
-        Args:
-            event: event of the step.
-            before: state before the step.
-            after: state after the step.
-            now_s: time of the step on the monotonic clock.
-        """
+        """Count the changes of one step of the core at `now_s`, a monotonic clock's."""
         if before.talk.is_transmitting:
             self.talk_s += max(0.0, now_s - self._seen_s)
         self._seen_s = now_s

@@ -37,12 +37,7 @@ class Exposition(Collector):
     """
 
     def __init__(self, counts: Counters, figures: Callable[[], AudioFigures]) -> None:
-        """Register the collectors.
-
-        Args:
-            counts: read at each request.
-            figures: returns the statistics of the audio path.
-        """
+        """Register the collectors; counts and figures are read at each request."""
         self._counts = counts
         self._figures = figures
         self._registry = CollectorRegistry()

@@ -30,13 +30,7 @@ class MetricsPush:
     """
 
     def __init__(self, url: str, name: str, counts: Counters) -> None:
-        """Keep the settings; nothing is posted yet.
-
-        Args:
-            url: address of the collector, which the configuration has checked.
-            name: of this appliance.
-            counts: read at each report.
-        """
+        """Keep the settings; `name` is the appliance's. Nothing is posted yet."""
         self._url = url
         self._name = name
         self._counts = counts

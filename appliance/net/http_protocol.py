@@ -68,14 +68,10 @@ class HttpProtocol(H11Protocol):
         limits: ServerLimits,
         log_limit: LogLimit,
     ) -> None:
-        """Serve `client`.
+        """Serve `client`, whose socket may be reset already.
 
-        Args:
-            config: of uvicorn.
-            state: of uvicorn.
-            client: its address; the socket may be reset already.
-            limits: its rate of requests is only read here; `RateLimited` counts them.
-            log_limit: of the server, for connections closed for malformed input.
+        The rate of requests is only read here; `RateLimited` counts them. `log_limit`
+        is the server's, for connections closed for malformed input.
         """
         super().__init__(config, state, {}, asyncio.get_running_loop())
         self._client = client

@@ -74,11 +74,8 @@ class BoundedServer(uvicorn.Server):
     ) -> None:
         """Serve `config.app`, which is a `RateLimited` with the same limits.
 
-        Args:
-            config: of uvicorn.
-            limits: of requests and connections.
-            started: called on the loop when connections are accepted and a signal ends
-                the server.
+        `started` is called on the loop when connections are accepted and a signal ends
+        the server.
         """
         super().__init__(config)
         self._call_started = started
@@ -149,13 +146,10 @@ class Acceptor:
         limits: ConnectionLimits,
         on_refused: Callable[[str], None] = lambda _address: None,
     ) -> None:
-        """Start accepting.
+        """Start accepting; `protocol` is called for each connection.
 
-        Args:
-            listening: the socket.
-            protocol: creates a protocol for each connection.
-            limits: connections beyond them are closed.
-            on_refused: called with the client's address for each of those.
+        Connections beyond the limits are closed, and `on_refused` is called with the
+        client's address for each of those.
         """
         self._listening = listening
         self._protocol = protocol

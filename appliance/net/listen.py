@@ -69,13 +69,10 @@ def listener(host: str, port: int) -> socket.socket:
 
 
 def url(host: str, port: int, lan: str) -> str:
-    """Return the page's URL for a phone on the LAN.
+    """Return the URL, for a phone on the LAN, of a page that listens on `host`.
 
-    Args:
-        host: on which the page listens.
-        port: on which the page listens.
-        lan: this machine's address on the LAN; empty: not known. If it cannot be used,
-            the URL has the mDNS host name, which avahi announces.
+    `lan` is this machine's address on the LAN; empty: not known. If it cannot be used,
+    the URL has the mDNS host name, which avahi announces.
     """
     shown = host
     if host in EVERYWHERE:

@@ -301,11 +301,8 @@ class NetworkMonitor:
     ) -> None:
         """Start without a known link; the first one is posted after opening.
 
-        Args:
-            post: gets the events.
-            read_link: returns the current link.
-            watch: opens a non-blocking socket that becomes readable on changes.
-            settle_s: duration of a burst of changes.
+        `watch` opens a non-blocking socket that becomes readable on changes; `settle_s`
+        is the duration of a burst of them.
         """
         self._post = post
         self._read_link = read_link

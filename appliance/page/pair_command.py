@@ -56,12 +56,8 @@ def pair(
 ) -> int:
     """Print how to pair a phone, and return the exit status.
 
-    Args:
-        directory: state directory with the pairing file.
-        listen: the page's `host:port`.
-        options: what to print.
-        is_enabled: whether the page is enabled in the configuration.
-        service: state directory of the installed service.
+    `directory` is the state directory of this command, `service` that of the installed
+    service.
     """
     for warning in _warnings(directory, service, is_enabled=is_enabled):
         sys.stderr.write(f"{warning}\n")

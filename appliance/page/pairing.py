@@ -81,9 +81,7 @@ class PairingCredentials(msgspec.Struct, frozen=True):
     ) -> "PairingCredentials":
         """Set these wrong PINs and, unless it was changed meanwhile, a new PIN.
 
-        Args:
-            lockouts: of all addresses.
-            pins: the PIN to replace, and its replacement.
+        `pins` are the PIN to replace and its replacement.
         """
         pin = pins[1] if self.pin == pins[0] else self.pin
         return msgspec.structs.replace(self, pin=pin, lockouts=lockouts)
@@ -139,11 +137,8 @@ class PairingFile:
     ) -> PairingCredentials:
         """Replace the content by the result of `changed`, and return that.
 
-        The file is written even if nothing changed, to detect that it cannot be.
-
-        Args:
-            changed: gets the content.
-            otherwise: passed to `changed` if the file is missing or damaged.
+        `changed` gets `otherwise` if the file is missing or damaged. Also if nothing
+        changed the file is written, to detect that it cannot be.
         """
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)

@@ -106,12 +106,8 @@ def app(
 ) -> Starlette:
     """Return the ASGI application.
 
-    Args:
-        settings: of the server.
-        now_s: returns seconds since the epoch.
-        body_s: time limit for a request body.
-        issuer: replaces the one for the configured kind of server, for tests.
-        counts: also of requests that do not reach the application.
+    `now_s` returns seconds since the epoch, `issuer` replaces the configured one for
+    tests, and `counts` has also the requests that do not reach the application.
     """
     counts = counts or Counts()
     routes = _Routes(settings, counts, now_s, body_s, issuer or _issuer(settings))

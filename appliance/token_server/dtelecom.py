@@ -39,9 +39,7 @@ class DTelecomIssuer:
     ) -> None:
         """Start without a list of nodes, which the first token fetches.
 
-        Args:
-            settings: the configuration and the API keys.
-            transport: replaces the network, for tests.
+        `transport` replaces the network, for tests.
 
         Raises:
             KeyPairError: key and secret do not belong together.

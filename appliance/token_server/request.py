@@ -187,12 +187,7 @@ class GrantReader:
         self._access = access
 
     def grant(self, values: Values, user_id: str | None, caller: Caller) -> Grant:
-        """Return what the token says.
-
-        Args:
-            values: query and body of the request.
-            user_id: header `X-User-Id`.
-            caller: who sends it.
+        """Return what the token says; `user_id` is the header `X-User-Id`.
 
         Raises:
             Refused: with the name of the field.

@@ -27,12 +27,7 @@ class Signer:
     """Signer with one API key of a LiveKit server."""
 
     def __init__(self, key: str, secret: str) -> None:
-        """Encode the header and the key once for all tokens.
-
-        Args:
-            key: LiveKit API key.
-            secret: its secret; 32 bytes or more.
-        """
+        """Encode header and key once for all tokens; a secret has 32 bytes or more."""
         self._key = key
         self._mac = hmac.new(secret.encode(), digestmod="sha256")
         self._header = base64url(b'{"alg":"HS256","typ":"JWT"}')
@@ -49,13 +44,8 @@ class Signer:
     ) -> str:
         """Return a token that allows `identity` to talk, listen and chat in one room.
 
-        Args:
-            identity: unique in the room.
-            name: display name.
-            room: the only room it allows.
-            ttl_s: seconds for which it can be used to join.
-            now_s: seconds since the epoch.
-            further: claims after these; empty ones are left out.
+        It can be used to join for `ttl_s` seconds from `now_s`, which is since the
+        epoch. `further` are claims after these; empty ones are left out.
         """
         claims = {
             "iss": self._key,
