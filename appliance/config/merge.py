@@ -82,10 +82,13 @@ class Reading:
         `key` is its full key, empty for the whole; `layers` are its keys from each
         source, lowest precedence first.
         """
-        known = list(fields_of(shape, key))
+        known = {split_key(field.key)[1]: field for field in fields_of(shape, key)}
         for layer in layers:
-            self._find_unknown(key, [field.key for field in known], layer)
-        values = {split_key(field.key)[1]: self._read(field, layers) for field in known}
+            for name in layer.values:
+                if name not in known:
+                    sentence = self._unknown(name, known, layer)
+                    self.blame(join(key, name), sentence, layer)
+        values = {name: self._read(name, known[name], layers) for name in known}
         return shape(**values)
 
     def value(self, field: SchemaField, layer: Layer, value: object) -> object:
@@ -114,8 +117,7 @@ class Reading:
             if key not in self.blamed:
                 self.blame(key, sentence, self.origins.get(key, lowest))
 
-    def _read(self, field: SchemaField, layers: Sequence[Layer]) -> object:
-        name = split_key(field.key)[1]
+    def _read(self, name: str, field: SchemaField, layers: Sequence[Layer]) -> object:
         given = [
             (layer, layer.values[name]) for layer in layers if name in layer.values
         ]
@@ -204,25 +206,18 @@ class Reading:
                 made.append(_placeholder(shape, key))
         return tuple(made)
 
-    def _find_unknown(self, key: str, known: list[str], layer: Layer) -> None:
-        for name in layer.values:
-            full = join(key, name)
-            if full not in known:
-                self.blame(full, self._unknown(name, known, layer), layer)
-
-    def _unknown(self, name: str, known: list[str], layer: Layer) -> str:
-        by_name = {split_key(full)[1]: full for full in known}
-        near = [by_name[match] for match in get_close_matches(name, by_name, n=1)]
+    def _unknown(self, name: str, known: dict[str, SchemaField], layer: Layer) -> str:
         every = list(leaves(self._root))
-        near += [leaf for leaf in every if split_key(leaf)[1] == name]
+        here = [known[match].key for match in get_close_matches(name, known, n=1)]
+        near = here + [leaf for leaf in every if split_key(leaf)[1] == name]
         if "." in name:
             # The full key, as faults and --set have it.
             near = [leaf for leaf in every if f"{name}.".startswith(f"{leaf}.")]
             near += get_close_matches(name, every, n=1)
         if not near:
-            return f"unknown key. Known here: {', '.join(by_name)}."
+            return f"unknown key. Known here: {', '.join(known)}."
         section, key = split_key(near[0])
-        if layer.is_file and section and ("." in name or near[0] not in known):
+        if layer.is_file and section and ("." in name or not here):
             form = f'"{section}:" and below it, indented, "{key}: …"'
             return f"unknown key. Write {form}."
         return f"unknown key. Did you mean {layer.spell(near[0])}?"
