@@ -67,13 +67,11 @@ class LatestView:
     def __init__(self, screen_px: Size) -> None:
         """Start with the view `STARTING`."""
         self.view = STARTING
-        self.number = 0
-        """Number of the view, for `wait_newer`."""
         self.build = ""
         """Version of the static files; an open page reloads when it changes."""
         self._screen_px = screen_px
         self._changed = asyncio.Event()
-        self._json: tuple[int, bytes] | None = None
+        self._json: tuple[View, bytes] | None = None
         self._drawn: tuple[View, Drawing] | None = None
         self._is_prepared = False
 
@@ -82,14 +80,13 @@ class LatestView:
         if view == self.view:
             return
         self.view = view
-        self.number += 1
         # A new event for each view, so that no client misses one between two waits.
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
-    async def wait_newer(self, number: int, wait_s: float) -> None:
-        """Wait for a view newer than this number, at most this long."""
-        if self.number != number:
+    async def wait_newer(self, view: View, wait_s: float) -> None:
+        """Wait for a view newer than this one, at most this long."""
+        if self.view is not view:
             return
         try:
             async with asyncio.timeout(wait_s):
@@ -107,8 +104,8 @@ class LatestView:
 
     def json(self) -> bytes:
         """Return the newest view as JSON for paired clients."""
-        if self._json is None or self._json[0] != self.number:
-            self._json = (self.number, as_json(self.view, self.drawing(), self.build))
+        if self._json is None or self._json[0] is not self.view:
+            self._json = (self.view, as_json(self.view, self.drawing(), self.build))
         return self._json[1]
 
     def drawing(self) -> Drawing:

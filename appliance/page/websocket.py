@@ -77,11 +77,11 @@ class LiveEndpoint:
         """Send each new view as long as the login is valid."""
         await self._latest.prepare()
         while self._pairing.is_valid(client.login):
-            number = self._latest.number
+            view = self._latest.view
             if not await _send(socket, self._latest.json()):
                 return
             await asyncio.sleep(VIEW_INTERVAL_S)
-            await self._latest.wait_newer(number, REPEAT_INTERVAL_S)
+            await self._latest.wait_newer(view, REPEAT_INTERVAL_S)
         await _close(socket, LOGIN_INVALID, "not paired any more")
 
     async def _receive(self, socket: WebSocket, client: Client) -> None:
