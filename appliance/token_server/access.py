@@ -18,7 +18,7 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from appliance.net.url import unmapped
+from appliance.net.url import ip, unmapped
 from appliance.token_server.config import (
     LONGEST_NAME,
     Networks,
@@ -38,7 +38,6 @@ _BEARER = re.compile(r"(?i)bearer +(\S+)")
 
 _LONGEST_HOPS: Final = 1000
 _LOOPBACK: Final = Networks(("loopback",))
-_EVERYWHERE: Final = Networks(("anybody",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +225,7 @@ def _last_outside(hops: str, proxies: Networks) -> str | None:
         address = _without_port(hop.strip())
         if address in proxies:
             continue
-        is_known = address in _EVERYWHERE and address not in _LOOPBACK
+        is_known = ip(address) is not None and address not in _LOOPBACK
         return address if is_known else None
     return None
 
