@@ -77,31 +77,21 @@ async def appliance(
     counts = Counters()
     tokens = TokenAdapter(config, identity=stored.identity, post=app.post)
 
+    def build() -> Adapters:
+        from appliance.assembly import Hardware, adapters
+
+        return adapters(config, app, hardware or Hardware(), store, counts)
+
     async def make() -> Adapters:
         await tokens.asked()
-        made = await asyncio.to_thread(_make, config, app, hardware, store, counts)
+        # In a thread, because importing takes long and a token is fetched meanwhile.
+        made = await asyncio.to_thread(build)
         # Objects that exist now live until the end: exclude them from collections.
         gc.collect()
         gc.freeze()
         return made
 
     await app.run(_initial_state(config, stored), tokens, make, counts.observe)
-
-
-def _make(
-    config: Config,
-    app: App,
-    hardware: "Hardware | None",
-    store: SettingsStore,
-    counts: Counters,
-) -> Adapters:
-    """Return the adapters other than the token source; the import takes most of it.
-
-    Thread: any; the event loop fetches a token meanwhile.
-    """
-    from appliance.assembly import Hardware, adapters
-
-    return adapters(config, app, hardware or Hardware(), store, counts)
 
 
 def _initial_state(config: Config, stored: StoredState) -> State:
