@@ -9,8 +9,12 @@ from pathlib import Path
 
 from appliance.audio.driver import Driver
 from appliance.core import fault_table
-from appliance.errors import SoundError
-from appliance.sound_cards.alsa_devices import OURS, PROCESSES, AlsaCards
+from appliance.sound_cards.alsa_devices import (
+    OURS,
+    PROCESSES,
+    AlsaCards,
+    obstacle_error,
+)
 from appliance.sound_cards.device_selection import chosen, not_the_first
 from appliance.sound_cards.devices import ALSA_CARDS, Device, Direction, listed
 
@@ -39,15 +43,12 @@ def card_name(
         SoundError: there is none, or another program uses it.
     """
     device = chosen(preferred, devices, direction)
-    if not device.obstacle or device.used_by.startswith(OURS):
-        has_usb = any(x.is_usb for x in devices if x.channels(direction))
-        notice = not_the_first(preferred, device, direction, has_usb=has_usb)
-        found = filter(None, (device.stable_name, device.obstacle))
-        return ", ".join(found), notice
-    if device.used_by:
-        reason = fault_table.CARD_IN_USE.text(user=device.used_by)
-        raise SoundError(device.stable_name, reason)
-    raise SoundError(device.stable_name, device.obstacle)
+    if device.obstacle and not device.used_by.startswith(OURS):
+        raise obstacle_error(device)
+    has_usb = any(x.is_usb for x in devices if x.channels(direction))
+    notice = not_the_first(preferred, device, direction, has_usb=has_usb)
+    found = filter(None, (device.stable_name, device.obstacle))
+    return ", ".join(found), notice
 
 
 def print_devices(

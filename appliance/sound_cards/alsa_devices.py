@@ -221,6 +221,11 @@ def unlisted_error(
         device = chosen(preferred, tuple(there), direction)
     except SoundError:
         return None
+    return obstacle_error(device)
+
+
+def obstacle_error(device: Device) -> SoundError:
+    """Return why a device with an obstacle cannot be opened, and the remedy."""
     if not device.used_by:
         return SoundError(device.stable_name, device.obstacle)
     reason = fault_table.CARD_IN_USE.text(user=device.used_by)
