@@ -88,14 +88,7 @@ def line(device: Device, *, is_unique: bool = True) -> str:
 
     That is the USB port for a card whose name another one has, too.
     """
-    can = " and ".join(
-        word
-        for word, count in (
-            ("microphone", device.microphone_channels),
-            ("speaker", device.speaker_channels),
-        )
-        if count
-    )
+    can = " and ".join(sorted(device.directions))
     rate = f"{device.rate_hz} Hz" if device.rate_hz else ""
     name = device.stable_name
     ids = (device.card_id, device.usb_id, device.usb_port)

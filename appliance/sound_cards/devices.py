@@ -58,8 +58,7 @@ class Device:
     @property
     def directions(self) -> set[Direction]:
         """Directions in which the device has channels."""
-        both: tuple[Direction, ...] = ("microphone", "speaker")
-        return {direction for direction in both if self.channels(direction)}
+        return {direction for direction in PARTS if self.channels(direction)}
 
     @property
     def is_free(self) -> bool:
