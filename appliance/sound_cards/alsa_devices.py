@@ -22,6 +22,7 @@ from appliance.process.device_access import join_group
 from appliance.sound_cards.device_selection import chosen
 from appliance.sound_cards.devices import (
     ALSA_CARDS,
+    HARDWARE,
     Device,
     Direction,
     kernel_paths,
@@ -39,8 +40,6 @@ ANSWER_S: Final = 2.0
 """Time after which a PCM counts as stuck; the kernel answers at once. Our choice."""
 
 _DIRECTIONS: Final[dict[str, Direction]] = {"c": "microphone", "p": "speaker"}
-_ADDRESS: Final = re.compile(r"\(hw:(\d+),(\d+)\)")
-"""End of the names that PortAudio gives to hardware devices."""
 
 
 class AlsaCards:
@@ -89,7 +88,7 @@ class AlsaCards:
         """Return the directions of cards that PortAudio has not found, as devices."""
         known: dict[tuple[str, str], set[Direction]] = defaultdict(set)
         for device in found:
-            address = _ADDRESS.search(device.name)
+            address = HARDWARE.search(device.name)
             if address:
                 known[address[1], address[2]] |= device.directions
         return tuple(

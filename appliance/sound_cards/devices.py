@@ -19,7 +19,8 @@ ALSA_CARDS: Final = Path("/proc/asound")
 """Source: Linux, Documentation/sound/designs/procfile.rst: `cardN/id`, `usbid`."""
 SHARED: Final = frozenset({"default", "pulse", "pipewire", "sysdefault", "dmix"})
 """ALSA names that stand for a sound server or a software mixer, not for one card."""
-_HW: Final = re.compile(r" \(hw:\d+,\d+\)$")
+HARDWARE: Final = re.compile(r" \(hw:(\d+),(\d+)\)$")
+"""End of the names that PortAudio gives to hardware devices: card and PCM."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +141,8 @@ def usb_port(number: str, cards: Path = ALSA_CARDS) -> str:
 
 def _device(index: int, info: Mapping[str, object], cards: Path) -> Device:
     name = str(info["name"])
-    number = re.search(r"\(hw:(\d+)", name)
-    folder = cards / (f"card{number[1]}" if number else "none")
+    address = HARDWARE.search(name)
+    folder = cards / (f"card{address[1]}" if address else "none")
     rate_hz = float(str(info["default_samplerate"]))
     return Device(
         index=index,
@@ -151,11 +152,11 @@ def _device(index: int, info: Mapping[str, object], cards: Path) -> Device:
         rate_hz=round(rate_hz) if math.isfinite(rate_hz) else 0,
         card_id=kernel_text(folder / "id"),
         usb_id=kernel_text(folder / "usbid").lower(),
-        usb_port=usb_port(number[1], cards) if number else "",
-        is_plugin=not _HW.search(name) and bool(kernel_text(cards / "cards")),
+        usb_port=usb_port(address[1], cards) if address else "",
+        is_plugin=not address and bool(kernel_text(cards / "cards")),
     )
 
 
 def without_number(name: str) -> str:
     """Return a name as PortAudio prints it without the card's number."""
-    return _HW.sub("", name)
+    return HARDWARE.sub("", name)
