@@ -179,7 +179,8 @@ class SelectedDevices:
     @property
     def is_best(self) -> bool:
         """Whether each device in use is the first choice."""
-        return not any(map(self._rank, self._used)) and not self._obstacles
+        is_first = not any(self._rank(direction)[0] for direction in self._used)
+        return is_first and not self._obstacles
 
     def is_better_listed(self) -> bool:
         """Return whether the kernel lists a better device that no program uses.
@@ -214,9 +215,7 @@ class SelectedDevices:
         preferred = self._preferred[direction]
         if not preferred and direction not in self._used:
             return True
-        used = self._used.get(direction)
-        least = (len(preferred), False) if used is None else preference(preferred, used)
-        return preference(preferred, device) < least
+        return preference(preferred, device) < self._rank(direction)
 
     def _hopes_for_server(self, direction: Direction) -> bool:
         """Return whether a better choice may start that the kernel does not list."""
@@ -225,9 +224,9 @@ class SelectedDevices:
 
     def _better(self, direction: Direction) -> tuple[str, ...]:
         """Return the preferred names before the one of the device in use."""
-        return self._preferred[direction][: self._rank(direction)]
+        return self._preferred[direction][: self._rank(direction)[0]]
 
-    def _rank(self, direction: Direction) -> int:
-        """Return the rank of the device in use; the number of names if none is."""
+    def _rank(self, direction: Direction) -> tuple[int, bool]:
+        """Return the preference of the device in use; if none is, the last one."""
         preferred, used = self._preferred[direction], self._used.get(direction)
-        return len(preferred) if used is None else preference(preferred, used)[0]
+        return (len(preferred), False) if used is None else preference(preferred, used)
