@@ -1,7 +1,6 @@
 """Checks of pins and screen, which open them as the box does."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Final
@@ -18,7 +17,8 @@ from appliance.panel.pins import (
     InputPin,
     PinSource,
     import_errors,
-    pin_of,
+    label,
+    wired,
 )
 
 RUNTIME: Final = Path("/run/ptt-appliance")
@@ -53,13 +53,9 @@ def screen(config: ScreenConfig, open_bus: OpenBus = open_smbus) -> Finding:
 class _Wire:
     """Wired button or lamp."""
 
-    name: str
+    label: str
     pin: Pin
     is_button: bool
-
-    @property
-    def label(self) -> str:
-        return f"{self.name} GPIO{self.pin.pin}"
 
 
 def pins(
@@ -79,7 +75,11 @@ def pins(
         source: pins of this machine.
         runtime: folder that exists while the service runs.
     """
-    wires = [*_wires(buttons, is_button=True), *_wires(lamps, is_button=False)]
+    wires = [
+        _Wire(label(name, pin), pin, is_button=section is buttons)
+        for section in (buttons, lamps)
+        for name, pin in wired(section).items()
+    ]
     if not wires:
         return Finding("pins", "none configured")
     try:
@@ -103,7 +103,7 @@ def pins(
         f"{holder} holds {', '.join(held)}" if held else "",
         f"{', '.join(faults)} cannot be used" if faults else "",
     )
-    advice = (f"{label}: {reason}" for label, reason in faults.items())
+    advice = (f"{wire}: {reason}" for wire, reason in faults.items())
     return Finding("pins", "; ".join(filter(None, found)), "; ".join(advice))
 
 
@@ -123,10 +123,3 @@ def _tried(factory: Factory, wire: _Wire) -> str:
 
 def _ignore(_edge: object) -> None:
     """Ignore an edge."""
-
-
-def _wires(section: ButtonsConfig | LampsConfig, *, is_button: bool) -> Iterator[_Wire]:
-    for field in fields(section):
-        pin = pin_of(getattr(section, field.name))
-        if pin is not None:
-            yield _Wire(field.name, pin, is_button)

@@ -21,6 +21,7 @@ from appliance.panel.pins import (
     InputPin,
     PinGroup,
     PinSource,
+    wired,
 )
 from appliance.ports import Post
 from appliance.process.background import Background
@@ -210,8 +211,8 @@ class Buttons:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Keep the wiring; nothing is opened yet."""
-        wiring = {button.value: getattr(config, button) for button in Button}
-        self._group = PinGroup(Part.BUTTON, wiring, post, source, self._open_pin)
+        pins = wired(config)
+        self._group = PinGroup(Part.BUTTON, pins, post, source, self._open_pin)
         self._post = post
         self._clock = clock
         self._contacts: dict[str, Contact] = {}

@@ -1,7 +1,6 @@
 """Lamps on the GPIO pins."""
 
 import asyncio
-from dataclasses import fields
 from typing import Self
 
 from appliance.config import LampsConfig, Pin
@@ -17,6 +16,7 @@ from appliance.panel.pins import (
     claim,
     is_active_high,
     pin_errors,
+    wired,
 )
 from appliance.ports import Post
 from appliance.process.background import Background
@@ -34,8 +34,8 @@ class Lamps:
     ) -> None:
         """Keep the wiring; nothing is opened yet."""
         self._retry_s = retry_s
-        wiring = {item.name: getattr(config, item.name) for item in fields(config)}
-        self._group = PinGroup(Part.LAMP, wiring, post, source, self._open_pin)
+        pins = wired(config)
+        self._group = PinGroup(Part.LAMP, pins, post, source, self._open_pin)
         self._wanted = LampStates()
         self._background = Background()
 

@@ -7,10 +7,10 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from appliance.config import Pin, PinConfig
+from appliance.config import ButtonsConfig, LampsConfig, Pin, PinConfig
 from appliance.core import fault_table
 from appliance.core.events import Part
 from appliance.core.fault_table import HardwareFault
@@ -89,6 +89,17 @@ PINS: Final = PinSource(open_factory)
 def pin_of(config: PinConfig) -> Pin | None:
     """Return the long form of a pin's configuration; None: not wired."""
     return Pin(pin=config) if isinstance(config, int) else config
+
+
+def wired(section: ButtonsConfig | LampsConfig) -> dict[str, Pin]:
+    """Return the pins of the buttons or lamps that are wired, by name."""
+    pins = {item.name: pin_of(getattr(section, item.name)) for item in fields(section)}
+    return {name: pin for name, pin in pins.items() if pin is not None}
+
+
+def label(name: str, pin: Pin) -> str:
+    """Return the name of a button or lamp with its pin, as messages show it."""
+    return f"{name} GPIO{pin.pin}"
 
 
 def is_active_high(pin: Pin, *, is_button: bool) -> bool:
@@ -246,7 +257,7 @@ class PinGroup(Generic[PinT]):
     def __init__(
         self,
         part: Part,
-        wiring: Mapping[str, PinConfig],
+        wiring: Mapping[str, Pin],
         post: Post,
         source: PinSource,
         open_pin: Callable[[Factory, str, Pin], PinT],
@@ -256,9 +267,7 @@ class PinGroup(Generic[PinT]):
         self.suspects: set[str] = set()
         """Names of pins that count as lost also while they are open, until `trust`."""
         self._part = part
-        self._wired = {
-            name: pin for name, config in wiring.items() if (pin := pin_of(config))
-        }
+        self._wired = wiring
         self._post = post
         self._source = source
         self._open_pin = open_pin
@@ -323,7 +332,7 @@ class PinGroup(Generic[PinT]):
             raise PanelError(exc.part, line.user or exc.reason) from exc
 
     def _label(self, name: str) -> str:
-        return f"{name} GPIO{self._wired[name].pin}"
+        return label(name, self._wired[name])
 
     def _report(self, name: str) -> FaultReport:
         """Return the report of the part with this name, made at its first use."""

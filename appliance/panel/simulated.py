@@ -1,18 +1,17 @@
 """Simulated buttons and lamps for the demo and for tests."""
 
-from dataclasses import fields
 from typing import Final
 
 from gpiozero.pins.mock import MockFactory, MockPin
 
-from appliance.config import ButtonsConfig, LampsConfig, PinConfig
+from appliance.config import ButtonsConfig, LampsConfig, Pin
 from appliance.core.events import Button
 from appliance.panel.pins import (
     Factory,
     PinSource,
     gpiozero_pull,
     is_active_high,
-    pin_of,
+    wired,
 )
 
 REVISION: Final = "902120"
@@ -32,12 +31,11 @@ class SimulatedPins:
         self.factory: Factory = MockFactory(revision=REVISION, pin_class=pin_class)
         self.source = PinSource(lambda: self.factory)
         """For `Buttons` and `Lamps`."""
-        self._buttons = buttons
-        self._lamps = lamps
-        for button in Button:
+        self._buttons = wired(buttons)
+        self._lamps = wired(lamps)
+        for pin in self._buttons.values():
             # Set the resistor, so that a button can be pressed before it is opened.
-            if pin := pin_of(getattr(buttons, button)):
-                self.factory.pin(pin.pin).pull = gpiozero_pull(pin.pull)
+            self.factory.pin(pin.pin).pull = gpiozero_pull(pin.pull)
 
     def press(self, button: Button) -> None:
         """Close the button's contact, if it is wired."""
@@ -49,21 +47,18 @@ class SimulatedPins:
 
     def lit(self) -> frozenset[str]:
         """Return the names of the lamps whose pins have the level for lit."""
-        names = (item.name for item in fields(self._lamps))
-        return frozenset(x for x in names if self._is_lit(getattr(self._lamps, x)))
+        lamps = self._lamps.items()
+        return frozenset(name for name, pin in lamps if self._is_lit(pin))
 
     def _drive(self, button: Button, *, is_closed: bool) -> None:
-        pin = pin_of(getattr(self._buttons, button))
+        pin = self._buttons.get(button)
         if pin is None:
             return
         wire = self.factory.pin(pin.pin)
         is_high = is_closed == is_active_high(pin, is_button=True)
         wire.drive_high() if is_high else wire.drive_low()
 
-    def _is_lit(self, config: PinConfig) -> bool:
-        pin = pin_of(config)
-        if pin is None:
-            return False
+    def _is_lit(self, pin: Pin) -> bool:
         wire = self.factory.pin(pin.pin)
         is_high = is_active_high(pin, is_button=False)
         return wire.function == "output" and bool(wire.state) == is_high

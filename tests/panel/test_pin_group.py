@@ -40,7 +40,7 @@ class Group:
         self.failures = failures
         source = PinSource(open_factory, chips)
         self.pins: PinGroup[InputPin] = PinGroup(
-            Part.BUTTON, {"talk": 17}, self.events.append, source, self._open
+            Part.BUTTON, {"talk": Pin(pin=17)}, self.events.append, source, self._open
         )
 
     def _open(self, factory: Factory, name: str, pin: Pin) -> InputPin:
