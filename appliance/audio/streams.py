@@ -59,11 +59,13 @@ class Streams:
         Returns:
             Errors of the directions that could not be opened; the others run.
         """
+        self._latency_s = latency_s
         self._reference = EchoReference(latency_s)
-        if is_split or speaker is None or not _is_one_card(microphone, speaker):
-            return self._open_separately(microphone, speaker, latency_s)
+        if is_split or speaker is None or speaker != microphone or speaker.is_shared:
+            # A duplex stream on ALSA's `default` crashes inside PortAudio 19.6.
+            return self._open_separately(microphone, speaker)
         try:
-            return self._open_card(speaker, latency_s)
+            return self._open_card(speaker)
         except SoundError as exc:
             # The library has ended while it was asked for the card's rates.
             return {"speaker": exc, "microphone": exc}
@@ -78,27 +80,25 @@ class Streams:
                 self._open.remove(opened)
                 opened[1].close()
 
-    def _open_card(self, card: Device, latency_s: float) -> dict[Direction, SoundError]:
+    def _open_card(self, card: Device) -> dict[Direction, SoundError]:
         """Open both directions of one card, with one stream if that costs no quality.
 
         Raises:
             SoundError: the library has ended.
         """
-        common_hz = self._rate_hz(card, card, latency_s)
-        if not self._is_enough(common_hz, card, latency_s):
-            failures = self._open_separately(card, card, latency_s)
+        common_hz = self._rate_hz(card, card)
+        if not self._is_enough(common_hz, card):
+            failures = self._open_separately(card, card)
             if not failures or common_hz is None:
                 return failures
             # Some cards cannot run at two rates at a time.
             self.close()
             self.counters = {}
-        if self._try_to_open(card, card, latency_s) is None:
+        if self._try_to_open(card, card) is None:
             return {}
-        return self._open_separately(card, card, latency_s)
+        return self._open_separately(card, card)
 
-    def _is_enough(
-        self, common_hz: int | None, device: Device, latency_s: float
-    ) -> bool:
+    def _is_enough(self, common_hz: int | None, device: Device) -> bool:
         """Return whether both directions sound as well at this rate as at their own.
 
         A microphone of 16 kHz is no reason to play at 16 kHz: a duplex stream has a
@@ -106,28 +106,24 @@ class Streams:
         """
         if common_hz is None or common_hz >= FULL_RATE_HZ:
             return common_hz is not None
-        microphone_hz = self._rate_hz(device, None, latency_s)
-        return microphone_hz == self._rate_hz(None, device, latency_s)
+        return self._rate_hz(device, None) == self._rate_hz(None, device)
 
     def _open_separately(
-        self,
-        microphone: Device | None,
-        speaker: Device | None,
-        latency_s: float,
+        self, microphone: Device | None, speaker: Device | None
     ) -> dict[Direction, SoundError]:
         failures: dict[Direction, SoundError] = {}
-        if speaker and (exc := self._try_to_open(None, speaker, latency_s)):
+        if speaker and (exc := self._try_to_open(None, speaker)):
             failures["speaker"] = exc
-        if microphone and (exc := self._try_to_open(microphone, None, latency_s)):
+        if microphone and (exc := self._try_to_open(microphone, None)):
             failures["microphone"] = exc
         return failures
 
     def _try_to_open(
-        self, microphone: Device | None, speaker: Device | None, latency_s: float
+        self, microphone: Device | None, speaker: Device | None
     ) -> SoundError | None:
         """Open and start one stream; return the error if that is impossible."""
         try:
-            self._open_stream(self._wanted(microphone, speaker, latency_s))
+            self._open_stream(self._wanted(microphone, speaker))
         except SoundError as exc:
             return exc
         return None
@@ -148,21 +144,18 @@ class Streams:
         self.counters |= {x: counts for x in PARTS if x in wanted.directions}
 
     def _wanted(
-        self,
-        microphone: Device | None,
-        speaker: Device | None,
-        latency_s: float,
+        self, microphone: Device | None, speaker: Device | None
     ) -> StreamRequest:
         """Return the request for the first rate that the card supports.
 
         Raises:
             SoundError: the card supports none of `RATES_HZ`.
         """
-        rate_hz = self._rate_hz(microphone, speaker, latency_s)
+        rate_hz, latency_s = self._rate_hz(microphone, speaker), self._latency_s
         wanted = StreamRequest(microphone, speaker, rate_hz or RATES_HZ[0], latency_s)
         if rate_hz is not None:
             return wanted
-        known = ", ".join(str(rate_hz) for rate_hz in RATES_HZ)
+        known = ", ".join(map(str, RATES_HZ))
         device = microphone or speaker
         listed_hz = device.rate_hz if device else 0
         # PortAudio refuses a card that is in use at each rate.
@@ -172,14 +165,8 @@ class Streams:
             reason = fault_table.CARD_RATES.text(rates=known)
         raise SoundError(wanted.device_name, reason)
 
-    def _rate_hz(
-        self, microphone: Device | None, speaker: Device | None, latency_s: float
-    ) -> int | None:
+    def _rate_hz(self, microphone: Device | None, speaker: Device | None) -> int | None:
         """Return the first of `RATES_HZ` that the card supports; None: it has none."""
+        latency_s = self._latency_s
         requests = (StreamRequest(microphone, speaker, x, latency_s) for x in RATES_HZ)
         return next((x.rate_hz for x in requests if self._driver.can(x)), None)
-
-
-def _is_one_card(microphone: Device | None, speaker: Device | None) -> bool:
-    # A duplex stream on ALSA's `default` crashes inside PortAudio 19.6.
-    return speaker is not None and microphone == speaker and not speaker.is_shared
