@@ -109,15 +109,12 @@ class SystemdNotifier:
 
     async def _ping(self, every_s: float) -> None:
         while True:
-            self._send_watchdog(is_alive=self._is_alive())
+            if self._is_alive():
+                self._send("WATCHDOG=1")
+                self._audio.worked()
+            else:
+                self._audio.failed("an audio thread does not respond")
             await asyncio.sleep(every_s)
-
-    def _send_watchdog(self, *, is_alive: bool) -> None:
-        if is_alive:
-            self._send("WATCHDOG=1")
-            self._audio.worked()
-        else:
-            self._audio.failed("an audio thread does not respond")
 
     def _send(self, lines: str) -> None:
         try:
