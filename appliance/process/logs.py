@@ -237,20 +237,27 @@ def _sentence(record: logging.LogRecord) -> str:
         return str(record.msg)
 
 
-def _standard_error(descriptor: int) -> logging.Handler:
-    """Return a handler that writes to this descriptor, if it is open.
+def unbuffered(descriptor: int) -> io.TextIOWrapper:
+    """Return a text file that writes to this descriptor at once.
 
-    Unbuffered: output that could not be written would remain in the buffer, and Python
-    would exit with status 120 when flushing it fails.
+    Output that could not be written would remain in a buffer, and Python would exit
+    with status 120 when flushing it fails.
+
+    Raises:
+        OSError: the descriptor is not open.
     """
-    try:
-        raw = io.FileIO(descriptor, "w", closefd=False)
-    except OSError:
-        return logging.NullHandler()
-    stream = io.TextIOWrapper(
+    raw = io.FileIO(descriptor, "w", closefd=False)
+    return io.TextIOWrapper(
         raw, encoding="utf-8", errors="backslashreplace", write_through=True
     )
-    return logging.StreamHandler(stream)
+
+
+def _standard_error(descriptor: int) -> logging.Handler:
+    """Return a handler that writes to this descriptor, if it is open."""
+    try:
+        return logging.StreamHandler(unbuffered(descriptor))
+    except OSError:
+        return logging.NullHandler()
 
 
 def _uncaught(

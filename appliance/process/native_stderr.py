@@ -6,7 +6,6 @@ second process reads: a thread would lose the last lines before a library aborts
 process, and a flood of lines would keep Python's lock from the audio threads.
 """
 
-import io
 import os
 import signal
 import sys
@@ -14,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from appliance.process.logs import unbuffered
 from appliance.process.stderr_filter import HAS_PRIORITY, introduction
 
 _ROOT: Final = str(Path(__file__).parents[2])
@@ -60,12 +60,7 @@ def limit_native_stderr(
     os.write(writing, introduction(tuple(secrets)))
     os.dup2(writing, 2)
     os.close(writing)
-    sys.stderr = io.TextIOWrapper(
-        io.FileIO(real, "w", closefd=False),
-        encoding="utf-8",
-        errors="backslashreplace",
-        write_through=True,
-    )
+    sys.stderr = unbuffered(real)
     return real
 
 
