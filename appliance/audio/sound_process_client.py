@@ -20,12 +20,10 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from mmap import mmap
-from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from appliance.audio.driver import SAMPLE_BYTES, PeriodCallback, StreamRequest
@@ -40,6 +38,7 @@ from appliance.audio.sound_process_main import (
     STREAMS,
 )
 from appliance.core import fault_table
+from appliance.process.small_process import BLOCKED_SIGNALS, command
 from appliance.sound_cards.alsa_devices import OURS
 
 _CONFIGURATION_LINE: Final = re.compile(
@@ -61,10 +60,6 @@ OUTPUT_BYTES: Final = 16_384
 """Space for what native libraries write; the rest is dropped."""
 KILLED_S: Final = 1.0
 """Time in which a killed process ends, unless it is stuck in the kernel."""
-_OPTIONS: Final = ("-I", "-S", "-B")
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""systemd and Ctrl-C address the appliance, which closes the cards first."""
-_ROOT: Final = str(Path(__file__).parents[2])
 Value: TypeAlias = Any
 """What a call takes or returns: numbers, texts and lists of them."""
 
@@ -331,15 +326,11 @@ def _bounded_memory() -> int:
 def _started(
     control: socket.socket, output: int, inherited: list[int]
 ) -> subprocess.Popen[bytes]:
-    program = (
-        f"import sys\nsys.path[:] = {[_ROOT, *filter(None, sys.path)]!r}\n"
-        "from appliance.audio.sound_process_main import main\nmain()"
-    )
     numbers = map(str, inherited)
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED_SIGNALS)
     try:
         return subprocess.Popen(
-            [sys.executable, *_OPTIONS, "-c", program, OURS, *numbers],
+            command("appliance.audio.sound_process_main", OURS, *numbers),
             stdin=control.fileno(),
             stdout=output,
             stderr=output,

@@ -7,26 +7,12 @@ process, and a flood of lines would keep Python's lock from the audio threads.
 """
 
 import os
-import signal
 import sys
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Final
 
 from appliance.process.logs import unbuffered
+from appliance.process.small_process import BLOCKED_SIGNALS, command
 from appliance.process.stderr_filter import HAS_PRIORITY, introduction
-
-_ROOT: Final = str(Path(__file__).parents[2])
-_PROGRAM: Final = f"""
-import sys
-sys.path.insert(0, {_ROOT!r})
-from appliance.process.stderr_filter import main
-main()
-"""
-_OPTIONS: Final = ("-I", "-S", "-B")
-"""Isolated, without site-packages, no bytecode written: 4 MB instead of 10."""
-_NOT_FOR_THE_FILTER: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""systemd and Ctrl-C address the appliance, whose last lines are still to be read."""
 
 
 def limit_native_stderr(
@@ -65,14 +51,14 @@ def limit_native_stderr(
 
 
 def _start_filter(reading: int, real: int, *, has_priority: bool) -> None:
-    arguments = [*_OPTIONS, "-c", _PROGRAM, *([HAS_PRIORITY] if has_priority else [])]
+    arguments = [HAS_PRIORITY] if has_priority else []
     os.posix_spawn(
         sys.executable,
-        [sys.executable, *arguments],
+        command("appliance.process.stderr_filter", *arguments),
         os.environ,
         file_actions=[
             (os.POSIX_SPAWN_DUP2, reading, 0),
             (os.POSIX_SPAWN_DUP2, real, 1),
         ],
-        setsigmask=_NOT_FOR_THE_FILTER,
+        setsigmask=BLOCKED_SIGNALS,
     )
