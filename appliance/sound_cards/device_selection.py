@@ -32,13 +32,11 @@ def chosen(
         SoundError: no device matches; the error lists the devices that are there.
     """
     able = tuple(device for device in devices if device.channels(direction))
-    for wanted in preferred:
-        for is_meant in (_is_exact, _is_meant):
-            for device in able:
-                if is_meant(wanted, device):
-                    return device
     if preferred:
-        raise _missing(preferred, able, direction)
+        meant = [x for x in able if preference(preferred, x)[0] < len(preferred)]
+        if not meant:
+            raise _missing(preferred, able, direction)
+        return min(meant, key=lambda device: preference(preferred, device))
     if not able:
         wanted = f"any {direction}"
         raise SoundError(wanted, fault_table.NO_CARD.text())
