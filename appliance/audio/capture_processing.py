@@ -55,7 +55,8 @@ class CaptureProcessing:
         self._echo_blocks = 0
         self._cancelled_blocks = self._pause_blocks = 0
         self._is_output_used = False
-        self._is_at_work = False
+        self.is_at_work = False
+        """Whether the newest block was needed for output or adaptation."""
 
     def restart(self, delay_ms: int) -> None:
         """Adapt again to a card with this delay from speaker to microphone."""
@@ -66,11 +67,6 @@ class CaptureProcessing:
     def has_echo(self) -> bool:
         """Whether the speaker plays or its echo may still be audible."""
         return self._echo_blocks > 0
-
-    @property
-    def is_at_work(self) -> bool:
-        """Whether the newest block was needed for output or adaptation."""
-        return self._is_at_work
 
     def clean(
         self, microphone: Block, played: Block, *, is_wanted: bool, is_voice: bool
@@ -95,8 +91,8 @@ class CaptureProcessing:
             self.adapt(microphone)
         elif self._cleaner is not None:
             self._cleaner.clean(microphone)
-        is_of_use = is_of_use and not self._is_off
-        self._is_at_work = is_of_use or self.has_echo or self._is_output_used
+        is_processed = is_of_use and not self._is_off
+        self.is_at_work = is_processed or self.has_echo or self._is_output_used
 
     def adapt(self, microphone: Block) -> None:
         """Let the noise suppressor adapt to a block that is not sent.
