@@ -290,21 +290,21 @@ class PinGroup(Generic[PinT]):
             try:
                 self.pins[name] = self._opened(name)
             except PanelError as exc:
-                self._report(self._label(name)).lost(exc.reason)
+                self._report(name).lost(exc.reason)
             else:
                 if name not in self.suspects:
-                    self._report(self._label(name)).found()
+                    self._report(name).found()
 
     def lose(self, name: str, exc: PanelError) -> None:
         """Close and report a pin that has failed; `find` opens it again."""
         pin = self.pins.pop(name)
-        self._report(self._label(name)).lost(exc.reason)
+        self._report(name).lost(exc.reason)
         _close(pin)
 
     def trust(self, name: str) -> None:
         """Report that a suspect pin works."""
         self.suspects.discard(name)
-        self._report(self._label(name)).found()
+        self._report(name).found()
 
     def close(self) -> None:
         """Release all pins."""
@@ -331,18 +331,17 @@ class PinGroup(Generic[PinT]):
             line = self._source.line(self._factory, pin.pin, exc.reason)
             raise PanelError(exc.part, line.user or exc.reason) from exc
 
-    def _label(self, name: str) -> str:
-        return label(name, self._wired[name])
-
     def _report(self, name: str) -> FaultReport:
-        """Return the report of the part with this name, made at its first use."""
+        """Return the report of a wired pin or of `ALL_PINS`, made at its first use."""
         if name not in self._reports:
+            pin = self._wired.get(name)
+            shown = label(name, pin) if pin else name
             log = FaultLog(
                 _log,
-                f'{self._part} lost  name="{name}"',
-                f'{self._part} found  name="{name}"',
+                f'{self._part} lost  name="{shown}"',
+                f'{self._part} found  name="{shown}"',
             )
-            self._reports[name] = FaultReport(self._post, self._part, name, log)
+            self._reports[name] = FaultReport(self._post, self._part, shown, log)
         return self._reports[name]
 
 
