@@ -250,7 +250,7 @@ class Supervisor:
     def _retry_duplex(self) -> None:
         """Open a card as one stream again after it has worked as two for a while."""
         counters, driver = self.faults.counters, self._driver
-        is_both = len(set(map(id, counters.values()))) > 1
+        is_both = len(set(counters.values())) > 1
         is_one_card = len(set(self._devices.values())) == 1
         is_old = time.monotonic() - self._opened_at_s > self.duplex_retry_s
         if driver is None or not (is_both and is_one_card and is_old):
