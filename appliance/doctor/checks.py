@@ -179,14 +179,14 @@ def check_inputs(config: Config) -> CheckInputs:
             return all_devices(driver)
 
     def fetch_token(preset: str | None) -> tuple[str, str]:
-        identity = SettingsStore(state_folder(os.environ), _ignore).read().identity
-        source = TokenAdapter(config, identity=identity, post=_ignore)
+        identity = SettingsStore(state_folder(os.environ), ignore).read().identity
+        source = TokenAdapter(config, identity=identity, post=ignore)
         return asyncio.run(try_token(source, time.time(), preset))
 
     return CheckInputs(devices, fetch_token)
 
 
-def _ignore(_event: object) -> None:
+def ignore(_event: object) -> None:
     """Ignore the event: there is no control loop here."""
 
 

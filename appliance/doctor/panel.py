@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from appliance.config import ButtonsConfig, LampsConfig, Pin, ScreenConfig
-from appliance.doctor.checks import Finding
+from appliance.doctor.checks import Finding, ignore
 from appliance.errors import PanelError
 from appliance.panel.gpio_chip import LGPIO
 from appliance.panel.i2c import NAME, OpenBus, found_address, open_smbus, opened
@@ -116,10 +116,6 @@ def _tried(factory: Factory, wire: _Wire) -> str:
     if not wire.is_button:
         OutputPin(factory, wire.pin, is_lit=False).close()
         return ""
-    button = InputPin(factory, wire.pin, _ignore)
+    button = InputPin(factory, wire.pin, ignore)
     button.close()
     return "(pressed)" if button.was_closed else ""
-
-
-def _ignore(_edge: object) -> None:
-    """Ignore an edge."""
