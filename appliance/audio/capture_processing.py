@@ -73,11 +73,8 @@ class CaptureProcessing:
     ) -> None:
         """Process a captured block in place.
 
-        Args:
-            microphone: the block.
-            played: block played meanwhile.
-            is_wanted: whether the result is sent.
-            is_voice: whether the meter last detected a voice.
+        `played` was played meanwhile; `is_wanted`: the result is sent; `is_voice`: the
+        meter last detected a voice.
         """
         if played is not SILENCE and played.any():
             self._echo_blocks = HANGOVER_BLOCKS

@@ -67,10 +67,9 @@ class Gate:
         self._delay_line = _silent_line(self._delay_line.maxlen or 1)
 
     def apply(self, block: Block) -> Block:
-        """Return the block to send in place of this one.
+        """Return the block to send in place of the captured one.
 
-        Args:
-            block: captured block; copied if a pre-roll is configured.
+        That is copied if a pre-roll is configured.
         """
         self._delay_line.append(block if self._delay_line.maxlen == 1 else block.copy())
         is_open = self.is_open

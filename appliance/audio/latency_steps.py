@@ -58,12 +58,7 @@ class KeptSteps:
         folder: Path | None,
         write: Callable[[Path, bytes], None] = write_whole,
     ) -> None:
-        """Read the file.
-
-        Args:
-            folder: state directory; None: nothing is kept.
-            write: writes the file, or raises `OSError`.
-        """
+        """Read the file in the state directory; None: nothing is kept."""
         self._write = write
         self._path = None if folder is None else folder / FILE_NAME
         self._steps: dict[str, KeptStep] = {}
@@ -156,12 +151,9 @@ class LatencySteps:
         self._looks.clear()
 
     def update(self, losses: int, now_s: float, *, is_idle: bool) -> bool:
-        """Count losses, and return whether to reopen the streams with another buffer.
+        """Return whether to reopen the streams with another buffer.
 
-        Args:
-            losses: losses since `start`.
-            now_s: time of this look.
-            is_idle: whether an interruption would be inaudible.
+        `losses` are those since `start`; `is_idle`: an interruption would be inaudible.
         """
         if now_s < self._settled_s:
             self._looks.clear()

@@ -136,10 +136,7 @@ async def try_token(
 ) -> tuple[str, str]:
     """Return a description without the token itself, and the address of its server.
 
-    Args:
-        source: the configured token source.
-        now_s: seconds since the epoch.
-        preset: name of the preset to join; None: the first room.
+    `preset` is the name of the one to join; None: the first room.
 
     Raises:
         TokenError: none was issued; the sentence has the reason.

@@ -41,9 +41,7 @@ def service(
 ) -> Finding:
     """Return the state of the service; a box without it has nothing to repair.
 
-    Args:
-        systemctl: the program to call.
-        ask: asks the running box for its faults; None: it does not answer.
+    `ask` asks the running box for its faults; None: it does not answer.
 
     Source: systemctl(1), "show"; org.freedesktop.systemd1(5), `LoadState` and
     `ActiveState`.
@@ -153,10 +151,7 @@ def tokens(
 ) -> Iterator[Finding]:
     """Check the token source of the room and of each preset, and each server once.
 
-    Args:
-        room: its addresses of servers, and those of its presets, are used without a
-            token.
-        fetch_token: as in `CheckInputs`.
+    Without a token, it is the server of the configuration, if there is one.
     """
     servers: set[str | None] = set()
     for place in (room, *room.presets):

@@ -68,12 +68,6 @@ def pins(
 
     The kernel does not say which program uses lgpio, so a busy pin is no fault while
     the service runs: the box itself reports pins that it cannot open.
-
-    Args:
-        buttons: wiring of the buttons.
-        lamps: wiring of the lamps.
-        source: pins of this machine.
-        runtime: folder that exists while the service runs.
     """
     wires = [
         _Wire(label(name, pin), pin, is_button=section is buttons)

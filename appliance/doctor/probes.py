@@ -67,11 +67,7 @@ def remote_clock(urls: Iterable[str | None]) -> RemoteClock | None:
 
 
 def health(listen: str) -> Health | None:
-    """Return what the running box says of itself; None: it does not answer.
-
-    Args:
-        listen: the page's `HOST:PORT`.
-    """
+    """Return what the box that listens there says of itself; None: no answer."""
     response = _asked("GET", f"{url(*parsed(listen), '127.0.0.1')}/health")
     if response is None:
         return None

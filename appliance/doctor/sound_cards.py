@@ -59,10 +59,7 @@ def print_devices(
 ) -> int:
     """Print the cards and the names to put into the configuration.
 
-    Args:
-        devices: to be printed.
-        volumes_of: returns the volumes of a device's own mixer in words.
-        as_json: print JSON, for scripts.
+    `volumes_of` returns the volumes of a device's own mixer in words.
     """
     if as_json:
         facts = [

@@ -27,12 +27,8 @@ def wifi(
 ) -> Finding:
     """Check the interface that is in use.
 
-    Args:
-        current_interface: returns the one with this machine's address; None: there is
-            no network.
-        interfaces: folder with the kernel's network interfaces.
-        iw: program to call; None: the installed one.
-        nmcli: NetworkManager's program.
+    `current_interface` returns the one with this machine's address; None: there is no
+    network. `iw` is the program to call; None: the installed one.
     """
     try:
         interface = current_interface()

@@ -117,10 +117,7 @@ def after_edge(
 ) -> tuple[Contact, ContactReports]:
     """Return the contact after an edge: the first is reported, its bounce is not.
 
-    Args:
-        contact: before the edge.
-        at_s: stamp of the edge, not the time of its arrival.
-        is_closed: level after the edge.
+    `at_s` is the stamp of the edge, not the time of its arrival.
     """
     reports: ContactReports = ()
     # The same level twice: an edge between them was lost, and how long the level stayed

@@ -71,14 +71,10 @@ class PageInterface:
     def __init__(
         self, bus: Bus, address: int, width_px: int, column: int | None
     ) -> None:
-        """Keep the bus; nothing is sent.
+        """Keep the open bus; nothing is sent.
 
-        Args:
-            bus: open bus.
-            address: address of the screen.
-            width_px: width of the picture.
-            column: first visible column of the chip's memory. None: 0 of an SSD1306, 2
-                of an SH1106, without knowing which of the two it is.
+        `column` is the first visible one of the chip's memory. None: 0 of an SSD1306, 2
+        of an SH1106, without knowing which of the two it is.
         """
         self._bus = bus
         self._address = address

@@ -47,13 +47,7 @@ class PinSource:
     """Says who uses a pin."""
 
     def line(self, factory: Factory, number: int, reason: str) -> GpioLine:
-        """Return the use of a pin that was not opened because it is busy.
-
-        Args:
-            factory: factory that it belongs to.
-            number: number of the pin.
-            reason: why it was not opened.
-        """
+        """Return the use of a pin, if it was not opened because it is busy."""
         # gpiozero's mock pins have no chip.
         chip = getattr(factory, "chip", None)
         if chip is None or "busy" not in reason.lower():

@@ -212,12 +212,7 @@ class DisplaySupervisor:
         self._brightness: Brightness | None = None
 
     def refresh(self, view: View | None, now_s: float, idle_s: float) -> float:
-        """Do everything that is due.
-
-        Args:
-            view: what to show; None: nothing yet.
-            now_s: time on a monotonic clock.
-            idle_s: time without activity.
+        """Do everything that is due; without a view there is nothing to show yet.
 
         Returns:
             Seconds until something is due again if the view does not change.

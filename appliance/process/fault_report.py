@@ -27,11 +27,8 @@ class FaultLog:
     ) -> None:
         """Start without a fault.
 
-        Args:
-            log: logger of the lines.
-            failing: the fault, for example "network cannot be read".
-            recovered: the line on recovery; empty: none is written.
-            now_s: the clock.
+        `failing` is the line on a fault, for example "network cannot be read", and
+        `recovered` the one on recovery; empty: none is written.
         """
         self._log = log
         self._failing = failing.replace("%", "%%") + "  reason=%s"
@@ -67,14 +64,7 @@ class FaultReport:
     """
 
     def __init__(self, post: Post, part: Part, name: str, log: FaultLog) -> None:
-        """Start without a fault.
-
-        Args:
-            post: receives `PartLost` and `PartFound`.
-            part: kind of part.
-            name: name of the part; each name has one report.
-            log: logger of the lines.
-        """
+        """Start without a fault; each name of a part has a report of its own."""
         self._post = post
         self._part = part
         self._name = name

@@ -85,13 +85,7 @@ class LogLimit:
         window_s: float = WINDOW_S,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start with nothing counted.
-
-        Args:
-            lines: lines of one kind per window.
-            window_s: length of a window.
-            now_s: the clock.
-        """
+        """Start with nothing counted; admit so many lines of one kind per window."""
         self._lines = lines
         self._window_s = window_s
         self._now_s = now_s
@@ -115,13 +109,8 @@ class LogLimit:
     ) -> None:
         """Log the message, at DEBUG once there were too many of its kind.
 
+        The message is a constant, which is the kind; the facts fill its placeholders.
         The number of lines left out is logged with the next line of the kind.
-
-        Args:
-            logger: of the module.
-            level: for the lines that are admitted.
-            message: a constant; it is the kind.
-            facts: fill its placeholders.
         """
         left_out = self.admitted(message)
         if left_out is None:
@@ -189,8 +178,7 @@ def journal_handler(
 ) -> logging.Handler | None:
     """Return a handler that writes journal entries; None without python3-systemd.
 
-    Args:
-        send: receives the message and its fields; None: the real journal.
+    `send` takes the place of the journal.
     """
     try:
         from systemd.journal import JournalHandler

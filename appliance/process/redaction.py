@@ -65,11 +65,9 @@ _CONTROL = {
 
 
 def redacted(text: str, secrets: Iterable[str] = ()) -> str:
-    """Return the text without secrets and without control characters.
+    """Return an entry of the log without secrets and without control characters.
 
-    Args:
-        text: an entry, traceback included.
-        secrets: values to hide wherever they appear.
+    The values in `secrets` are hidden wherever they appear.
     """
     for secret in secrets:
         if len(secret) >= SHORTEST_SECRET:

@@ -83,15 +83,10 @@ class SettingsStore:
         retry_s: float = RETRY_S,
         machine_files: Iterable[Path] = MACHINE_FILES,
     ) -> None:
-        """Keep the folder; nothing is read or written yet.
+        """Keep the folder, which is created with the first file; nothing is read yet.
 
-        Args:
-            folder: created when the first file is written.
-            post: receives `PartLost` when nothing can be written, and `PartFound`
-                when it can be again.
-            settle_s: time without changes before volume and gain are written.
-            retry_s: time after which they are written again if that failed.
-            machine_files: where the identity is derived from.
+        `post` receives `PartLost` when nothing can be written, and `PartFound` when it
+        can be again. The identity is derived from `machine_files`.
         """
         self._folder = folder
         self._post = post

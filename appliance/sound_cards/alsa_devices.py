@@ -54,13 +54,7 @@ class AlsaCards:
         processes: Path = PROCESSES,
         displays: Path = DISPLAYS,
     ) -> None:
-        """Read nothing yet.
-
-        Args:
-            cards: where ALSA describes its cards.
-            processes: where the kernel describes processes.
-            displays: where the kernel describes the sockets for displays.
-        """
+        """Keep the kernel's folders; nothing is read yet."""
         self._cards = cards
         self._processes = processes
         self._displays = displays
@@ -204,15 +198,9 @@ def closed_pcms(listing: str) -> frozenset[str]:
 def unlisted_error(
     preferred: tuple[str, ...], hidden: Iterable[Device], direction: Direction
 ) -> SoundError | None:
-    """Return why PortAudio does not list a wanted device.
+    """Return why PortAudio does not list a wanted device; None: nor does the kernel.
 
-    Args:
-        preferred: as for `chosen`.
-        hidden: devices that PortAudio does not list, from `AlsaCards.unlisted`.
-        direction: direction that is needed.
-
-    Returns:
-        None: the kernel does not list it either.
+    `hidden` are the devices that only the kernel lists, from `AlsaCards.unlisted`.
     """
     # An HDMI output without a screen cannot be opened, and is as good as not there.
     there = (x for x in hidden if not (x.is_free and x.is_hdmi))

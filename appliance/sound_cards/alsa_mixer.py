@@ -183,12 +183,7 @@ class CardMixer:
 
 @contextmanager
 def opened(card_id: str) -> Iterator[CardMixer]:
-    """Open the mixer of a card.
-
-    It may block as long as the card's driver does.
-
-    Args:
-        card_id: ALSA's short name of the card.
+    """Open the mixer of a card; it may block as long as the card's driver does.
 
     Raises:
         SoundError: there is no such card, or it has no mixer.

@@ -46,9 +46,7 @@ class CardVolumeSupervisor:
     ) -> None:
         """Start without devices; `apply` starts the thread.
 
-        Args:
-            config: percent for each direction; None: all volumes are left as they are.
-            open_mixer: opens the mixer of a card.
+        Without a configuration all volumes are left as they are.
         """
         config = config or MixerConfig()
         self._percents: dict[Direction, int | None] = {

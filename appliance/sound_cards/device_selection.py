@@ -64,15 +64,11 @@ def not_the_first(
     *,
     has_usb: bool = True,
 ) -> str:
-    """Return a notice that this device is not the first choice; empty if it is.
+    """Return a notice that the device in use is not the first choice; empty if it is.
 
-    Args:
-        preferred: as for `chosen`.
-        device: device in use.
-        direction: direction it is used for.
-        has_usb: whether a USB card is or was there. If not, a card on the pin header
-            needs no notice. HDMI and the headphone jack always do, as does a sound
-            server, because the USB card may be missing.
+    `has_usb`: a USB card is or was there. If not, a card on the pin header needs no
+    notice. HDMI and the headphone jack always do, as does a sound server, because the
+    USB card may be missing.
     """
     if not preference(preferred, device)[0]:
         return ""

@@ -92,11 +92,7 @@ class SelectedDevices:
     def _choose(
         self, hidden: tuple[Device, ...]
     ) -> tuple[dict[Direction, Device], dict[Direction, SoundError]]:
-        """Return what `choose` returns, and update the notices.
-
-        Args:
-            hidden: devices of the kernel that PortAudio does not list.
-        """
+        """Return what `choose` returns, and update the notices."""
         devices = self._devices
         for device in (*devices, *hidden):
             self._known_usb |= device.directions if device.is_usb else set()
