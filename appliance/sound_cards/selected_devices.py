@@ -1,30 +1,14 @@
 """Devices chosen for microphone and speaker, and detection of better ones."""
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from appliance.config import SoundConfig
 from appliance.core import fault_table
 from appliance.core.events import PartFound
 from appliance.errors import SoundError
-from appliance.sound_cards.alsa_devices import (
-    DISPLAYS,
-    PROCESSES,
-    AlsaCards,
-    unlisted_error,
-)
-from appliance.sound_cards.device_selection import (
-    chosen,
-    not_the_first,
-    preference,
-)
-from appliance.sound_cards.devices import (
-    ALSA_CARDS,
-    PARTS,
-    SHARED,
-    Device,
-    Direction,
-)
+from appliance.sound_cards.alsa_devices import AlsaCards, unlisted_error
+from appliance.sound_cards.device_selection import chosen, not_the_first, preference
+from appliance.sound_cards.devices import PARTS, SHARED, Device, Direction
 
 
 class SelectedDevices:
@@ -33,21 +17,15 @@ class SelectedDevices:
     Thread: the card's.
     """
 
-    def __init__(
-        self,
-        config: SoundConfig,
-        cards: Path = ALSA_CARDS,
-        processes: Path = PROCESSES,
-        displays: Path = DISPLAYS,
-    ) -> None:
-        """Read the preferred names; folders as for `AlsaCards`."""
+    def __init__(self, config: SoundConfig, alsa: AlsaCards | None = None) -> None:
+        """Read the preferred names; by default the cards are those of this machine."""
         self._preferred: dict[Direction, tuple[str, ...]] = {}
         """Preferred names for each direction that the box is to have."""
         if config.microphone != "none":
             self._preferred["microphone"] = config.microphone
         if config.speaker != "none":
             self._preferred["speaker"] = config.speaker
-        self._alsa = AlsaCards(cards, processes, displays)
+        self._alsa = alsa or AlsaCards()
         self._devices: tuple[Device, ...] = ()
         """Devices that PortAudio listed at the last choice."""
         self._plugins: set[str] = set()

@@ -335,7 +335,7 @@ def test_a_card_stays_split_when_another_program_plays_a_sound(tmp_path):
     machine = kernel(tmp_path)
     machine.add(0, "vc4-hdmi", "vc4hdmi", "pcm0p")
     machine.run(99, ("/usr/bin/pulseaudio",))
-    choice = SelectedDevices(SoundConfig(), machine.cards, machine.processes)
+    choice = SelectedDevices(SoundConfig(), machine.alsa)
     driver, steps = HangingDuplex("microphone", "speaker"), Steps()
     with running(driver, steps, choice=choice):
         (_, play), (_, capture) = both_running(driver)

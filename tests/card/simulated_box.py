@@ -38,6 +38,7 @@ from appliance.panel.oled import Oled, open_oled, size_px
 from appliance.panel.simulated import SimulatedPins
 from appliance.process.logs import start_logging
 from appliance.run import appliance
+from appliance.sound_cards.alsa_devices import AlsaCards
 from appliance.sound_cards.devices import listed
 from appliance.sound_cards.selected_devices import SelectedDevices
 from tests.panel.fakes import FakeBus, FakeKernel
@@ -335,7 +336,7 @@ def main() -> None:
     start_logging(config.log.level, descriptor=os.dup(2))
     cards = folder / "asound"
     # Nothing else tells them where the kernel's list is.
-    vars(adapter)["SelectedDevices"] = partial(SelectedDevices, cards=cards)
+    vars(adapter)["SelectedDevices"] = partial(SelectedDevices, alsa=AlsaCards(cards))
     vars(supervisor)["listed"] = partial(listed, cards=cards)
     panel = Panel(config, folder / "gpio")
     for fault in faults:

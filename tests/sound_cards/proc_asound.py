@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.sound_cards.alsa_devices import AlsaCards
+
 CLOSED = "closed\n"
 JABRA = "Jabra SPEAK 410 USB"
 OUR_COMMAND = ("/opt/venv/bin/python", "/opt/venv/bin/ptt-appliance", "run")
@@ -19,6 +21,11 @@ class Kernel:
 
     cards: Path
     processes: Path
+
+    @property
+    def alsa(self) -> AlsaCards:
+        """Cards of this kernel, looked at for the first time."""
+        return AlsaCards(self.cards, self.processes)
 
     def add(self, number: int, short: str, card_id: str, *pcms: str, usb_id: str = ""):
         """Add a card; a PCM is named as the kernel does, for example `pcm0p`."""

@@ -20,14 +20,14 @@ def machine(tmp_path):
 def test_a_user_whose_process_has_ended_is_named_by_its_process_id(machine):
     machine.use(1, "pcm0p", 4711)
     machine.use(1, "pcm0c", 4711)
-    *_, jabra = AlsaCards(machine.cards, machine.processes).unlisted()
+    *_, jabra = machine.alsa.unlisted()
     assert jabra.obstacle == "in use by another program (pid 4711)"
 
 
 def test_the_choice_reports_the_program_that_uses_the_wanted_card(machine):
     machine.use(1, "pcm0p", 99)
     hdmi = Device(0, "vc4-hdmi: Audio (hw:0,0)", 0, 2, 48_000)
-    hidden = AlsaCards(machine.cards, machine.processes).unlisted((hdmi,))
+    hidden = machine.alsa.unlisted((hdmi,))
     busy = unlisted_error(("Jabra",), hidden, "speaker")
     assert busy is not None
     assert "in use by pulseaudio (pid 99). Stop that program." in str(busy)
@@ -37,7 +37,7 @@ def test_the_choice_reports_the_program_that_uses_the_wanted_card(machine):
 def test_a_change_of_users_or_cards_is_seen_and_our_own_use_is_not(tmp_path):
     machine = kernel(tmp_path)
     machine.add(1, "USB PnP", "Device", "pcm0p", usb_id="0d8c:0014")
-    choice = SelectedDevices(SoundConfig(), machine.cards, machine.processes)
+    choice = SelectedDevices(SoundConfig(), machine.alsa)
     free = choice.list_cards()
     machine.run(99, ("/usr/bin/pulseaudio",))
     machine.use(1, "pcm0p", 99)
@@ -63,7 +63,7 @@ def test_a_card_that_is_unplugged_while_the_cards_are_listed_is_left_out(
             machine.remove(1)
         return scandir(folder)
 
-    choice = SelectedDevices(SoundConfig(), machine.cards, machine.processes)
+    choice = SelectedDevices(SoundConfig(), machine.alsa)
     monkeypatch.setattr(os, "scandir", scan)
     look(choice)
     assert not (machine.cards / "card1").exists()
@@ -73,7 +73,7 @@ def test_a_sound_server_of_the_configuration_may_start_at_any_time(tmp_path):
     machine = kernel(tmp_path)
     machine.add(0, "vc4-hdmi", "vc4hdmi", "pcm0p")
     preferred = SoundConfig(microphone="none", speaker=("pulse", "hdmi"))
-    choice = SelectedDevices(preferred, machine.cards, machine.processes)
+    choice = SelectedDevices(preferred, machine.alsa)
     hdmi = Device(0, "vc4-hdmi: Audio (hw:0,0)", 0, 2, 48_000)
     choice.use({"speaker": hdmi}, {"speaker"})
     assert choice.is_better_listed()
@@ -83,7 +83,7 @@ JABRA_FIRST = SoundConfig(microphone=("Jabra",), speaker=("Jabra", "hdmi"))
 
 
 def test_a_better_card_counts_as_listed_only_if_no_program_uses_it(machine):
-    choice = SelectedDevices(JABRA_FIRST, machine.cards, machine.processes)
+    choice = SelectedDevices(JABRA_FIRST, machine.alsa)
     hdmi = Device(0, "vc4-hdmi: Audio (hw:0,0)", 0, 2, 48_000)
     machine.use(1, "pcm0p", 99)
     found, missing = choice.choose((hdmi,))
@@ -104,7 +104,7 @@ def test_a_better_card_counts_as_listed_only_if_no_program_uses_it(machine):
 
 
 def test_no_card_is_better_than_the_first_choice(machine):
-    choice = SelectedDevices(JABRA_FIRST, machine.cards, machine.processes)
+    choice = SelectedDevices(JABRA_FIRST, machine.alsa)
     jabra = Device(0, f"{JABRA}: Audio (hw:1,0)", 1, 2, 48_000)
     found, _ = choice.choose((jabra,))
     choice.use(found, found)
@@ -114,13 +114,14 @@ def test_no_card_is_better_than_the_first_choice(machine):
 
 
 def test_without_alsas_list_a_better_card_is_assumed_possible(tmp_path):
-    assert SelectedDevices(JABRA_FIRST, tmp_path, tmp_path).is_better_listed()
+    choice = SelectedDevices(JABRA_FIRST, AlsaCards(tmp_path, tmp_path))
+    assert choice.is_better_listed()
 
 
 def test_a_free_card_for_a_missing_direction_is_an_improvement(tmp_path):
     """Without one, a search would only interrupt the direction that works."""
     machine = kernel(tmp_path)
-    choice = SelectedDevices(SoundConfig(), machine.cards, machine.processes)
+    choice = SelectedDevices(SoundConfig(), machine.alsa)
     machine.add(1, "USB Speaker", "Speaker", "pcm0p", usb_id="0d8c:0014")
     speaker = Device(0, "USB Speaker: Audio (hw:1,0)", 0, 2, 48_000, "Speaker", "a:b")
     choice.use({"speaker": speaker}, {"speaker"})
@@ -138,7 +139,7 @@ def test_a_card_whose_name_only_contains_the_wanted_id_is_a_second_choice(tmp_pa
     machine.run(99, ("/usr/bin/pulseaudio",))
     machine.use(2, "pcm0p", 99)
     config = SoundConfig(microphone="none", speaker=("USB",))
-    choice = SelectedDevices(config, machine.cards, machine.processes)
+    choice = SelectedDevices(config, machine.alsa)
     partly = Device(0, "USB PnP: Audio (hw:1,0)", 0, 2, 48_000, "Device")
     found, _ = choice.choose((partly,))
     choice.use(found, found)

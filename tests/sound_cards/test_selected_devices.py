@@ -13,6 +13,7 @@ from appliance.config import SoundConfig
 from appliance.core import fault_table
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.errors import SoundError
+from appliance.sound_cards.alsa_devices import AlsaCards
 from appliance.sound_cards.devices import Device
 from appliance.sound_cards.selected_devices import SelectedDevices
 from tests.audio.fake_driver import (
@@ -89,9 +90,7 @@ def speaker_found(events: queue.Queue[object]) -> PartFound:
 def test_a_speaker_listed_before_it_can_be_opened_replaces_hdmi(machine, preferred):
     driver = FakeDriver((HDMI, MICROPHONE))
     choice = SelectedDevices(
-        SoundConfig(speaker=(*preferred, "hdmi") if preferred else ()),
-        machine.cards,
-        machine.processes,
+        SoundConfig(speaker=(*preferred, "hdmi") if preferred else ()), machine.alsa
     )
     with running(driver, Steps(), choice=choice) as events, Callbacks(driver):
         found = speaker_found(events)
@@ -116,7 +115,7 @@ def test_a_speaker_that_a_program_has_open_is_named_and_used_once_it_is_free(
     machine.add(2, "USB Boom", "Boom", "pcm0p", "pcm0c", usb_id="2:2")
     machine.use(2, "pcm0p", 99)
     config = SoundConfig(speaker=preferred)
-    choice = SelectedDevices(config, machine.cards, machine.processes)
+    choice = SelectedDevices(config, machine.alsa)
     with running(driver, Steps(), choice=choice) as events, Callbacks(driver):
         found = speaker_found(events)
         assert (found.name, found.notice) == (
@@ -137,7 +136,7 @@ def test_the_only_card_needs_no_notice_until_a_usb_card_was_there(tmp_path):
     machine.add(0, "vc4-hdmi", "vc4hdmi", "pcm0p")
     machine.add(3, "seeed-2mic-voicecard", "seeed", "pcm0p", "pcm0c")
     driver = FakeDriver((HDMI, HAT))
-    choice = SelectedDevices(SoundConfig(), machine.cards, machine.processes)
+    choice = SelectedDevices(SoundConfig(), machine.alsa)
     with running(driver, Steps(), choice=choice) as events, Callbacks(driver):
         found = speaker_found(events)
         assert (found.name, found.notice) == ("seeed-2mic-voicecard: HiFi", "")
@@ -160,7 +159,7 @@ def test_a_preferred_plugin_is_used_once_its_card_is_there(tmp_path, is_there_at
     machine = kernel(tmp_path)
     machine.add(2, "USB Boom", "Boom", "pcm0p", usb_id="2:2")
     driver = FakeDriver((SPEAKER,))
-    choice = SelectedDevices(PLUGIN_FIRST, machine.cards, machine.processes)
+    choice = SelectedDevices(PLUGIN_FIRST, machine.alsa)
 
     def plug_in():
         driver.cards = (SPEAKER, MICROPHONE, PLUGIN)
@@ -184,7 +183,7 @@ def test_a_plugin_that_was_never_listed_is_searched_once_after_each_change(tmp_p
     machine.add(2, "USB Boom", "Boom", "pcm0p", usb_id="2:2")
     boom = Device(0, SPEAKER[0], 0, 2, 48_000, "Boom", "2:2")
     mymic = Device(1, "mymic", 1, 0, 48_000, is_plugin=True)
-    choice = SelectedDevices(PLUGIN_FIRST, machine.cards, machine.processes)
+    choice = SelectedDevices(PLUGIN_FIRST, machine.alsa)
     found, missing = choice.choose((boom,))
     choice.use(found, found)
     assert set(missing) == {"microphone"}
@@ -200,7 +199,7 @@ def test_a_plugin_that_was_never_listed_is_searched_once_after_each_change(tmp_p
 
 def test_a_preferred_card_that_the_kernel_lists_is_no_plugin(machine):
     config = SoundConfig(microphone="none", speaker=("hdmi", "Boom"))
-    choice = SelectedDevices(config, machine.cards, machine.processes)
+    choice = SelectedDevices(config, machine.alsa)
     boom = Device(0, SPEAKER[0], 0, 2, 48_000, "Boom", "2:2")
     choice.use({"speaker": boom}, {"speaker"})
     assert not choice.is_plugin_wanted()
@@ -211,7 +210,7 @@ def test_a_program_that_plays_a_sound_is_no_reason_to_search_for_a_missing_card(
 ):
     config = SoundConfig(microphone="none", speaker=("Boom", "USB Box"))
     machine.add(2, "USB Box", "Box", "pcm0p", usb_id="3:3")
-    choice = SelectedDevices(config, machine.cards, machine.processes)
+    choice = SelectedDevices(config, machine.alsa)
     policy = ReopenPolicy(choice.is_better_listed, choice.is_plugin_wanted)
     found, _ = choice.choose((Device(0, "USB Box: Audio (hw:2,0)", 0, 2, 48_000),))
     choice.use(found, found)
@@ -241,7 +240,9 @@ def test_a_display_that_is_switched_on_after_hours_is_searched_at_once(
 
     (tmp_path / "card1-HDMI-A-1").mkdir()
     display("disconnected", "disabled")
-    choice = SelectedDevices(SoundConfig(), machine.cards, machine.processes, tmp_path)
+    choice = SelectedDevices(
+        SoundConfig(), AlsaCards(machine.cards, machine.processes, tmp_path)
+    )
     policy = ReopenPolicy(choice.is_better_listed, choice.is_plugin_wanted)
     found, _ = choice.choose((Device(0, MICROPHONE[0], 1, 0, 48_000, "Mic", "1:1"),))
     choice.use(found, found)
@@ -256,7 +257,7 @@ def test_a_display_that_is_switched_on_after_hours_is_searched_at_once(
 def test_a_plugin_is_searched_when_another_program_lets_go_of_its_card(machine):
     machine.add(2, "USB Boom", "Boom", "pcm0p", usb_id="2:2")
     machine.use(1, "pcm0c", 99)
-    choice = SelectedDevices(PLUGIN_FIRST, machine.cards, machine.processes)
+    choice = SelectedDevices(PLUGIN_FIRST, machine.alsa)
     policy = ReopenPolicy(choice.is_better_listed, choice.is_plugin_wanted)
     found, _ = choice.choose((Device(0, SPEAKER[0], 0, 2, 48_000, "Boom", "2:2"),))
     choice.use(found, found)
@@ -276,11 +277,7 @@ def test_a_card_that_is_there_and_cannot_be_opened_is_not_to_be_plugged_in(machi
         return error.part, error.reason
 
     any_card, named = (
-        SelectedDevices(
-            SoundConfig(microphone="none", speaker=preferred),
-            machine.cards,
-            machine.processes,
-        )
+        SelectedDevices(SoundConfig(microphone="none", speaker=preferred), machine.alsa)
         for preferred in ((), ("Boom", "hdmi"))
     )
     nothing = "any speaker", fault_table.NO_CARD.text()
@@ -300,7 +297,7 @@ def test_a_program_that_has_a_card_open_is_named_until_the_card_is_unplugged(mac
     machine.use(1, "pcm0c", 99)
     machine.use(2, "pcm0p", 99)
     config = SoundConfig(microphone=("Microphone",), speaker=("Boom", "hdmi"))
-    choice = SelectedDevices(config, machine.cards, machine.processes)
+    choice = SelectedDevices(config, machine.alsa)
     with running(driver, Steps(), choice=choice) as events, Callbacks(driver):
         lost = next_of(events, PartLost, Part.MICROPHONE)
         assert "in use by pulseaudio" in lost.reason
@@ -314,7 +311,7 @@ def test_a_program_that_has_a_card_open_is_named_until_the_card_is_unplugged(mac
 
 def test_a_card_stuck_in_the_kernel_is_named_and_does_not_stop_the_supervisor(machine):
     config = SoundConfig(speaker=("Boom",))
-    choice = SelectedDevices(config, machine.cards, machine.processes)
+    choice = SelectedDevices(config, machine.alsa)
     driver = FakeDriver((MICROPHONE,))
     with (
         supervising(driver, Steps(), choice=choice) as (supervisor, events),
@@ -336,7 +333,7 @@ def test_a_card_stuck_in_the_kernel_is_named_and_does_not_stop_the_supervisor(ma
 def test_a_card_is_as_good_as_in_use_while_it_does_not_answer(machine):
     machine.add(2, "USB Boom", "Boom", "pcm0p", usb_id="2:2")
     config = SoundConfig(microphone="none", speaker=("Boom",))
-    choice = SelectedDevices(config, machine.cards, machine.processes)
+    choice = SelectedDevices(config, machine.alsa)
     free = choice.list_cards()
     with machine.stuck(2, "pcm0p"):
         assert choice.list_cards() != free
@@ -374,7 +371,7 @@ def test_a_search_that_hangs_or_crashes_names_the_cards_that_would_be_used(
     machine, driver
 ):
     machine.add(2, "USB Boom", "Boom", "pcm0p", usb_id="2:2")
-    choice = SelectedDevices(SoundConfig(), machine.cards, machine.processes)
+    choice = SelectedDevices(SoundConfig(), machine.alsa)
     with running(driver(), Steps(), choice=choice) as events:
         lost = [events.get(timeout=DEADLINE_S) for _ in range(2)]
     assert {(x.part, x.name) for x in lost} == {
@@ -391,6 +388,6 @@ def test_a_failed_search_that_no_card_is_to_blame_for_names_the_sound(
     if is_card_there:
         machine.add(2, "USB Boom", "Boom", "pcm0p", "pcm0c", usb_id="2:2")
     driver = Slow() if is_card_there else Stuck()
-    choice = SelectedDevices(SoundConfig(), machine.cards, machine.processes)
+    choice = SelectedDevices(SoundConfig(), machine.alsa)
     with running(driver, Steps(), choice=choice) as events:
         assert events.get(timeout=DEADLINE_S).name == ANY_CARD
