@@ -18,7 +18,6 @@ from appliance.audio.latency_steps import KeptSteps, LatencySteps
 from appliance.audio.mixer import Mixer
 from appliance.audio.sender import Sender
 from appliance.audio.stream_faults import StreamFaults
-from appliance.audio.streams import LATENCY_STEPS_S
 from appliance.audio.supervisor import Supervisor
 from appliance.config import Config
 from appliance.core.commands import (
@@ -79,7 +78,7 @@ class AudioAdapter:
         gate = Gate(config.talk.used_pre_roll_ms)
         self._sender = Sender(gate, self.mixer, post, processing)
         self.encoder_feed = self._sender.encoder_feed
-        steps = LatencySteps(len(LATENCY_STEPS_S), KeptSteps(state_directory))
+        steps = LatencySteps(KeptSteps(state_directory))
         choice = SelectedDevices(config.sound)
         self._card_volumes = CardVolumeSupervisor(config.sound.mixer)
         stream_faults = StreamFaults(post, self._card_volumes.notice)

@@ -16,9 +16,6 @@ from appliance.core import fault_table
 from appliance.errors import SoundError
 from appliance.sound_cards.devices import PARTS, Device, Direction
 
-LATENCY_STEPS_S: Final = (0.01, 0.02, 0.04)
-"""Latencies requested from PortAudio, shortest first; see `latency_steps` for the
-choice. Measured: 20, 30 and 60 ms from microphone to speaker."""
 RATES_HZ: Final = (
     *(48_000, 44_100, 32_000, 24_000, 16_000),
     *(96_000, 88_200, 192_000, 8_000),
@@ -54,7 +51,7 @@ class Streams:
         """Open and start the streams of the given devices; None: there is none now.
 
         With `is_split` one card is opened as two: its duplex stream does not run.
-        `latency_s` is one of `LATENCY_STEPS_S`.
+        `latency_s` is one of `latency_steps.LATENCY_STEPS_S`.
 
         Returns:
             Errors of the directions that could not be opened; the others run.

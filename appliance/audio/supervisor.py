@@ -14,11 +14,11 @@ from queue import Empty, SimpleQueue
 from typing import Final
 
 from appliance.audio.driver import Driver
-from appliance.audio.latency_steps import LatencySteps
+from appliance.audio.latency_steps import LATENCY_STEPS_S, LatencySteps
 from appliance.audio.reopen_policy import ReopenPolicy, SoundState
 from appliance.audio.sender import Sender
 from appliance.audio.stream_faults import STOPPED, StreamFaults
-from appliance.audio.streams import LATENCY_STEPS_S, Streams
+from appliance.audio.streams import Streams
 from appliance.core import fault_table
 from appliance.errors import SoundError
 from appliance.metrics.counters import AudioFault

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from appliance.audio.driver import Driver, StreamRequest
+from appliance.audio.latency_steps import LATENCY_STEPS_S
 from appliance.audio.portaudio import PortAudio
-from appliance.audio.streams import LATENCY_STEPS_S, RATES_HZ
+from appliance.audio.streams import RATES_HZ
 from appliance.config import RoomConfig, SoundConfig
 from appliance.demo.build_server import find_or_build
 from appliance.demo.run import Demo, Setup

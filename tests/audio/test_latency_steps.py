@@ -27,7 +27,7 @@ class Card:
     """Card that loses blocks at given intervals, looked at four times a second."""
 
     def __init__(self, kept=None):
-        self.steps = LatencySteps(3, kept or KeptSteps(None))
+        self.steps = LatencySteps(kept or KeptSteps(None))
         self.name, self.now_s, self.losses = CARD, 0.0, 0
         self.steps.start(CARD, 0.0)
 
@@ -245,7 +245,7 @@ def test_a_state_directory_that_cannot_be_written_changes_nothing_else(tmp_path)
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.floats(0, 5000), st.booleans())))
 def test_the_latency_step_is_always_in_range(story):
-    steps, now_s, losses = LatencySteps(3, KeptSteps(None)), 0.0, 0
+    steps, now_s, losses = LatencySteps(KeptSteps(None)), 0.0, 0
     steps.start(CARD, 0.0)
     for lost, wait_s, is_idle in story:
         losses, now_s = losses + lost, now_s + wait_s

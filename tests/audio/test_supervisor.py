@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from appliance.audio.gate import Gate
+from appliance.audio.latency_steps import LATENCY_STEPS_S
 from appliance.audio.mixer import Mixer
 from appliance.audio.stream_counters import INPUT_UNDERFLOW
-from appliance.audio.streams import LATENCY_STEPS_S
 from appliance.config import SoundConfig
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.errors import SoundError
