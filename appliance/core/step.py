@@ -194,10 +194,9 @@ def _with_effects(before: State, after: State, now_s: float) -> Step:
     after, conversation = voice_agent.follow(before, after, now_s)
     after = pairing.follow(before, after, now_s)
     after = agent_return.update(agent_lines.update(after, now_s), now_s)
-    after, earcon = _announced(before, after, now_s)
+    after, gate = _announced(before, after, gate, now_s)
     return after, (
         *_opening(before, after),
-        *earcon,
         *unmuting,
         *conversation,
         *talk.clear_pre_roll(before, after),
@@ -251,20 +250,26 @@ def _opening(before: State, after: State) -> tuple[Command, ...]:
     return (OpenSound(),) if is_new else ()
 
 
-def _announced(before: State, after: State, now_s: float) -> Step:
-    """Wake the screen, and return the sound, for a joined or lost room.
+def _announced(
+    before: State, after: State, gate: tuple[Command, ...], now_s: float
+) -> Step:
+    """Wake the screen for a joined or lost room, and return its sound before `gate`.
 
     Leaving on request has none, nor has an outage soon after another one, nor leaving
-    and joining because an agent is missing.
+    and joining because an agent is missing. In `open` mode the gate has none then.
     """
     if _is_left(after) or after.preset != before.preset:
         after = replace(after, is_outage_quiet=False)
     was_in, is_in = _is_heard(before), _is_heard(after)
+    if was_in == is_in:
+        return after, gate
+    # In `open` mode the gate opens by itself.
+    is_audible = not after.is_open_mode
+    quiet = tuple(x for x in gate if is_audible or not isinstance(x, PlayEarcon))
     # The session also ends when LiveKit does not resume it, which is an outage.
     is_on_request = after.phase is Phase.LEAVING and after.cause is None
-    is_quiet = is_on_request if was_in else agent_return.is_returning(before)
-    if was_in == is_in or is_quiet:
-        return after, ()
+    if is_on_request if was_in else agent_return.is_returning(before):
+        return after, quiet
     # Somebody who holds the button has to hear that the talk is over.
     is_cut = before.talk.is_open and not before.is_open_mode
     is_soon = now_s < after.quiet_until_s and not is_cut
@@ -272,11 +277,12 @@ def _announced(before: State, after: State, now_s: float) -> Step:
         quiet_until_s = now_s + QUIET_S
         after = replace(after, quiet_until_s=quiet_until_s, is_outage_quiet=is_soon)
     if is_soon and after.is_outage_quiet:
-        return after, ()
+        return after, quiet
     # While the gate is open, it would be sent.
     is_silent = is_in and after.talk.is_open
     earcon = PlayEarcon(Earcon.JOINED if is_in else Earcon.LOST)
-    return replace(after, wakes=after.wakes + 1), () if is_silent else (earcon,)
+    commands = gate if is_silent else (earcon, *gate)
+    return replace(after, wakes=after.wakes + 1), commands
 
 
 def _is_heard(state: State) -> bool:

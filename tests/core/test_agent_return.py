@@ -14,6 +14,7 @@ from appliance.core.events import (
 from appliance.core.state import Phase
 from tests.core.story import (
     ALICE,
+    HOLD,
     HYBRID,
     LEAVE,
     OPEN,
@@ -69,8 +70,9 @@ def test_it_does_so_again_after_ever_longer_waits():
     assert waits_s == [60.0, 60.0, 120.0, 240.0, 480.0, 600.0]
 
 
-def test_no_earcon_sounds_for_it_but_a_fault_is_shown():
-    box = expecting()
+@pytest.mark.parametrize("mode", [HOLD, OPEN])
+def test_no_earcon_sounds_for_it_but_a_fault_is_shown(mode):
+    box = expecting(mode)
     assert box.view().faults == ()
     assert earcons(box.play(61.0)) == ()
     assert box.view().faults == (MISSING,)

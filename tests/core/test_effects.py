@@ -4,7 +4,17 @@ import pytest
 
 from appliance.core.commands import CloseSound, Earcon, FetchToken, OpenSound
 from appliance.core.events import JoinAsked, LeaveAsked, LinkChanged, Started
-from tests.core.story import ALICE, LEAVE, CoreHarness, earcons, in_room, started
+from tests.core.story import (
+    ALICE,
+    HOLD,
+    LEAVE,
+    OPEN,
+    CoreHarness,
+    earcons,
+    in_room,
+    started,
+    with_mode,
+)
 
 
 def sound(*commands) -> list[type]:
@@ -69,6 +79,16 @@ def test_a_pause_has_one_earcon_however_it_ends():
     box = in_room()
     assert earcons(box.play(box.paused())) == (Earcon.LOST,)
     assert earcons(box.play(box.lost())) == ()
+
+
+@pytest.mark.parametrize("mode", [HOLD, OPEN])
+def test_an_outage_soon_after_another_one_has_no_earcon(mode):
+    box = in_room(with_mode(mode))
+    assert earcons(box.play(box.lost(), 2)) == (Earcon.LOST,)
+    assert len(earcons(box.enter())) == 1
+    assert earcons(box.play(60, box.lost(), 2)) == ()
+    assert earcons(box.enter()) == ()
+    assert box.is_live() == (mode is OPEN)
 
 
 def test_failed_attempts_have_no_earcon():
