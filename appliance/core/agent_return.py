@@ -97,7 +97,7 @@ def is_over(state: State) -> bool:
 
 def status(state: State) -> str:
     """Return why the box waits before it joins again; empty: for another reason."""
-    if state.cause is not None:
+    if state.cause is not None or state.is_link_down:
         return ""
     return "waiting for the agent" if state.agent_returns else "joining again"
 

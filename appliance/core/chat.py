@@ -169,7 +169,7 @@ class ChatLog:
         """Why the outbox accepts no further line; empty: it does."""
         if len(self.queued) < OUTBOX_LINES:
             return ""
-        return f"{OUTBOX_LINES} lines are waiting for the room already"
+        return f"{OUTBOX_LINES} lines are waiting to be sent already"
 
     def _find(self, sender_id: str, line_id: str) -> ChatLine | None:
         key = (sender_id, line_id)

@@ -8,6 +8,7 @@ from appliance.core.events import (
     Cause,
     ChatTyped,
     FirstBlockSent,
+    LinkChanged,
     TailEnded,
     TokenReady,
 )
@@ -56,6 +57,12 @@ def test_a_box_alone_leaves_waits_until_the_room_has_ended_and_joins_again():
     assert box.view().banner == "waiting for the agent, retry in 27 s"
     assert of(FetchToken, box.play(CLOSED_S)) == ()
     assert len(of(FetchToken, box.play(5.0))) == 1
+
+
+def test_a_network_that_is_missing_meanwhile_is_named():
+    box = expecting()
+    box.play(61.0, box.left(), LinkChanged(None))
+    assert box.view().banner == "disconnected: no network, retry in 27 s"
 
 
 def test_it_does_so_again_after_ever_longer_waits():

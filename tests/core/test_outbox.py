@@ -176,7 +176,7 @@ def test_a_full_outbox_is_reported_and_accepts_no_more():
     box.play(*lines[: OUTBOX_LINES - 1])
     assert box.view().chat_refusal == ""
     box.play(*lines[OUTBOX_LINES - 1 :])
-    assert box.view().chat_refusal == "20 lines are waiting for the room already"
+    assert box.view().chat_refusal == "20 lines are waiting to be sent already"
     box.play(box.token())
     assert len(sends(box, box.joined())) == OUTBOX_LINES
 

@@ -250,7 +250,7 @@ async def test_hostile_text_is_not_parsed_as_html(phone):
 
 async def test_unavailable_controls_are_disabled_with_the_reason(phone):
     phone.inbox.show(
-        has_microphone=False, chat_refusal="20 lines are waiting for the room already"
+        has_microphone=False, chat_refusal="20 lines are waiting to be sent already"
     )
     button = phone.page.locator("#talk")
     await expect(button).to_have_attribute("aria-disabled", "true")

@@ -149,10 +149,10 @@ async def test_a_malformed_body_is_400_and_changes_nothing(
 
 
 async def test_a_line_that_cannot_be_queued_is_409_with_the_reason(served, paired):
-    served.inbox.show(chat_refusal="20 lines are waiting for the room already")
+    served.inbox.show(chat_refusal="20 lines are waiting to be sent already")
     answer = await paired.post("/api/chat", json={"text": "Hello"})
     assert answer.status_code == 409
-    assert answer.json() == {"error": "20 lines are waiting for the room already"}
+    assert answer.json() == {"error": "20 lines are waiting to be sent already"}
 
 
 @pytest.mark.parametrize("text", [LONG, "€" * 2000 + "x", "𝄞" * 1999 + "xxxx"])
@@ -393,7 +393,7 @@ async def test_only_the_pages_own_files_are_served(paired, name):
 async def test_a_line_that_is_sent_again_with_its_id_is_one_line(served, paired):
     line = {"id": "0a1b2c", "text": "Hello"}
     first = await paired.post("/api/chat", json=line)
-    served.inbox.show(chat_refusal="20 lines are waiting for the room already")
+    served.inbox.show(chat_refusal="20 lines are waiting to be sent already")
     again = [await paired.post("/api/chat", json=line) for _ in range(20)]
     (event,) = served.inbox.of(ChatTyped)
     assert (event.id, event.text) == ("0a1b2c", "Hello")
