@@ -42,8 +42,9 @@ def update(state: State, now_s: float) -> State:
     is_used = state.conversation.is_used or _is_in_use(state)
     conversation = replace(state.conversation, is_used=is_used)
     state = replace(state, conversation=conversation)
-    is_absent = _is_missing(state) and state.is_connected
-    may_leave = is_absent and _is_idle(state) and not is_over(state)
+    is_absent = _is_missing(state) and state.is_in_room
+    is_idle = state.is_connected and _is_idle(state)
+    may_leave = is_absent and is_idle and not is_over(state)
     conversation = replace(
         conversation,
         absent_since_s=_since_s(conversation.absent_since_s, now_s, is_so=is_absent),

@@ -65,6 +65,12 @@ def test_a_network_that_is_missing_meanwhile_is_named():
     assert box.view().banner == "disconnected: no network, retry in 27 s"
 
 
+def test_an_interruption_does_not_begin_the_wait_anew():
+    box = expecting()
+    assert leaves(box, 40.0, box.paused(), 1.0, box.resumed(), 18.0) == 0
+    assert leaves(box, 3.0) == 1
+
+
 def test_it_does_so_again_after_ever_longer_waits():
     box = expecting()
     waits_s = []
