@@ -189,8 +189,9 @@ class Conversation:
     """The agent answers during a latched talk, so it is played."""
     asked_at_s: float | None = None
     """End of a talk to which the agent has not reacted yet."""
-    has_lines_waiting: bool = False
-    """Typed lines wait until the agent is ready; `agent_lines` decides about it."""
+    lines_until_s: float = -inf
+    """Until when typed lines wait for the agent; minus infinity: they do not.
+    `agent_lines` decides about it."""
     hears_us: bool = False
     """The agent has transcribed what was said here."""
     is_unresponsive: bool = False

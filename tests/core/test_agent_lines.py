@@ -83,7 +83,19 @@ def test_a_line_waits_for_the_agent_that_leaving_and_joining_brings():
     assert [line.state for line in box.view().chat] == [Delivery.QUEUED]
     assert len(of(LeaveRoom, box.play(21.0))) == 1
     assert of(SendChat, returned(box)) == ()
-    assert sends(box, 40.0, box.people(ROBOT), agent(box)) == ["c1"]
+    assert sends(box, 40.0, box.people(ROBOT)) == []
+    assert sends(box, agent(box)) == ["c1"]
+
+
+def test_a_line_waits_although_the_list_of_participants_is_first():
+    box = expecting()
+    assert sends(box, 40.0, HELLO, box.people(ROBOT)) == []
+    assert sends(box, agent(box, INITIALIZING), 1.0, gone(box), box.people()) == []
+    assert sends(box, box.people(ROBOT), agent(box, INITIALIZING), 1.0) == []
+    assert sends(box, agent(box)) == ["c1"]
+    box = expecting()
+    assert sends(box, 40.0, HELLO, box.people(ROBOT), ARRIVAL_S - 1.0) == []
+    assert sends(box, 2.0) == ["c1"]
 
 
 def test_a_line_waits_through_an_interruption():
