@@ -7,8 +7,9 @@ participant has left. So a box that nobody uses does this, without any sound:
     in the room, alone    for 1, 1, 2, 4, 8, 10, 10 ... minutes
     out of the room       for `CLOSED_S`
 
-A talk postpones leaving until `PAUSE_S` after it. Somebody who talks here, or who
-leaves or joins, makes the wait 1 minute again. An agent that just comes does not.
+A talk postpones leaving until `PAUSE_S` after it. Somebody who talks here, presses the
+talk button, types a line, leaves or joins makes the wait 1 minute again. An agent that
+just comes does not.
 
 An agent that leaves a session in which nobody here talked, pressed the talk button or
 typed a line may end by itself each time. The box stays until somebody does so, and then
@@ -36,12 +37,11 @@ MISSING: Final = (
 )
 
 
-def update(state: State, now_s: float) -> State:
+def update(before: State, after: State, now_s: float) -> State:
     """Return the state with the begin of the agent's absence, and of a pause in use."""
-    before = state
-    is_used = state.conversation.is_used or _is_in_use(state)
-    conversation = replace(state.conversation, is_used=is_used)
-    state = replace(state, conversation=conversation)
+    is_used = after.conversation.is_used or _is_in_use(after)
+    conversation = replace(after.conversation, is_used=is_used)
+    state = replace(after, conversation=conversation)
     is_absent = _is_missing(state) and state.is_in_room
     is_idle = state.is_connected and _is_idle(state)
     may_leave = is_absent and is_idle and not is_over(state)
@@ -51,14 +51,14 @@ def update(state: State, now_s: float) -> State:
         idle_since_s=_since_s(conversation.idle_since_s, now_s, is_so=may_leave),
     )
     returns = state.agent_returns
-    if state.talk.is_on and state.levels.is_voice:
+    if _is_new_use(before, after):
         # The fault stays until the agent is there.
         returns = min(returns, 1 if conversation.agent is None else 0)
     absent_since_s = conversation.absent_since_s
     if absent_since_s is not None and now_s >= absent_since_s + _wait_s(state):
         returns = max(returns, 1)
-    if (conversation, returns) == (before.conversation, before.agent_returns):
-        return before
+    if (conversation, returns) == (after.conversation, after.agent_returns):
+        return after
     return replace(state, conversation=conversation, agent_returns=returns)
 
 
@@ -138,6 +138,17 @@ def _is_in_use(state: State) -> bool:
     is_voice = state.talk.is_on and state.levels.is_voice
     is_typed = state.is_in_room and bool(state.chat.queued)
     return is_voice or state.talk.is_button_down or is_typed
+
+
+def _is_new_use(before: State, after: State) -> bool:
+    """Return whether somebody talks, or has just pressed or typed a line.
+
+    A line that waits is not new in each session.
+    """
+    is_voice = after.talk.is_on and after.levels.is_voice
+    is_pressed = after.talk.is_button_down and not before.talk.is_button_down
+    is_typed = len(after.chat.queued) > len(before.chat.queued)
+    return is_voice or is_pressed or is_typed
 
 
 def _is_idle(state: State) -> bool:

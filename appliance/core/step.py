@@ -193,7 +193,7 @@ def _with_effects(before: State, after: State, now_s: float) -> Step:
     after, unmuting = talk.unmute_track(after)
     after, conversation = voice_agent.follow(before, after, now_s)
     after = pairing.follow(before, after, now_s)
-    after = agent_return.update(agent_lines.update(after, now_s), now_s)
+    after = agent_return.update(before, agent_lines.update(after, now_s), now_s)
     after, gate = _announced(before, after, gate, now_s)
     return after, (
         *_opening(before, after),

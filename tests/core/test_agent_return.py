@@ -36,6 +36,12 @@ from tests.core.test_voice_agent import (
     say,
 )
 
+HELLO = ChatTyped("c1", "hello", 5)
+USES = [
+    pytest.param((PRESS, 0.5, RELEASE), id="press"),
+    pytest.param((HELLO,), id="line"),
+]
+
 
 def returned(box):
     """Play the end of a session and the begin of the next one."""
@@ -71,8 +77,10 @@ def test_an_interruption_does_not_begin_the_wait_anew():
     assert leaves(box, 3.0) == 1
 
 
-def test_it_does_so_again_after_ever_longer_waits():
+@pytest.mark.parametrize("story", [(), (HELLO,)], ids=["alone", "with a waiting line"])
+def test_it_does_so_again_after_ever_longer_waits(story):
     box = expecting()
+    box.play(*story)
     waits_s = []
     for _ in range(6):
         began_s = box.now_s
@@ -105,9 +113,7 @@ def test_an_agent_that_has_left_is_fetched_too():
     assert leaves(box, 2.0) == 1
 
 
-@pytest.mark.parametrize(
-    "use", [(PRESS, 0.5, RELEASE), (ChatTyped("c1", "hello", 5),)], ids=["talk", "line"]
-)
+@pytest.mark.parametrize("use", USES)
 def test_an_agent_that_ended_by_itself_is_fetched_when_somebody_wants_it(use):
     box = expecting()
     box.play(61.0)
@@ -115,6 +121,17 @@ def test_an_agent_that_ended_by_itself_is_fetched_when_somebody_wants_it(use):
     box.play(box.people(ROBOT), agent(box), 20.0, gone(box), box.people())
     assert leaves(box, 8 * 3600.0) == 0
     assert box.view().faults == ()
+    assert leaves(box, *use, PAUSE_S + 1.0) == 1
+
+
+@pytest.mark.parametrize("use", USES)
+def test_after_long_waits_an_agent_that_somebody_wants_is_fetched_soon(use):
+    box = expecting()
+    for wait_s in (61.0, 61.0, 121.0, 241.0, 481.0, 601.0):
+        box.play(wait_s)
+        returned(box)
+    box.play(box.people(ROBOT), agent(box), 5.0)
+    assert leaves(box, gone(box), box.people(), 70.0) == 0
     assert leaves(box, *use, PAUSE_S + 1.0) == 1
 
 
