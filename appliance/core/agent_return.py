@@ -75,12 +75,11 @@ def tick(state: State, now_s: float) -> Step:
     """Leave the room for a while, if the agent has been missing for long enough."""
     if now_s < due_s(state):
         return state, ()
-    state = replace(
-        state,
-        agent_returns=state.agent_returns + 1,
-        retry_at_s=now_s + session.LEAVE_S + CLOSED_S,
-    )
-    return session.end(state, Goal.WAIT, now_s)
+    again_at_s = now_s + session.LEAVE_S + CLOSED_S
+    state = replace(state, agent_returns=state.agent_returns + 1, retry_at_s=again_at_s)
+    state, commands = session.end(state, Goal.WAIT, now_s)
+    # Neither another network nor a person's request brings an agent earlier.
+    return replace(state, rejoin_at_s=again_at_s), commands
 
 
 def is_returning(state: State) -> bool:

@@ -20,9 +20,10 @@ STABLE_S: Final = 10.0
 """So long in the room without an interruption resets the back-off; a shorter session
 lengthens the next wait."""
 AGENT_ENDS_S: Final = 4.0
-"""Wait before the same room is joined again after leaving it and a voice agent: the
-agent's session has ended, but the agent stays until the room ends. With the setting
-`departureTimeout: 1` that takes up to 3 s, and the next agent is a new one."""
+"""Wait before the same room is joined again after leaving it and a voice agent, or one
+where an agent is expected: the agent's session has ended, but the agent stays until the
+room ends. With the setting `departureTimeout: 1` that takes up to 3 s, and the next
+agent is a new one."""
 EVICTION_RESET_S: Final = 3600.0
 """A session this long, interruptions included, resets the back-off after evictions. It
 is twice the longest wait, so that two clients with one identity replace each other ever
@@ -210,9 +211,12 @@ def _with_target(state: State, preset: str | None, display_name: str | None) -> 
 def _with_agent_left(state: State, now_s: float) -> State:
     """Return the state with the earliest time to join this room again.
 
-    After an outage the agent's session goes on.
+    No agent comes into the room before it has ended, even if the expected one has left
+    earlier. After an outage the agent's session goes on.
     """
-    if not state.is_connected or state.conversation.agent is None:
+    conversation = state.conversation
+    has_agent = conversation.is_expected or conversation.agent is not None
+    if not (state.is_connected and has_agent):
         return state
     return replace(state, left_preset=state.preset, rejoin_at_s=now_s + AGENT_ENDS_S)
 

@@ -235,7 +235,7 @@ class State:
     """Consecutive sessions that another client or a moderator ended."""
     retry_at_s: float = 0.0
     left_preset: str | None = None
-    """Room of the voice agent that was left last."""
+    """Room of a voice agent, or of an expected one, that was left last."""
     rejoin_at_s: float = 0.0
     """Earliest time to join that room again."""
     cause: Cause | None = None

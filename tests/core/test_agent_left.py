@@ -8,7 +8,7 @@ from appliance.core.events import JoinAsked, LeaveAsked
 from appliance.core.session import AGENT_ENDS_S
 from appliance.core.state import Phase
 from tests.core.story import LEAVE, CoreHarness, earcons, in_room, joining, of
-from tests.core.test_voice_agent import ROBOT, agent
+from tests.core.test_voice_agent import ROBOT, agent, expecting, gone
 
 
 def with_agent_and_presets() -> CoreHarness:
@@ -42,6 +42,13 @@ def test_the_same_room_is_joined_again_only_when_the_agent_has_gone(story):
     assert fetches(box, began_s + AGENT_ENDS_S - 0.1 - box.now_s) == 0
     assert fetches(box, 0.2) == 1
     assert earcons(box.play(box.token(), box.joined(ROBOT))) == (Earcon.JOINED,)
+
+
+def test_a_room_of_an_expected_agent_is_left_as_long_although_it_has_gone_before():
+    box = expecting()
+    box.play(box.people(ROBOT), agent(box), gone(box), box.people(), LEAVE, box.left())
+    assert fetches(box, LEAVE, AGENT_ENDS_S - 0.1) == 0
+    assert fetches(box, 0.2) == 1
 
 
 def test_another_room_is_joined_at_once():

@@ -1,5 +1,7 @@
 """Return of an expected voice agent that is missing."""
 
+from dataclasses import replace
+
 import pytest
 
 from appliance.core.agent_return import CLOSED_S, MISSING, PAUSE_S
@@ -8,6 +10,7 @@ from appliance.core.events import (
     Cause,
     ChatTyped,
     FirstBlockSent,
+    JoinAsked,
     LinkChanged,
     TailEnded,
     TokenReady,
@@ -25,6 +28,8 @@ from tests.core.story import (
     earcons,
     in_room,
     of,
+    started,
+    with_presets,
 )
 from tests.core.test_voice_agent import (
     QUIET,
@@ -193,11 +198,30 @@ def test_somebody_who_leaves_while_it_waits_keeps_it_out():
     assert MISSING not in box.view().faults
 
 
-def test_a_press_on_leave_while_it_leaves_joins_again_at_once():
+REQUESTS = [
+    pytest.param(lambda box: (LEAVE, box.left()), id="leave while it leaves"),
+    pytest.param(lambda box: (box.left(), LEAVE, LEAVE), id="leave and join"),
+    pytest.param(lambda box: (box.left(), JoinAsked()), id="join"),
+    pytest.param(
+        lambda box: (box.left(), LinkChanged(None), LinkChanged("10.0.0.7")),
+        id="network",
+    ),
+]
+
+
+@pytest.mark.parametrize("story", REQUESTS)
+def test_nothing_makes_it_join_before_the_room_has_ended(story):
     box = expecting()
     box.play(60.5)
     assert box.phase() is Phase.LEAVING
-    assert len(of(FetchToken, box.play(LEAVE, box.left()))) == 1
+    assert of(FetchToken, box.play(*story(box), CLOSED_S)) == ()
+    assert len(of(FetchToken, box.play(5.0))) == 1
+
+
+def test_another_room_is_joined_at_once_meanwhile():
+    box = started(with_presets("garage"))
+    box.play(replace(box.token(), expects_agent=True), box.joined(), 61.0, box.left())
+    assert len(of(FetchToken, box.play(JoinAsked("garage")))) == 1
 
 
 def test_an_outage_meanwhile_is_shown_and_heard_as_one():
