@@ -234,7 +234,7 @@ class RoomAgent:
             case TakeTurn(turn=turn):
                 if turn is Turn.CANCEL and self._pre_connect is not None:
                     self._pre_connect.forget()
-                self._turn = turn
+                self._turn, self._postponed = turn, ""
                 if self._has_calls:
                     self._take_turn(turn)
             case _:

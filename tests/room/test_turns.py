@@ -7,7 +7,13 @@ import pytest
 from livekit import rtc
 
 from appliance.core.commands import TakeTurn, Turn
-from appliance.core.events import AgentChanged, AgentFailed, PeopleChanged, RoomResumed
+from appliance.core.events import (
+    AgentChanged,
+    AgentFailed,
+    AgentState,
+    PeopleChanged,
+    RoomResumed,
+)
 from appliance.room.agent import PUSH_TO_TALK, REFUSALS
 from appliance.room.names import AGENT_STATE
 
@@ -27,6 +33,22 @@ def asked(monkeypatch):
 
     monkeypatch.setattr(rtc.LocalParticipant, "perform_rpc", noted)
     return asked
+
+
+@pytest.fixture
+def answered(monkeypatch):
+    """Return the methods that agents have answered or refused, in order."""
+    answered: asyncio.Queue[str] = asyncio.Queue()
+    perform = rtc.LocalParticipant.perform_rpc
+
+    async def noted(*arguments, **facts):
+        try:
+            return await perform(*arguments, **facts)
+        finally:
+            answered.put_nowait(facts["method"])
+
+    monkeypatch.setattr(rtc.LocalParticipant, "perform_rpc", noted)
+    return answered
 
 
 async def test_an_agent_may_offer_the_methods_for_turns_later(server, box):
@@ -151,6 +173,40 @@ async def test_an_agent_that_must_not_be_interrupted_is_told_of_the_turn_afterwa
             await box.until(AgentFailed)
     assert told.empty()
     assert len([x for x in box.events if isinstance(x, AgentFailed)]) == 1
+
+
+async def test_an_agent_that_has_taken_a_turn_is_not_told_of_it_again(
+    server, box, asked, answered
+):
+    """It refused the turn before: a second start would clear the first words."""
+    await box.join(server)
+    may_describe = {"canUpdateOwnMetadata": True}
+    async with server.friend(ROBOT, kind="agent", **may_describe) as robot:
+        me = robot.room.local_participant
+        busy = [rtc.RpcError(rtc.RpcError.ErrorCode.APPLICATION_ERROR, "busy")]
+
+        async def take(_):
+            if busy:
+                raise busy.pop()
+            return ""
+
+        me.register_rpc_method("start_turn", take)
+        me.register_rpc_method("end_turn", take)
+        await robot.stay_muted()
+        await me.set_attributes({AGENT_STATE: "speaking", PUSH_TO_TALK: "1"})
+        await box.until(AgentChanged, lambda event: event.agent.takes_turns)
+        async with asyncio.timeout(DEADLINE_S):
+            for turn in (Turn.START, Turn.END, Turn.START):
+                box.room.do(TakeTurn(1, turn))
+                await answered.get()
+            await me.set_attributes({AGENT_STATE: "listening"})
+            await box.until(
+                AgentChanged, lambda event: event.agent.state is AgentState.LISTENING
+            )
+            box.room.do(TakeTurn(1, Turn.END))
+            await answered.get()
+    calls = [asked.get_nowait() for _ in range(asked.qsize())]
+    assert calls == ["start_turn", "end_turn", "start_turn", "end_turn"]
 
 
 async def test_a_new_connection_is_no_departure_of_agent_and_others(server, box):
