@@ -10,8 +10,10 @@ AWAITED: Final = (
     "Waiting for the voice agent. The last 10 s of what is said here are kept for it."
 )
 LATE: Final = "The voice agent has not come; what is said now may not reach it."
-OVER: Final = (
-    "The voice agent has left. A typed line or a press on the talk button calls one."
+OVER: Final = "The voice agent has left. A typed line calls one."
+OVER_WITH_BUTTON: Final = (
+    "The voice agent has left. A typed line or a press on the box's talk button calls "
+    "one."
 )
 
 
@@ -46,7 +48,9 @@ def note(state: State, now_s: float) -> str:
         # Leaving and joining again, which may follow, loses what was said.
         return AWAITED if now_s < state.joined_at_s + ARRIVAL_S else LATE
     if agent_return.is_over(state):
-        return OVER
+        # On the page a press is refused; in `open` mode it mutes.
+        has_button = state.config.buttons.talk is not None and not state.is_open_mode
+        return OVER_WITH_BUTTON if has_button else OVER
     if agent is None or state.has_only_programs:
         return ""
     if agent.takes_turns:

@@ -6,8 +6,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from appliance.config import Config, Preset, RoomConfig, SoundConfig
-from appliance.core.agent_text import AWAITED, LATE, OVER
+from appliance.config import (
+    ButtonsConfig,
+    Config,
+    Preset,
+    RoomConfig,
+    SoundConfig,
+    TalkConfig,
+)
+from appliance.core.agent_text import AWAITED, LATE, OVER, OVER_WITH_BUTTON
 from appliance.core.chat import KEPT_CAPTIONS, Delivery
 from appliance.core.commands import (
     CloseGate,
@@ -720,8 +727,19 @@ def test_the_page_says_when_speech_may_not_be_kept_for_the_agent():
     assert box.view().agent_note == AWAITED
     box.play(2.0)
     assert box.view().agent_note == LATE
+
+
+@pytest.mark.parametrize(
+    ("button", "mode", "note"),
+    [(17, HOLD, OVER_WITH_BUTTON), (17, OPEN, OVER), (None, HOLD, OVER)],
+)
+def test_the_page_says_what_calls_an_agent_that_has_left(button, mode, note):
+    """The page's own talk button does not."""
+    room, buttons = RoomConfig(expect_agent=True), ButtonsConfig(talk=button)
+    box = started(Config(room=room, buttons=buttons, talk=TalkConfig(mode=mode)))
+    box.play(box.token(), box.joined())
     box.play(box.people(ROBOT), agent(box), gone(box), box.people())
-    assert box.view().agent_note == OVER
+    assert box.view().agent_note == note
 
 
 def test_after_the_agent_has_left_a_press_is_refused_again():
