@@ -33,6 +33,7 @@ from appliance.core.events import (
     ChatReceived,
     ChatSent,
     ChatTyped,
+    ConnectionDetails,
     JoinAsked,
     PageServed,
     Participant,
@@ -104,7 +105,8 @@ class FakeViewer:
 def answer(command):
     match command:
         case FetchToken(ticket=ticket):
-            return TokenReady(ticket, "wss://room.example", "secret", "box")
+            details = ConnectionDetails("wss://room.example", "secret", "box")
+            return TokenReady(ticket, details)
         case JoinRoom(ticket=ticket):
             return RoomJoined(ticket, "den", (ANNA,))
         case LeaveRoom(ticket=ticket):

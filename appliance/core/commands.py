@@ -6,6 +6,8 @@ Each command belongs to exactly one adapter and returns nothing: an answer is an
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from appliance.core.events import ConnectionDetails
+
 
 class Earcon(StrEnum):
     """Short sound played on the local speaker, never sent to the room."""
@@ -62,15 +64,9 @@ class JoinRoom:
     """Start a session; answered by `RoomJoined` or `RoomFailed` unless left before."""
 
     ticket: int
-    url: str
-    token: str = field(repr=False)
+    details: ConnectionDetails
+    """If they expect a voice agent, what is said until it comes is kept for it."""
     preset: str | None = None
-    is_dtelecom: bool = False
-    """The room is on dTelecom's network."""
-    fallback_urls: tuple[str, ...] = ()
-    """Other servers that accept the token, if the first cannot be reached."""
-    expects_agent: bool = False
-    """Keep what is said until a voice agent comes, and give it to the agent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,22 @@ class Part(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionDetails:
+    """Token, servers that accept it, and what the token says about the room."""
+
+    url: str
+    token: str = field(repr=False)
+    identity: str
+    """The one that the token gives to this box."""
+    expects_agent: bool = False
+    """A voice agent comes into the room."""
+    is_dtelecom: bool = False
+    """The room is on dTelecom's network."""
+    fallback_urls: tuple[str, ...] = ()
+    """Other servers that accept the token, in the order in which to try them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Participant:
     """Another participant in the room."""
 
@@ -328,15 +344,7 @@ class TokenReady:
     """The token source issued a token."""
 
     ticket: int
-    url: str
-    token: str = field(repr=False)
-    identity: str
-    expects_agent: bool = False
-    """The token brings a voice agent into the room."""
-    is_dtelecom: bool = False
-    """The room is on dTelecom's network."""
-    fallback_urls: tuple[str, ...] = ()
-    """Other servers that accept the token, if the first cannot be reached."""
+    details: ConnectionDetails
 
 
 @dataclass(frozen=True, slots=True)

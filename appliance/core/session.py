@@ -105,25 +105,18 @@ def token_ready(state: State, event: TokenReady, now_s: float) -> Step:
     """Join the room with the new token."""
     if state.phase is not Phase.FETCHING:
         return state, ()
-    is_wanted = event.expects_agent or _is_agent_configured(state)
+    details = event.details
+    is_wanted = details.expects_agent or _is_agent_configured(state)
     # No agent comes into a room of dTelecom, and nothing could be kept for it there.
-    is_expected = is_wanted and not event.is_dtelecom
+    is_expected = is_wanted and not details.is_dtelecom
     state = replace(
         entered(state, Phase.JOINING, now_s),
-        identity=event.identity,
-        is_server_local=is_local(event.url),
+        identity=details.identity,
+        is_server_local=is_local(details.url),
         conversation=Conversation(is_expected=is_expected, is_awaited=is_expected),
     )
-    join = JoinRoom(
-        event.ticket,
-        event.url,
-        event.token,
-        state.preset,
-        is_dtelecom=event.is_dtelecom,
-        fallback_urls=event.fallback_urls,
-        expects_agent=is_expected,
-    )
-    return state, (join,)
+    details = replace(details, expects_agent=is_expected)
+    return state, (JoinRoom(event.ticket, details, state.preset),)
 
 
 def joined(state: State, event: RoomJoined, now_s: float) -> State:

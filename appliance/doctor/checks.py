@@ -142,9 +142,10 @@ async def try_token(
         TokenError: none was issued; the sentence has the reason.
     """
     answer = await source.answer(FetchToken(0, preset, None))
+    claims = answer.claims
     return (
-        f"token for room {answer.room} {_until(answer.expires_at_s, now_s)}",
-        answer.url,
+        f"token for room {claims.room} {_until(claims.expires_at_s, now_s)}",
+        answer.details.url,
     )
 
 

@@ -175,15 +175,14 @@ class RoomAgent:
     ) -> None:
         """Listen to the room, which is not connected yet.
 
-        dTelecom's servers carry neither streams nor remote procedure calls: there are
-        no turns, and nothing is kept for an expected agent.
+        dTelecom's servers carry no remote procedure calls: there are no turns.
         """
         self._ticket = command.ticket
         self._room = room
         self._context = context
         self._subscriber = subscriber
-        self._has_calls = not command.is_dtelecom
-        is_kept = command.expects_agent and self._has_calls
+        self._has_calls = not command.details.is_dtelecom
+        is_kept = command.details.expects_agent
         self._pre_connect = PreConnectAudio(room, context.spawn) if is_kept else None
         self._captions: Captions | None = None
         self._has_joined = self._is_muted = self._is_paused = False

@@ -161,7 +161,7 @@ class ChatChannel:
         Messages fail whose tasks are cancelled.
         """
         # dTelecom's servers do not pass text streams on.
-        self._has_streams = not command.is_dtelecom
+        self._has_streams = not command.details.is_dtelecom
         self._is_plain = context.is_plain_chat
         self._ticket = command.ticket
         self._room = room

@@ -55,7 +55,7 @@ def connection(
 
     `lose` is called if a joined room cannot be resumed, before the SDK gives up.
     """
-    if command.is_dtelecom:
+    if command.details.is_dtelecom:
         from appliance.room.dtelecom import NodeConnection
 
         return NodeConnection(command, context, lose)

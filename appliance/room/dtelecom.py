@@ -57,10 +57,8 @@ class NodeConnection:
     ) -> None:
         """Create the room; nothing is sent yet."""
         self._connection = LiveKitConnection(context.spawn, context.pending)
-        self._relay = Relay(
-            (command.url, *command.fallback_urls),
-            refused=partial(lose, TOKEN_EXPIRED),
-        )
+        urls = (command.details.url, *command.details.fallback_urls)
+        self._relay = Relay(urls, refused=partial(lose, TOKEN_EXPIRED))
         self._ticket = command.ticket
         self._post = context.post
         self._log_limit = LogLimit()

@@ -75,7 +75,7 @@ class OwnTrack:
         self._feed = context.feed
         self._is_listener = context.is_listener
         self._recorder = recorder
-        self._is_once = command.is_dtelecom
+        self._is_once = command.details.is_dtelecom
         """The server mishandles a track that is published again."""
         self._options = rtc.TrackPublishOptions()
         self._options.CopyFrom(OPTIONS)

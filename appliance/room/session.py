@@ -127,7 +127,8 @@ class Session:
             encryption=key,
             data_stream=rtc.DataStreamOptions(max_payload_byte_length=PACKET_BYTES),
         )
-        found = await self._connection.open(command.url, command.token, options)
+        url, token = command.details.url, command.details.token
+        found = await self._connection.open(url, token, options)
         if found is not None:
             return found
         self._subscriber.want_all(self.room)

@@ -242,18 +242,8 @@ class TokenAdapter:
         finally:
             self._has_asked.set()
         self._last_sentence = ""
-        _log.info("token fetched  room=%s", answer.room)
-        self._post(
-            TokenReady(
-                command.ticket,
-                answer.url,
-                answer.token,
-                answer.identity,
-                expects_agent=answer.expects_agent,
-                is_dtelecom=answer.is_dtelecom,
-                fallback_urls=answer.fallback_urls,
-            )
-        )
+        _log.info("token fetched  room=%s", answer.claims.room)
+        self._post(TokenReady(command.ticket, answer.details))
 
     async def _fetched(self, room: RoomConfig | Preset) -> TokenAnswer:
         request = token_request(
@@ -265,14 +255,16 @@ class TokenAdapter:
         # A token's times are those of its issuer's clock; ours may be wrong.
         now_s = self._now_s() if reply.date_s is None else reply.date_s
         answer = read_answer(reply.body, room, request.where, now_s, request.secrets)
-        if answer.wait_s > LONGEST_WAIT_S:
+        # Before it becomes valid, the server would refuse it.
+        wait_s = answer.claims.not_before_s - now_s
+        if wait_s > LONGEST_WAIT_S:
             raise TokenUnreachable(
                 Cause.TOKEN_SOURCE,
                 f"{request.where} gave a token that is not valid yet. "
                 "Check the clock there.",
-                timing=f"It becomes valid in {answer.wait_s:.0f} s.",
+                timing=f"It becomes valid in {wait_s:.0f} s.",
             )
-        await asyncio.sleep(answer.wait_s)
+        await asyncio.sleep(wait_s)
         return answer
 
     def _http(self) -> "TokenClient":

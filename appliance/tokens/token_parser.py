@@ -9,13 +9,13 @@ import binascii
 import contextlib
 import re
 from base64 import urlsafe_b64decode
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Annotated, Final, TypeVar
 
 import msgspec
 
 from appliance.config import RoomKind, RoomSettings
-from appliance.core.events import Cause
+from appliance.core.events import Cause, ConnectionDetails
 from appliance.errors import TokenRefused, TokenUnreachable
 from appliance.net.url import address_fault, is_local, without_query
 from appliance.process.redaction import HIDDEN, redacted
@@ -219,22 +219,10 @@ def _first_line(body: bytes) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class TokenAnswer:
-    """A token and the address of the server that accepts it."""
+    """A token that can be used, and what it claims."""
 
-    url: str
-    token: str = field(repr=False)
-    identity: str
-    room: str
-    wait_s: float = 0.0
-    """Time until the token becomes valid; the server would refuse it before."""
-    expires_at_s: float | None = None
-    """Seconds since the epoch, by the issuer's clock; None: never."""
-    expects_agent: bool = False
-    """The token brings a voice agent into the room."""
-    is_dtelecom: bool = False
-    """The room is on dTelecom's network."""
-    fallback_urls: tuple[str, ...] = ()
-    """Other servers that accept the token, in the order in which to try them."""
+    details: ConnectionDetails
+    claims: Claims
 
 
 def read_answer(
@@ -267,11 +255,7 @@ def read_answer(
     token = next((text for text in tokens if read_claims(text)), tokens[0])
     claims = _claims(token, room, f"{where} gave", now_s, "there")
     url = _server(_texts(values, _URL_KEYS), room, where, secrets)
-    return replace(
-        _answer(url, token, claims, room.kind),
-        wait_s=max(0.0, claims.not_before_s - now_s),
-        fallback_urls=_fallbacks(values, room, where),
-    )
+    return _answer(url, token, claims, room.kind, _fallbacks(values, room, where))
 
 
 def fixed_answer(room: RoomSettings, now_s: float) -> TokenAnswer:
@@ -293,16 +277,22 @@ def fixed_answer(room: RoomSettings, now_s: float) -> TokenAnswer:
     return _answer(url, room.token, claims, room.kind)
 
 
-def _answer(url: str, token: str, claims: Claims, kind: RoomKind) -> TokenAnswer:
-    return TokenAnswer(
+def _answer(
+    url: str,
+    token: str,
+    claims: Claims,
+    kind: RoomKind,
+    fallback_urls: tuple[str, ...] = (),
+) -> TokenAnswer:
+    details = ConnectionDetails(
         url,
         token,
         claims.identity,
-        claims.room,
-        expires_at_s=claims.expires_at_s,
-        expects_agent=claims.expects_agent,
-        is_dtelecom=RoomKind.DTELECOM in {kind, claims.profile},
+        claims.expects_agent,
+        RoomKind.DTELECOM in {kind, claims.profile},
+        fallback_urls,
     )
+    return TokenAnswer(details, claims)
 
 
 def _without_token(

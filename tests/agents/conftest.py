@@ -16,6 +16,7 @@ from appliance.core.events import (
     Button,
     ButtonPressed,
     ButtonReleased,
+    ConnectionDetails,
     FirstBlockSent,
     LevelsMeasured,
     StopAsked,
@@ -215,15 +216,10 @@ class AgentHarness:
     def _token(self, command):
         if isinstance(command, FetchToken):
             token = self._server.token(self._identity, name=self._identity.title())
-            self.app.post(
-                TokenReady(
-                    command.ticket,
-                    self._server.url,
-                    token,
-                    self._identity,
-                    self._expects_agent,
-                )
+            details = ConnectionDetails(
+                self._server.url, token, self._identity, self._expects_agent
             )
+            self.app.post(TokenReady(command.ticket, details))
 
     def _sound(self, command):
         match command:

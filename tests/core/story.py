@@ -10,6 +10,7 @@ from appliance.core.events import (
     ButtonReleased,
     Cause,
     ChatMessage,
+    ConnectionDetails,
     Event,
     MuteAsked,
     Part,
@@ -83,8 +84,15 @@ class CoreHarness:
     def is_live(self) -> bool:
         return self.state.talk.is_open
 
-    def token(self) -> TokenReady:
-        return TokenReady(self.state.ticket, URL, "secret", "box")
+    def token(
+        self,
+        url: str = URL,
+        *,
+        expects_agent: bool = False,
+        is_dtelecom: bool = False,
+    ) -> TokenReady:
+        details = ConnectionDetails(url, "secret", "box", expects_agent, is_dtelecom)
+        return TokenReady(self.state.ticket, details)
 
     def no_token(
         self, cause: Cause = Cause.TOKEN_SOURCE, *, is_final: bool = False

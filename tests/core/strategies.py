@@ -19,6 +19,7 @@ from appliance.core.events import (
     ChatReceived,
     ChatSent,
     ChatTyped,
+    ConnectionDetails,
     Event,
     FirstBlockSent,
     GainAsked,
@@ -165,8 +166,9 @@ def claimed(claim: Claim, ticket: int) -> Event:
 
 
 def _claims(ticket: int) -> list[Event]:
+    details = ConnectionDetails(URL, "secret", "box", expects_agent=ticket % 3 == 0)
     return [
-        TokenReady(ticket, URL, "secret", "box", expects_agent=ticket % 3 == 0),
+        TokenReady(ticket, details),
         TokenFailed(ticket, Cause.NO_INTERNET, "why"),
         RoomJoined(ticket, "kitchen", (ALICE,)),
         RoomPaused(ticket),

@@ -4,9 +4,9 @@ import pytest
 
 from appliance.core.chat import Delivery
 from appliance.core.commands import LeaveRoom, SendChat
-from appliance.core.events import ChatTyped, TokenReady
+from appliance.core.events import ChatTyped
 from appliance.core.voice_agent import ARRIVAL_S, STARTING_S
-from tests.core.story import ALICE, URL, in_room, joining, of
+from tests.core.story import ALICE, in_room, joining, of
 from tests.core.test_agent_return import returned
 from tests.core.test_voice_agent import (
     INITIALIZING,
@@ -46,7 +46,7 @@ def test_a_line_typed_to_an_agent_that_is_starting_waits():
 def test_lines_of_an_outage_wait_for_the_agent_of_the_new_room(is_expected):
     box = expecting()
     box.play(box.people(ROBOT), agent(box), 20.0, box.lost(), HELLO, 1.0)
-    token = TokenReady(2, URL, "secret", "box", expects_agent=is_expected)
+    token = box.token(expects_agent=is_expected)
     people = () if is_expected else (ROBOT,)
     assert sends(box, token, box.joined(*people)) == []
     assert sends(box, box.people(ROBOT), agent(box, INITIALIZING), 1.0) == []

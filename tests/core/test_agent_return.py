@@ -1,7 +1,5 @@
 """Return of an expected voice agent that is missing."""
 
-from dataclasses import replace
-
 import pytest
 
 from appliance.core.agent_return import CLOSED_S, MISSING, PAUSE_S
@@ -13,7 +11,6 @@ from appliance.core.events import (
     JoinAsked,
     LinkChanged,
     TailEnded,
-    TokenReady,
 )
 from appliance.core.state import Phase
 from tests.core.story import (
@@ -24,7 +21,6 @@ from tests.core.story import (
     OPEN,
     PRESS,
     RELEASE,
-    URL,
     earcons,
     in_room,
     of,
@@ -51,8 +47,7 @@ USES = [
 def returned(box):
     """Play the end of a session and the begin of the next one."""
     commands = box.play(box.left(), CLOSED_S + 5.0)
-    token = TokenReady(box.state.ticket, URL, "secret", "box", expects_agent=True)
-    return (*commands, *box.play(token, box.joined()))
+    return (*commands, *box.play(box.token(expects_agent=True), box.joined()))
 
 
 def leaves(box, *story):
@@ -220,7 +215,7 @@ def test_nothing_makes_it_join_before_the_room_has_ended(story):
 
 def test_another_room_is_joined_at_once_meanwhile():
     box = started(with_presets("garage"))
-    box.play(replace(box.token(), expects_agent=True), box.joined(), 61.0, box.left())
+    box.play(box.token(expects_agent=True), box.joined(), 61.0, box.left())
     assert len(of(FetchToken, box.play(JoinAsked("garage")))) == 1
 
 

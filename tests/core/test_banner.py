@@ -138,7 +138,7 @@ def test_a_missing_link_explains_every_outage(cause):
 
 def test_a_room_on_this_machine_needs_no_link():
     box = started()
-    box.play(replace(box.token(), url=LOCAL_URL), box.joined(ALICE))
+    box.play(box.token(LOCAL_URL), box.joined(ALICE))
     box.play(LinkChanged(None), PRESS)
     assert words(box) == "in kitchen"
     assert box.is_live()
@@ -146,7 +146,7 @@ def test_a_room_on_this_machine_needs_no_link():
 
 def test_a_missing_link_is_named_although_the_room_is_on_this_machine():
     box = started(with_presets("garage"))
-    box.play(replace(box.token(), url=LOCAL_URL), box.joined(ALICE), LinkChanged(None))
+    box.play(box.token(LOCAL_URL), box.joined(ALICE), LinkChanged(None))
     box.play(JoinAsked("garage"), box.left())
     for _ in range(CHANGE_ATTEMPTS - 1):
         box.play(box.no_token(Cause.NO_INTERNET))
@@ -154,7 +154,7 @@ def test_a_missing_link_is_named_although_the_room_is_on_this_machine():
         box.play(2)
         assert words(box) == "connecting: no network"
     box.play(box.no_token(Cause.NO_INTERNET))
-    box.play(replace(box.token(), url=LOCAL_URL), box.joined(ALICE))
+    box.play(box.token(LOCAL_URL), box.joined(ALICE))
     assert words(box) == "in kitchen (garage: no network)"
 
 

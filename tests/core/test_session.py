@@ -19,6 +19,7 @@ from appliance.core.events import (
     JoinAsked,
     LeaveAsked,
     Started,
+    TokenReady,
 )
 from appliance.core.session import LEAVE_S
 from appliance.core.state import Phase
@@ -27,7 +28,6 @@ from tests.core.story import (
     BOB,
     LEAVE,
     PRESS,
-    URL,
     CoreHarness,
     in_room,
     joining,
@@ -45,7 +45,8 @@ NEXT_ROOM = ButtonPressed(Button.NEXT_ROOM)
 def test_a_started_box_fetches_a_token_joins_and_is_in_the_room():
     box = CoreHarness()
     assert of(FetchToken, box.play(Started())) == (FetchToken(1, None, None),)
-    assert of(JoinRoom, box.play(box.token())) == (JoinRoom(1, URL, "secret"),)
+    token = box.token()
+    assert of(JoinRoom, box.play(token)) == (JoinRoom(1, token.details),)
     assert box.play(box.joined(ALICE)) == (PlayEarcon(Earcon.JOINED),)
     assert box.phase() is Phase.IN_ROOM
     assert (box.state.room, box.state.identity) == ("kitchen", "box")
@@ -56,8 +57,9 @@ def test_every_server_that_accepts_the_token_may_be_joined():
     box = CoreHarness()
     box.play(Started())
     others = ("wss://b.example.com", "wss://c.example.com")
-    (join,) = of(JoinRoom, box.play(replace(box.token(), fallback_urls=others)))
-    assert join.fallback_urls == others
+    details = replace(box.token().details, fallback_urls=others)
+    (join,) = of(JoinRoom, box.play(TokenReady(1, details)))
+    assert join.details == details
 
 
 def test_starting_twice_is_one_session():

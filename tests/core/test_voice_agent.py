@@ -41,7 +41,6 @@ from appliance.core.events import (
     PeopleChanged,
     RoomResumed,
     TailEnded,
-    TokenReady,
     VoiceAgent,
 )
 from appliance.core.time_limit import KEPT_S
@@ -58,7 +57,6 @@ from tests.core.story import (
     RELEASE,
     TOGGLE,
     UNMUTE,
-    URL,
     CoreHarness,
     earcons,
     in_room,
@@ -117,8 +115,7 @@ def spoken(box):
 def expecting(mode=HOLD) -> CoreHarness:
     """Return a box alone in a room into which the token brings an agent."""
     box = started(with_mode(mode))
-    token = TokenReady(1, URL, "secret", "box", expects_agent=True)
-    box.play(token, box.joined())
+    box.play(box.token(expects_agent=True), box.joined())
     return box
 
 
@@ -631,9 +628,9 @@ def test_a_press_without_listeners_is_refused_unless_an_agent_is_expected():
 
 def test_the_room_adapter_is_told_that_an_agent_is_expected():
     (join,) = of(JoinRoom, expecting().commands)
-    assert join.expects_agent
+    assert join.details.expects_agent
     (join,) = of(JoinRoom, in_room().commands)
-    assert not join.expects_agent
+    assert not join.details.expects_agent
 
 
 @pytest.mark.parametrize("is_preset", [False, True])
@@ -644,7 +641,7 @@ def test_the_configuration_may_expect_an_agent_that_the_token_does_not_name(is_p
     if is_preset:
         box.play(JoinAsked("garage"))
     box.play(box.token())
-    assert [x.expects_agent for x in of(JoinRoom, box.commands)] == [True]
+    assert [x.details.expects_agent for x in of(JoinRoom, box.commands)] == [True]
 
 
 def test_a_talk_to_an_agent_that_has_not_come_ends_after_as_much_as_is_kept():
@@ -885,9 +882,8 @@ def test_an_agent_that_never_says_that_it_is_ready_is_named_at_last():
 
 def test_no_agent_is_expected_in_a_room_of_dtelecom():
     box = started(Config(room=RoomConfig(expect_agent=True)))
-    token = TokenReady(1, URL, "secret", "box", is_dtelecom=True)
-    box.play(token, box.joined())
-    assert [x.expects_agent for x in of(JoinRoom, box.commands)] == [False]
+    box.play(box.token(is_dtelecom=True), box.joined())
+    assert [x.details.expects_agent for x in of(JoinRoom, box.commands)] == [False]
     assert earcons(box.play(PRESS)) == (Earcon.REFUSED,)
 
 

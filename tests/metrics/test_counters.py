@@ -12,6 +12,7 @@ from appliance.core.events import (
     ChatReceived,
     ChatSent,
     ChatTyped,
+    ConnectionDetails,
     FirstBlockSent,
     JoinAsked,
     LeaveAsked,
@@ -35,7 +36,7 @@ from appliance.core.state import Phase, State
 from appliance.core.step import step
 from appliance.metrics.counters import RESUMED, Counters, Histogram
 
-JOINING = (Started(), TokenReady(1, "wss://x", "t", "box"))
+JOINING = (Started(), TokenReady(1, ConnectionDetails("wss://x", "t", "box")))
 IN_ROOM = (*JOINING, RoomJoined(1, "kitchen", (Participant("bob", "Bob"),)))
 
 

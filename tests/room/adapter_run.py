@@ -5,16 +5,15 @@ import logging
 import sys
 
 from appliance.cli import end_process
-from appliance.core.commands import JoinRoom
 from appliance.core.events import RoomFailed, RoomJoined, RoomLost
-from tests.room.conftest import open_box
+from tests.room.conftest import join_room, open_box
 
 
 async def live(moment, url, token):
     async with open_box() as box:
         if moment == "opened":
             return
-        box.room.do(JoinRoom(1, url, "wrong" if moment == "failed" else token))
+        box.room.do(join_room(1, url, "wrong" if moment == "failed" else token))
         if moment == "joining":
             return
         if moment == "failed":

@@ -10,7 +10,7 @@ from livekit import rtc
 
 from appliance.config import ChatConfig, Config, RoomConfig
 from appliance.core.commands import JoinRoom, LeaveRoom
-from appliance.core.events import RoomJoined, RoomLeft
+from appliance.core.events import ConnectionDetails, RoomJoined, RoomLeft
 from appliance.demo.build_server import find_or_build
 from appliance.demo.livekit_server import LocalServer
 from appliance.room.adapter import LiveKitRoom
@@ -62,6 +62,11 @@ async def server(binary):
         yield running
 
 
+def join_room(ticket, url, token, preset=None, **facts):
+    """Return the command to join with this token."""
+    return JoinRoom(ticket, ConnectionDetails(url, token, "box", **facts), preset)
+
+
 class RoomHarness:
     """The adapter and everything it posted."""
 
@@ -103,7 +108,7 @@ class RoomHarness:
 
     async def join(self, server, ticket=1, identity="box", **claims):
         token = server.token(identity, **claims)
-        self.room.do(JoinRoom(ticket, server.url, token))
+        self.room.do(join_room(ticket, server.url, token))
         return await self.until(RoomJoined)
 
     async def talker(self):

@@ -5,10 +5,9 @@ import sys
 
 from livekit.rtc._ffi_client import FfiClient
 
-from appliance.core.commands import JoinRoom
 from appliance.core.events import RoomFailed, RoomJoined, RoomLost
 from appliance.room.ffi import connect_once
-from tests.room.conftest import open_box
+from tests.room.conftest import join_room, open_box
 from tests.room.test_permissions import hears_friend
 
 
@@ -20,11 +19,11 @@ async def live(url, token, library):
         ticket, event = 0, None
         while not isinstance(event, RoomJoined):
             ticket += 1
-            box.room.do(JoinRoom(ticket, url, token))
+            box.room.do(join_room(ticket, url, token))
             event = await box.until((RoomFailed, RoomJoined))
         if library == "repeats":
             await box.until(RoomLost)
-            box.room.do(JoinRoom(ticket + 1, url, token))
+            box.room.do(join_room(ticket + 1, url, token))
             await box.until(RoomLost)
         await hears_friend(box)
         sys.stdout.write("heard\n")

@@ -9,11 +9,11 @@ from typing import Any, cast
 import pytest
 from livekit import rtc
 
-from appliance.core.commands import JoinRoom
 from appliance.core.events import ChatMessage
 from appliance.room.chat_channel import ChatChannel, ChatStreams
 from appliance.room.chat_format import TEXT_CHARACTERS, Dropped
 from appliance.room.connection import SessionContext
+from tests.room.conftest import join_room
 
 
 class Reader:
@@ -79,7 +79,7 @@ def chat_of(room, post):
         is_announcer=False,
         is_plain_chat=False,
     )
-    return ChatChannel(JoinRoom(1, "", ""), room, context)
+    return ChatChannel(join_room(1, "", ""), room, context)
 
 
 class Stage:

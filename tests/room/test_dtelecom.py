@@ -16,7 +16,7 @@ import pytest
 from livekit import rtc
 from playwright.async_api import async_playwright
 
-from appliance.core.commands import JoinRoom, SendChat
+from appliance.core.commands import SendChat
 from appliance.core.events import (
     Cause,
     ChatReceived,
@@ -34,7 +34,7 @@ from tests.dtelecom.conftest import NPM
 from tests.dtelecom.fake_node import FakeNode
 from tests.dtelecom.real_node import ROOM_KEY, Node, answer, response_of_fork
 from tests.npm import installed
-from tests.room.conftest import open_box
+from tests.room.conftest import join_room, open_box
 from tests.room.fakes import DEADLINE_S, strongest_hz
 from tests.room.livekit_js import SWITCHES
 from tests.room.test_permissions import permissions_are, permit
@@ -49,7 +49,7 @@ async def node(server):
 @asynccontextmanager
 async def joined_box(node, config=None):
     async with open_box(config) as box:
-        box.room.do(JoinRoom(1, node.url, keys.token("box"), is_dtelecom=True))
+        box.room.do(join_room(1, node.url, keys.token("box"), is_dtelecom=True))
         box.joined = await box.until(RoomJoined)
         yield box
 
@@ -160,7 +160,7 @@ async def test_a_session_whose_token_has_expired_is_lost_with_the_connection(ser
 async def test_a_dead_node_is_named(server, node):
     await node.stop()
     async with open_box() as box:
-        box.room.do(JoinRoom(1, node.url, keys.token("box"), is_dtelecom=True))
+        box.room.do(join_room(1, node.url, keys.token("box"), is_dtelecom=True))
         failed = await box.until(RoomFailed)
     assert failed.cause == Cause.SERVER_LOST
     assert "no node of dTelecom" in failed.reason
@@ -169,7 +169,7 @@ async def test_a_dead_node_is_named(server, node):
 async def test_a_node_that_drops_packets_is_named(monkeypatch):
     monkeypatch.setattr(connection, "JOIN_S", 1.0)
     async with FakeNode({"/rtc": b""}, keeps=True) as silent, open_box() as box:
-        box.room.do(JoinRoom(1, silent.url, keys.token("box"), is_dtelecom=True))
+        box.room.do(join_room(1, silent.url, keys.token("box"), is_dtelecom=True))
         failed = await box.until(RoomFailed)
         assert silent.heads
     assert failed.cause == Cause.SERVER_LOST
@@ -179,7 +179,7 @@ async def test_a_node_that_drops_packets_is_named(monkeypatch):
 async def test_a_dead_node_is_replaced_by_the_next_of_the_tokens_answer(server, node):
     async with Node(server) as dead, open_box() as box:
         await dead.stop()
-        join = JoinRoom(
+        join = join_room(
             1,
             dead.url,
             keys.token("box"),
@@ -198,7 +198,7 @@ async def test_leaving_while_joining_a_node_that_does_not_answer_leaves_nothing(
     async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         url = f"ws://127.0.0.1:{port}"
-        box.room.do(JoinRoom(1, url, keys.token("box"), is_dtelecom=True))
+        box.room.do(join_room(1, url, keys.token("box"), is_dtelecom=True))
         await asyncio.sleep(0)
         await box.leave()
 
@@ -238,14 +238,14 @@ async def test_a_track_that_was_not_permitted_is_published_later_on_a_node(
 ):
     token = server.token("box", canPublish=False)
     async with open_box() as box:
-        box.room.do(JoinRoom(1, node.url, token, is_dtelecom=True))
+        box.room.do(join_room(1, node.url, token, is_dtelecom=True))
         await box.until(RoomJoined)
         await permit(server)
         await permissions_are(box)
 
 
 async def test_a_room_of_livekit_can_be_joined_as_one_of_dtelecom(server):
-    join = JoinRoom(1, server.url, server.token("box"), is_dtelecom=True)
+    join = join_room(1, server.url, server.token("box"), is_dtelecom=True)
     async with server.friend("ann") as friend, open_box() as box:
         box.room.do(join)
         await box.until(RoomJoined)

@@ -5,7 +5,6 @@ import asyncio
 from livekit import rtc
 
 from appliance.config import Config, Preset, RoomConfig
-from appliance.core.commands import JoinRoom
 from appliance.core.events import PeopleChanged, RoomJoined
 from appliance.room.encryption import (
     ENCRYPTED,
@@ -15,7 +14,7 @@ from appliance.room.encryption import (
     encryption,
 )
 from appliance.room.failures import Failure
-from tests.room.conftest import open_box
+from tests.room.conftest import join_room, open_box
 from tests.room.fakes import amplitude
 from tests.room.test_sound import heard, is_tone, listened
 
@@ -57,10 +56,10 @@ async def test_a_preset_has_its_own_key(server, tmp_path):
         server.friend("ann", with_key(b"swordfish")) as friend,
     ):
         await friend.say(700)
-        box.room.do(JoinRoom(1, server.url, server.token("box"), "garage"))
+        box.room.do(join_room(1, server.url, server.token("box"), "garage"))
         assert is_tone(await heard(box), 700)
         assert is_tone(await listened(friend), 440)
-        box.room.do(JoinRoom(2, server.url, server.token("box")))
+        box.room.do(join_room(2, server.url, server.token("box")))
         joined = await box.until(RoomJoined, lambda event: event.ticket == 2)
         assert faults(joined) == {"ann": ENCRYPTED}
 

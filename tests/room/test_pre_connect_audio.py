@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from livekit import rtc
 
-from appliance.core.commands import JoinRoom, TakeTurn, Turn
+from appliance.core.commands import TakeTurn, Turn
 from appliance.core.events import AgentChanged, RoomJoined
 from appliance.pcm import SILENCE
 from appliance.room import pre_connect_audio
@@ -22,6 +22,7 @@ from appliance.room.pre_connect_audio import (
     TOPIC,
     PreConnectAudio,
 )
+from tests.room.conftest import join_room
 from tests.room.fakes import BLOCK, DEADLINE_S
 
 MICROPHONE = rtc.TrackSource.SOURCE_MICROPHONE
@@ -235,7 +236,7 @@ async def an_agent(server, identity, **attributes):
 
 async def test_of_two_agents_the_second_is_sent_an_empty_stream(server, box):
     """Without one it would hear nothing for three seconds."""
-    box.room.do(JoinRoom(1, server.url, server.token("box"), expects_agent=True))
+    box.room.do(join_room(1, server.url, server.token("box"), expects_agent=True))
     await box.until(RoomJoined)
     ready = {"lk.agent.state": "listening"}
     avatar = {"lk.publish_on_behalf": "agent-AJ_x", **ready}
@@ -252,7 +253,7 @@ async def test_of_two_agents_the_second_is_sent_an_empty_stream(server, box):
 
 async def test_what_was_taken_back_while_the_agent_starts_is_not_sent(server, box):
     streams: asyncio.Queue[rtc.ByteStreamReader] = asyncio.Queue()
-    box.room.do(JoinRoom(1, server.url, server.token("box"), expects_agent=True))
+    box.room.do(join_room(1, server.url, server.token("box"), expects_agent=True))
     await box.until(RoomJoined)
     claims = {"kind": "agent", "canUpdateOwnMetadata": True}
     async with server.friend("agent-AJ_x", **claims) as friend:

@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import pytest
 
-from appliance.core.commands import JoinRoom
 from appliance.core.events import (
     Cause,
     ChatReceived,
@@ -16,7 +15,7 @@ from appliance.core.events import (
     RoomFailed,
     RoomJoined,
 )
-from tests.room.conftest import administer
+from tests.room.conftest import administer, join_room
 from tests.room.fakes import DEADLINE_S, strongest_hz
 from tests.room.test_permissions import hears_friend, hears_tone
 
@@ -147,12 +146,12 @@ async def test_chat_sent_by_the_servers_api_is_shown(server, box):
 async def test_a_full_room_may_be_tried_again(server, box):
     await administer(server, "CreateRoom", name="kitchen", max_participants=1)
     async with server.friend("ann"):
-        box.room.do(JoinRoom(1, server.url, server.token("box")))
+        box.room.do(join_room(1, server.url, server.token("box")))
         failed = await box.until(RoomFailed)
         assert (failed.cause, failed.is_final) == (Cause.SERVER_LOST, False)
     async with asyncio.timeout(DEADLINE_S):
         while not any(isinstance(event, RoomJoined) for event in box.events):
-            box.room.do(JoinRoom(2, server.url, server.token("box")))
+            box.room.do(join_room(2, server.url, server.token("box")))
             await box.until((RoomFailed, RoomJoined))
 
 
@@ -194,7 +193,7 @@ async def test_every_form_of_the_servers_address_is_joined(
     server, box, url, path, host
 ):
     async with proxy(server, path, host) as port, server.friend("ann") as friend:
-        box.room.do(JoinRoom(1, url.format(port), server.token("box")))
+        box.room.do(join_room(1, url.format(port), server.token("box")))
         await box.until(RoomJoined)
         await hears_tone(friend)
         await box.leave()

@@ -14,7 +14,7 @@ import weakref
 import pytest
 from livekit import rtc
 
-from appliance.core.commands import JoinRoom, SendChat
+from appliance.core.commands import SendChat
 from appliance.core.events import (
     Cause,
     ChatFailed,
@@ -28,7 +28,7 @@ from appliance.core.events import (
 from appliance.room import connection
 from appliance.room.ffi import ffi_events
 from tests.room import sdk_parts
-from tests.room.conftest import administer, open_box
+from tests.room.conftest import administer, join_room, open_box
 from tests.room.fakes import DEADLINE_S
 
 SECRET = "not-the-secret-of-this-server-but-long"
@@ -115,7 +115,7 @@ async def test_each_session_has_its_own_ticket(server, box):
 
 async def test_leaving_at_any_moment_of_joining_posts_an_event(server, box):
     for moment in range(12):
-        box.room.do(JoinRoom(moment, server.url, server.token("box")))
+        box.room.do(join_room(moment, server.url, server.token("box")))
         with contextlib.suppress(TimeoutError):
             # Joining goes on meanwhile.
             await asyncio.wait_for(asyncio.Event().wait(), moment * 0.012)
@@ -132,7 +132,7 @@ async def test_a_frozen_server_does_not_delay_leaving(server, box):
 
 async def test_a_server_that_freezes_while_joining_does_not_delay_leaving(server, box):
     with frozen(server):
-        box.room.do(JoinRoom(1, server.url, server.token("box")))
+        box.room.do(join_room(1, server.url, server.token("box")))
         assert await box.leave() == RoomLeft(1)
 
 
@@ -170,7 +170,7 @@ async def until_connected(box):
 @pytest.mark.parametrize("attempt", range(3))
 async def test_being_removed_while_joining_has_its_own_reason(server, box, attempt):
     """Each time at another moment of publishing."""
-    box.room.do(JoinRoom(attempt, server.url, server.token("box")))
+    box.room.do(join_room(attempt, server.url, server.token("box")))
     await until_connected(box)
     await administer(server, "RemoveParticipant", identity="box")
     failed = await box.until((RoomFailed, RoomLost))
@@ -179,7 +179,7 @@ async def test_being_removed_while_joining_has_its_own_reason(server, box, attem
 
 
 async def test_being_replaced_while_joining_has_its_own_reason(server, box):
-    box.room.do(JoinRoom(1, server.url, server.token("box")))
+    box.room.do(join_room(1, server.url, server.token("box")))
     await until_connected(box)
     async with server.friend("box"):
         failed = await box.until((RoomFailed, RoomLost))
@@ -215,7 +215,7 @@ def wrong_tokens(server):
 async def test_a_wrong_token_is_refused_for_good(server, box, caplog, which):
     caplog.set_level(logging.DEBUG)
     token = wrong_tokens(server)[which]
-    box.room.do(JoinRoom(1, server.url, token))
+    box.room.do(join_room(1, server.url, token))
     failed = await box.until(RoomFailed)
     assert failed.cause is Cause.REFUSED
     assert failed.is_final
@@ -226,27 +226,27 @@ async def test_a_wrong_token_is_refused_for_good(server, box, caplog, which):
 
 async def test_a_server_that_is_down_has_its_own_reason(server, box):
     await server.kill()
-    box.room.do(JoinRoom(1, server.url, server.token("box")))
+    box.room.do(join_room(1, server.url, server.token("box")))
     failed = await box.until(RoomFailed)
     assert (failed.cause, failed.is_final) == (Cause.SERVER_LOST, False)
     assert "nothing answers" in failed.reason
 
 
 async def test_an_unknown_host_name_has_its_own_cause(server, box):
-    box.room.do(JoinRoom(1, "ws://nowhere.invalid", server.token("box")))
+    box.room.do(join_room(1, "ws://nowhere.invalid", server.token("box")))
     failed = await box.until(RoomFailed)
     assert (failed.cause, failed.is_final) == (Cause.NO_INTERNET, False)
 
 
 async def test_an_invalid_address_has_its_own_cause(server, box):
-    box.room.do(JoinRoom(1, "kitchen", server.token("box")))
+    box.room.do(join_room(1, "kitchen", server.token("box")))
     failed = await box.until(RoomFailed)
     assert (failed.cause, failed.is_final) == (Cause.MISCONFIGURED, True)
 
 
 async def test_a_failed_tls_handshake_has_its_own_reason(server, box):
     url = server.url.replace("ws://", "wss://")
-    box.room.do(JoinRoom(1, url, server.token("box")))
+    box.room.do(join_room(1, url, server.token("box")))
     failed = await box.until(RoomFailed)
     assert (failed.cause, failed.is_final) == (Cause.SERVER_LOST, False)
     assert "clock" in failed.reason
@@ -255,7 +255,7 @@ async def test_a_failed_tls_handshake_has_its_own_reason(server, box):
 @pytest.mark.parametrize("status", [404, 429, 500, 503])
 async def test_a_server_that_is_not_livekit_has_its_own_cause(server, box, status):
     async with answering(status) as url:
-        box.room.do(JoinRoom(1, url, server.token("box")))
+        box.room.do(join_room(1, url, server.token("box")))
         failed = await box.until(RoomFailed)
     assert (failed.cause, failed.is_final) == (Cause.SERVER_LOST, False)
 
@@ -264,14 +264,14 @@ async def test_joining_a_server_that_never_answers_times_out(server, box, monkey
     monkeypatch.setattr(connection, "JOIN_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"ws://127.0.0.1:{silent.getsockname()[1]}"
-        box.room.do(JoinRoom(1, url, server.token("box")))
+        box.room.do(join_room(1, url, server.token("box")))
         failed = await box.until(RoomFailed)
     assert failed.cause is Cause.SERVER_LOST
 
 
 async def test_an_unreadable_key_file_has_its_own_reason(server, tmp_path, encrypted):
     async with open_box(encrypted(str(tmp_path / "none"))) as box:
-        box.room.do(JoinRoom(1, server.url, server.token("box")))
+        box.room.do(join_room(1, server.url, server.token("box")))
         failed = await box.until(RoomFailed)
     assert (failed.cause, failed.is_final) == (Cause.MISCONFIGURED, True)
     assert "encryption_key_file" in failed.reason

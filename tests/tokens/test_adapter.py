@@ -10,7 +10,7 @@ import pytest
 
 from appliance.config import Config, Preset, RoomConfig
 from appliance.core.commands import DropToken, FetchToken
-from appliance.core.events import Cause, TokenFailed, TokenReady
+from appliance.core.events import Cause, ConnectionDetails, TokenFailed, TokenReady
 from appliance.tokens.adapter import TokenAdapter
 from tests.tokens.token_texts import NOW_S, ROOM, answer_of, jwt_of
 
@@ -19,7 +19,7 @@ CONFIG = Config(
     room=replace(ROOM, presets=(Preset(name="lab", token_url="https://lab/api"),)),
 )
 PATIENCE_S = 60.0
-READY = TokenReady(1, "wss://lk.example.com", jwt_of(), "box")
+READY = TokenReady(1, ConnectionDetails("wss://lk.example.com", jwt_of(), "box"))
 
 
 class Office:
@@ -132,7 +132,7 @@ async def test_servers_to_fall_back_to_come_with_the_token():
         Office(ok(answer_of(fallback_urls=others))), FetchToken(1, None, None)
     )
     assert isinstance(answer, TokenReady)
-    assert answer.fallback_urls == tuple(others)
+    assert answer.details.fallback_urls == tuple(others)
 
 
 async def test_a_token_that_becomes_valid_soon_is_used_then():
@@ -175,7 +175,7 @@ async def test_a_token_that_brings_an_agent_is_reported():
         Office(ok(answer_of(participant_token=token))), FetchToken(1, None, None)
     )
     assert isinstance(answer, TokenReady)
-    assert answer.expects_agent
+    assert answer.details.expects_agent
 
 
 async def test_cookies_are_sent_with_the_next_request():

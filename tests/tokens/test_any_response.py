@@ -132,7 +132,7 @@ def test_any_response_is_a_token_or_one_bounded_sentence_without_secrets(
     event = asyncio.run(outcome(Server(status, fields, body)))
     assert not any(secret in caplog.text for secret in (*SECRETS, *TOKENS))
     if isinstance(event, TokenReady):
-        assert event.token in TOKENS
+        assert event.details.token in TOKENS
         return
     assert isinstance(event, TokenFailed)
     assert event.reason.isprintable()

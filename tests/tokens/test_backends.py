@@ -100,7 +100,7 @@ async def fetched(config: Config, port: int, preset: str | None = None) -> objec
 
 
 def room_of(answer: TokenReady) -> object:
-    claims = jwt.decode(answer.token, options={"verify_signature": False})
+    claims = jwt.decode(answer.details.token, options={"verify_signature": False})
     return claims["video"]["room"]
 
 
@@ -113,12 +113,12 @@ def now_s() -> float:
 async def test_a_documented_configuration_gets_a_token(block, tmp_path, port):
     answer = await fetched(config_of(block, tmp_path), port)
     assert isinstance(answer, TokenReady), answer
-    assert answer.url == SERVER
+    assert answer.details.url == SERVER
     asked_room = (
         yaml.safe_load(block)["room"].get("name") if "<<" not in block else None
     )
     assert asked_room in {None, room_of(answer)}
-    assert answer.expects_agent == ("agent_name" in block)
+    assert answer.details.expects_agent == ("agent_name" in block)
 
 
 async def test_the_lines_for_our_own_server_get_the_identity_they_are_for(
@@ -127,7 +127,7 @@ async def test_the_lines_for_our_own_server_get_the_identity_they_are_for(
     blocks = [x for x in rooms(DOCUMENT) if "nas.local" in x or PROXY in x]
     answers = [await fetched(config_of(block, tmp_path), port) for block in blocks]
     identities = [
-        answer.identity for answer in answers if isinstance(answer, TokenReady)
+        answer.details.identity for answer in answers if isinstance(answer, TokenReady)
     ]
     assert identities == ["box-1", "kitchen", "user"]
 
@@ -159,7 +159,7 @@ async def test_the_identity_that_meet_gives_stays_the_same(tmp_path, port):
     (block,) = (x for x in rooms(DOCUMENT) if "meet.example.com" in x)
     config = config_of(block, tmp_path)
     identities = [
-        answer.identity
+        answer.details.identity
         async for answer in answers(config, port, 2)
         if isinstance(answer, TokenReady)
     ]

@@ -8,11 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.config import RoomConfig, RoomKind
-from appliance.core.events import Cause
+from appliance.core.events import Cause, ConnectionDetails
 from appliance.errors import TokenError, TokenRefused, TokenUnreachable
 from appliance.tokens.token_parser import (
     MAX_TOKEN_CHARACTERS,
-    TokenAnswer,
     fixed_answer,
     read_answer,
     remark,
@@ -27,18 +26,16 @@ from tests.tokens.token_texts import (
 )
 
 WHERE = "https://tokens.example.com/api"
-ANSWER = TokenAnswer(
-    "wss://lk.example.com",
-    jwt_of(),
-    "box",
-    "kitchen",
-    expires_at_s=NOW_S + 600,
-)
+DETAILS = ConnectionDetails("wss://lk.example.com", jwt_of(), "box")
 STANDARD = {"serverUrl": "wss://lk.example.com", "token": jwt_of()}
 
 
-def read(body: bytes, room: RoomConfig = ROOM) -> TokenAnswer:
-    return read_answer(body, room, WHERE, NOW_S)
+def read(body: bytes, room: RoomConfig = ROOM, where: str = WHERE) -> ConnectionDetails:
+    return read_answer(body, room, where, NOW_S).details
+
+
+def fixed(room: RoomConfig) -> ConnectionDetails:
+    return fixed_answer(room, NOW_S).details
 
 
 def trouble(body: bytes, room: RoomConfig = ROOM) -> TokenError:
@@ -66,14 +63,14 @@ def trouble(body: bytes, room: RoomConfig = ROOM) -> TokenError:
 def test_every_known_answer_is_understood(keys):
     told = {"TOKEN": jwt_of(), "URL": "wss://lk.example.com"}
     body = json.dumps({key: told.get(value, value) for key, value in keys.items()})
-    assert read(body.encode()) == ANSWER
+    assert read(body.encode()) == DETAILS
 
 
 @pytest.mark.parametrize("token_key", ["access_token", "jwt", "accessToken"])
 @pytest.mark.parametrize("url_key", ["url", "livekitUrl", "livekit_url"])
 def test_other_names_of_token_and_server_are_understood(token_key, url_key):
     body = {token_key: jwt_of(), url_key: "wss://lk.example.com"}
-    assert read(json.dumps(body).encode()) == ANSWER
+    assert read(json.dumps(body).encode()) == DETAILS
 
 
 @pytest.mark.parametrize(
@@ -88,7 +85,7 @@ def test_other_names_of_token_and_server_are_understood(token_key, url_key):
 )
 def test_a_response_that_is_only_the_token_is_understood(body):
     room = replace(ROOM, url="wss://lk.example.com")
-    assert read(body.encode(), room) == ANSWER
+    assert read(body.encode(), room) == DETAILS
 
 
 @pytest.mark.parametrize(
@@ -103,8 +100,8 @@ def test_a_response_that_is_only_the_token_is_understood(body):
     ],
 )
 def test_one_level_of_wrapping_is_removed(values):
-    assert read(json.dumps(values).encode()) == ANSWER
-    assert read(b"\xef\xbb\xbf" + json.dumps(values).encode()) == ANSWER
+    assert read(json.dumps(values).encode()) == DETAILS
+    assert read(b"\xef\xbb\xbf" + json.dumps(values).encode()) == DETAILS
 
 
 def test_two_levels_of_wrapping_are_not_removed():
@@ -128,19 +125,19 @@ def test_line_breaks_behind_values_are_removed():
     body = answer_of(
         server_url="wss://lk.example.com\r\n", participant_token=f"{jwt_of()}\n"
     )
-    assert read(body) == ANSWER
+    assert read(body) == DETAILS
 
 
 def test_a_text_that_is_a_token_comes_before_one_that_is_not():
     assert read(json.dumps(STANDARD | {"token": "id", "jwt": jwt_of()}).encode()) == (
-        ANSWER
+        DETAILS
     )
 
 
 def test_a_token_that_brings_an_agent_is_reported():
     token = jwt_of(roomConfig={"agents": [{}]})
     assert read(answer_of(participant_token=token)).expects_agent
-    assert fixed_answer(RoomConfig(url="wss://h", token=token), NOW_S).expects_agent
+    assert fixed(RoomConfig(url="wss://h", token=token)).expects_agent
 
 
 @pytest.mark.parametrize(
@@ -243,7 +240,7 @@ def test_only_a_token_source_on_this_machine_may_name_a_server_on_it(host):
     )
     assert (type(exc), exc.cause) == (TokenUnreachable, Cause.TOKEN_SOURCE)
     body = answer_of(server_url=url, fallback_urls=[url])
-    local = read_answer(body, ROOM, "http://localhost:3000/api", NOW_S)
+    local = read(body, where="http://localhost:3000/api")
     assert (local.url, local.fallback_urls) == (url, (url,))
     assert read(answer_of(fallback_urls=[url])).fallback_urls == ()
     own = replace(ROOM, url=url)
@@ -415,8 +412,8 @@ def test_a_token_for_dtelecom_is_accepted(kind):
     token = dtelecom_jwt()
     body = answer_of(participant_token=token)
     assert read(body, replace(ROOM, kind=kind)).token == token
-    fixed = RoomConfig(url="wss://node.example.com", token=token, kind=kind)
-    assert fixed_answer(fixed, NOW_S).token == token
+    room = RoomConfig(url="wss://node.example.com", token=token, kind=kind)
+    assert fixed(room).token == token
 
 
 @pytest.mark.parametrize(
@@ -449,15 +446,15 @@ def test_the_configuration_says_the_kind_of_room_or_else_the_token(
     kind, token, is_dtelecom
 ):
     room = replace(ROOM, kind=kind)
-    answer = read(answer_of(participant_token=token), room)
-    assert answer.is_dtelecom == is_dtelecom
-    fixed = replace(room, token=token, url="wss://h.example.com")
-    assert fixed_answer(fixed, NOW_S).is_dtelecom == is_dtelecom
+    details = read(answer_of(participant_token=token), room)
+    assert details.is_dtelecom == is_dtelecom
+    room = replace(room, token=token, url="wss://h.example.com")
+    assert fixed(room).is_dtelecom == is_dtelecom
 
 
 def test_a_fixed_token_needs_no_request():
     room = RoomConfig(url="ws://127.0.0.1:7880", token=jwt_of())
-    assert fixed_answer(room, NOW_S) == replace(ANSWER, url="ws://127.0.0.1:7880")
+    assert fixed(room) == replace(DETAILS, url="ws://127.0.0.1:7880")
 
 
 @pytest.mark.parametrize(
@@ -484,7 +481,7 @@ def test_a_fixed_token_that_cannot_be_used_is_final(changes, start):
     assert caught.value.cause == Cause.MISCONFIGURED
 
 
-def answer_or_trouble(body: bytes) -> TokenAnswer | TokenError:
+def answer_or_trouble(body: bytes) -> ConnectionDetails | TokenError:
     try:
         return read(body)
     except TokenError as exc:
