@@ -14,7 +14,7 @@
 All but the last are also the standard exception they resemble, so that either can be
 caught. Exceptions that are always caught are defined beside the code that raises them.
 Failures of the appliance to join a room are not exceptions but values:
-`room.failures.Failure`.
+`core.events.Failure`.
 """
 
 from dataclasses import dataclass

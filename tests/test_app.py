@@ -34,6 +34,7 @@ from appliance.core.events import (
     ChatSent,
     ChatTyped,
     ConnectionDetails,
+    Failure,
     JoinAsked,
     PageServed,
     Participant,
@@ -323,7 +324,7 @@ async def test_the_app_posts_a_tick_at_each_deadline():
 
 def failure(command):
     if isinstance(command, FetchToken):
-        return TokenFailed(command.ticket, Cause.TOKEN_SOURCE, "busy")
+        return TokenFailed(command.ticket, Failure(Cause.TOKEN_SOURCE, "busy"))
     return None
 
 

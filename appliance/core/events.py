@@ -70,6 +70,21 @@ class ConnectionDetails:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """Reason why there is no token or no room, and what to do about it."""
+
+    cause: Cause
+    reason: str
+    """One sentence for people; contains no secrets."""
+    is_final: bool = False
+    """Retrying soon will not help."""
+    is_announced: bool = False
+    """The connection worked until the end: what was sent before has arrived."""
+    retry_after_s: float = 0.0
+    """Shortest wait that the token source asked for; 0: none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Participant:
     """Another participant in the room."""
 
@@ -352,13 +367,7 @@ class TokenFailed:
     """No token could be obtained."""
 
     ticket: int
-    cause: Cause
-    reason: str
-    """One sentence for people: the fault and what to do. No secrets."""
-    is_final: bool = False
-    """Retrying soon will not help."""
-    retry_after_s: float = 0.0
-    """Shortest wait that the token source asked for; 0: none."""
+    failure: Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,9 +385,7 @@ class RoomFailed:
     """The room could not be joined; the session is over."""
 
     ticket: int
-    cause: Cause
-    reason: str
-    is_final: bool = False
+    failure: Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,10 +410,7 @@ class RoomLost:
     """The session ended without having been asked to."""
 
     ticket: int
-    cause: Cause
-    reason: str
-    is_announced: bool = False
-    """Whether it ended over a working connection: what was sent before has arrived."""
+    failure: Failure
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,16 +67,15 @@ def failed(
     if state.phase not in ({Phase.FETCHING} if is_token else session.AT_SERVER):
         return state, ()
     state = session.with_backoff_reset(state, now_s)
-    state = _with_failure(state, event.cause, event.reason)
+    failure = event.failure
+    state = _with_failure(state, failure.cause, failure.reason)
     # The refusal of a request over the network before says nothing about this one.
-    is_current = state.link_since_s <= state.since_s
-    is_final = is_current and not isinstance(event, RoomLost) and event.is_final
+    is_final = failure.is_final and state.link_since_s <= state.since_s
     if (back := _change_undone(state, is_final=is_final)) is not None:
         return session.after_end(replace(back, goal=Goal.REJOIN), now_s)
     if is_final:
         return _refused(state, now_s), ()
-    asked_s = event.retry_after_s if isinstance(event, TokenFailed) else 0.0
-    return _with_retry(state, now_s, min(asked_s, LONGEST_ASKED_S)), ()
+    return _with_retry(state, now_s, min(failure.retry_after_s, LONGEST_ASKED_S)), ()
 
 
 def link_changed(state: State, event: LinkChanged, now_s: float) -> Step:

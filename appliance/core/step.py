@@ -233,7 +233,7 @@ def _room_lost(after: State, before: State, event: events.Event, now_s: float) -
     sent before; but not during an outage.
     """
     is_over = before.is_in_room and not after.is_in_room
-    is_cut = isinstance(event, events.RoomLost) and not event.is_announced
+    is_cut = isinstance(event, events.RoomLost) and not event.failure.is_announced
     if not (is_over and (is_cut or not before.is_connected)):
         return after
     noticed_at_s = before.since_s if before.phase is Phase.PAUSED else now_s

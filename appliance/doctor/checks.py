@@ -16,6 +16,7 @@ from appliance.audio.portaudio import PortAudio
 from appliance.config import Config
 from appliance.core import fault_table
 from appliance.core.commands import FetchToken
+from appliance.core.events import Failure
 from appliance.core.fault_table import HardwareFault
 from appliance.doctor.probes import RemoteClock
 from appliance.doctor.sound_cards import all_devices
@@ -74,7 +75,6 @@ def encryption_key(key_file: str) -> Finding:
     """Check the key file of an encrypted room."""
     # LiveKit's library is large, and most boxes have no key.
     from appliance.room.encryption import encryption
-    from appliance.room.failures import Failure
 
     found = encryption(key_file)
     if isinstance(found, Failure):

@@ -12,9 +12,10 @@ from typing import Final
 
 from livekit import rtc
 
+from appliance.core.events import Failure
 from appliance.pcm import BLOCK_MS
 from appliance.room import stats
-from appliance.room.failures import NO_AUDIO, NOT_SENT, Failure
+from appliance.room.failures import NO_AUDIO, NOT_SENT
 from appliance.room.ffi import ffi_events
 from appliance.room.publisher import OwnTrack
 from appliance.room.subscriber import Subscriber

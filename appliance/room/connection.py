@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 from livekit import rtc
 
 from appliance.core.commands import JoinRoom
+from appliance.core.events import Failure
 from appliance.ports import MicrophoneFeed, Playback, Post
 from appliance.process.background import Spawn
 from appliance.process.redaction import redacted
-from appliance.room.failures import NOT_IN_TIME, Failure, connect_failure
+from appliance.room.failures import NOT_IN_TIME, connect_failure
 from appliance.room.ffi import connect_once
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import msgspec
 from livekit import rtc
 
 from appliance.core.commands import JoinRoom
-from appliance.core.events import Cause, ChatMessage, ChatReceived
+from appliance.core.events import Cause, ChatMessage, ChatReceived, Failure
 from appliance.dtelecom.relay import Relay
 from appliance.net.rate_limit import Buckets
 from appliance.process.logs import LogLimit
@@ -27,7 +27,6 @@ from appliance.room.chat_format import (
     received_line,
 )
 from appliance.room.connection import LiveKitConnection, SessionContext
-from appliance.room.failures import Failure
 from appliance.room.names import short_id
 from appliance.room.participants import sender
 from appliance.room.text_streams import MESSAGES

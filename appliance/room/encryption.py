@@ -9,8 +9,7 @@ from typing import Final
 
 from livekit import rtc
 
-from appliance.core.events import Cause
-from appliance.room.failures import Failure
+from appliance.core.events import Cause, Failure
 
 ENCRYPTED: Final = (
     "sound is encrypted, and this box has no key (room.encryption_key_file)"

@@ -5,27 +5,12 @@ own; `tests/room` observes them again.
 """
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from livekit.rtc import DisconnectReason
 
-from appliance.core.events import Cause
+from appliance.core.events import Cause, Failure
 from appliance.process.redaction import redacted
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Reason why there is no room, and what to do about it."""
-
-    cause: Cause
-    reason: str
-    """One sentence for people; contains no token and no address."""
-    is_final: bool = False
-    """Retrying with the same token will not help."""
-    is_announced: bool = False
-    """The connection worked until the end: what was sent before has arrived."""
-
 
 NOT_IN_TIME: Final = Failure(
     Cause.SERVER_LOST,

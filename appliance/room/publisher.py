@@ -10,11 +10,11 @@ from livekit.rtc._proto.room_pb2 import AudioEncoding
 from livekit.rtc.participant import PublishTrackError, UnpublishTrackError
 
 from appliance.core.commands import JoinRoom
-from appliance.core.events import Permissions, PermissionsChanged
+from appliance.core.events import Failure, Permissions, PermissionsChanged
 from appliance.pcm import Block
 from appliance.process.logs import LogLimit
 from appliance.room.connection import SessionContext
-from appliance.room.failures import NOT_PUBLISHED, ONLY_ONCE, Failure
+from appliance.room.failures import NOT_PUBLISHED, ONLY_ONCE
 from appliance.room.ffi import MicrophoneTrack
 from appliance.room.stats import encoders
 

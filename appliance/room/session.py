@@ -12,6 +12,7 @@ from livekit import rtc
 from appliance.config import RoomSettings
 from appliance.core.commands import JoinRoom
 from appliance.core.events import (
+    Failure,
     RoomFailed,
     RoomJoined,
     RoomLeft,
@@ -25,7 +26,7 @@ from appliance.room.chat_channel import ChatChannel
 from appliance.room.chat_format import PACKET_BYTES
 from appliance.room.connection import CONNECT_S, SessionContext, connection
 from appliance.room.encryption import encryption
-from appliance.room.failures import NOT_PUBLISHED, Failure, disconnect_failure
+from appliance.room.failures import NOT_PUBLISHED, disconnect_failure
 from appliance.room.participants import Participants
 from appliance.room.publisher import OwnTrack
 from appliance.room.subscriber import Subscriber
@@ -108,14 +109,14 @@ class Session:
         if (found := await self._join(command)) is not None:
             found = await self._cause(found)
             _log.info("not joined  cause=%s reason=%r", found.cause, found.reason)
-            return RoomFailed(ticket, found.cause, found.reason, found.is_final)
+            return RoomFailed(ticket, found)
         _log.info("joined  ticket=%d", ticket)
         state = (self.room.name, self._people.now(), self.own.now())
         self._context.post(RoomJoined(ticket, *state))
         self.agent.joined()
         found = await self._cause(await self._handle_events())
         _log.info("room lost  cause=%s reason=%r", found.cause, found.reason)
-        return RoomLost(ticket, found.cause, found.reason, found.is_announced)
+        return RoomLost(ticket, found)
 
     async def _join(self, command: JoinRoom) -> Failure | None:
         key = None if self._key_file is None else encryption(self._key_file)

@@ -17,7 +17,7 @@ import msgspec
 from appliance.config import Config, Preset, RoomConfig
 from appliance.config.request_texts import filled, room_secrets
 from appliance.core.commands import DropToken, FetchToken, TokenCommand
-from appliance.core.events import Cause, TokenFailed, TokenReady
+from appliance.core.events import Cause, Failure, TokenFailed, TokenReady
 from appliance.errors import TokenError, TokenRefused, TokenUnreachable
 from appliance.net.url import without_query
 from appliance.ports import Post
@@ -229,15 +229,13 @@ class TokenAdapter:
             answer = await self.answer(command)
         except TokenError as exc:
             self._log_failure(exc)
-            self._post(
-                TokenFailed(
-                    command.ticket,
-                    Cause(exc.cause),
-                    exc.reason,
-                    is_final=isinstance(exc, TokenRefused),
-                    retry_after_s=exc.retry_after_s,
-                )
+            failure = Failure(
+                Cause(exc.cause),
+                exc.reason,
+                is_final=isinstance(exc, TokenRefused),
+                retry_after_s=exc.retry_after_s,
             )
+            self._post(TokenFailed(command.ticket, failure))
             return
         finally:
             self._has_asked.set()

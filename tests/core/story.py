@@ -12,6 +12,7 @@ from appliance.core.events import (
     ChatMessage,
     ConnectionDetails,
     Event,
+    Failure,
     MuteAsked,
     Part,
     PartFound,
@@ -95,9 +96,15 @@ class CoreHarness:
         return TokenReady(self.state.ticket, details)
 
     def no_token(
-        self, cause: Cause = Cause.TOKEN_SOURCE, *, is_final: bool = False
+        self,
+        cause: Cause = Cause.TOKEN_SOURCE,
+        *,
+        reason: str = "no token there",
+        is_final: bool = False,
+        retry_after_s: float = 0.0,
     ) -> TokenFailed:
-        return TokenFailed(self.state.ticket, cause, "no token there", is_final)
+        failure = Failure(cause, reason, is_final, retry_after_s=retry_after_s)
+        return TokenFailed(self.state.ticket, failure)
 
     def joined(self, *people: Participant) -> RoomJoined:
         return RoomJoined(self.state.ticket, "kitchen", people)
@@ -105,12 +112,14 @@ class CoreHarness:
     def failed(
         self, cause: Cause = Cause.SERVER_LOST, *, is_final: bool = False
     ) -> RoomFailed:
-        return RoomFailed(self.state.ticket, cause, "no room there", is_final)
+        failure = Failure(cause, "no room there", is_final)
+        return RoomFailed(self.state.ticket, failure)
 
     def lost(
         self, cause: Cause = Cause.SERVER_LOST, *, is_announced: bool = False
     ) -> RoomLost:
-        return RoomLost(self.state.ticket, cause, "the room went", is_announced)
+        failure = Failure(cause, "the room went", is_announced=is_announced)
+        return RoomLost(self.state.ticket, failure)
 
     def left(self) -> RoomLeft:
         return RoomLeft(self.state.ticket)

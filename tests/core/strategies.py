@@ -21,6 +21,7 @@ from appliance.core.events import (
     ChatTyped,
     ConnectionDetails,
     Event,
+    Failure,
     FirstBlockSent,
     GainAsked,
     JoinAsked,
@@ -153,7 +154,10 @@ def answers(command: object) -> list[Event]:
             joined, paused, resumed, *others = _claims(ticket)[2:]
             return [*others, paused, resumed, joined]
         case LeaveRoom(ticket=ticket):
-            return [RoomLost(ticket, Cause.SERVER_LOST, "gone"), RoomLeft(ticket)]
+            return [
+                RoomLost(ticket, Failure(Cause.SERVER_LOST, "gone")),
+                RoomLeft(ticket),
+            ]
         case SendChat(ticket=ticket, id=line_id):
             return [ChatFailed(ticket, line_id, "no"), ChatSent(ticket, line_id)]
         case _:
@@ -169,12 +173,12 @@ def _claims(ticket: int) -> list[Event]:
     details = ConnectionDetails(URL, "secret", "box", expects_agent=ticket % 3 == 0)
     return [
         TokenReady(ticket, details),
-        TokenFailed(ticket, Cause.NO_INTERNET, "why"),
+        TokenFailed(ticket, Failure(Cause.NO_INTERNET, "why")),
         RoomJoined(ticket, "kitchen", (ALICE,)),
         RoomPaused(ticket),
         RoomResumed(ticket),
-        RoomFailed(ticket, Cause.REFUSED, "no", is_final=True),
-        RoomLost(ticket, Cause.REPLACED, "twin"),
+        RoomFailed(ticket, Failure(Cause.REFUSED, "no", is_final=True)),
+        RoomLost(ticket, Failure(Cause.REPLACED, "twin")),
         RoomLeft(ticket),
         PeopleChanged(ticket, ()),
         PeopleChanged(ticket, (ALICE, BOB)),

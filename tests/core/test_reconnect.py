@@ -1,6 +1,5 @@
 """Waits between attempts to reach the room."""
 
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -125,7 +124,7 @@ def test_waits_double_to_the_cap_and_never_end(stage, firsts_s):
 )
 def test_the_wait_that_the_token_source_asks_for_is_kept_up_to_5_min(asked_s, waited_s):
     box = started()
-    box.play(replace(box.no_token(), retry_after_s=asked_s))
+    box.play(box.no_token(retry_after_s=asked_s))
     assert remaining_s(box) == pytest.approx(waited_s, abs=JITTER_S)
 
 

@@ -13,6 +13,7 @@ from appliance.core.events import (
     ChatSent,
     ChatTyped,
     ConnectionDetails,
+    Failure,
     FirstBlockSent,
     JoinAsked,
     LeaveAsked,
@@ -66,7 +67,7 @@ def test_leaving_by_command_is_not_a_reconnect():
 
 
 def test_a_lost_room_is_a_reconnect_with_its_cause_and_no_leave():
-    counts = counted(*IN_ROOM, RoomLost(1, Cause.ROOM_CLOSED, "closed"))
+    counts = counted(*IN_ROOM, RoomLost(1, Failure(Cause.ROOM_CLOSED, "closed")))
     assert counts.reconnects == {Cause.ROOM_CLOSED: 1}
     assert counts.leaves == 0
 
@@ -84,7 +85,8 @@ def test_a_room_that_cannot_be_resumed_is_a_lost_server():
 
 
 def test_an_answer_of_an_older_session_is_not_counted():
-    counts = counted(*IN_ROOM, RoomLost(0, Cause.REPLACED, "old"), ChatSent(0, "a"))
+    lost = RoomLost(0, Failure(Cause.REPLACED, "old"))
+    counts = counted(*IN_ROOM, lost, ChatSent(0, "a"))
     assert counts.reconnects.total() == 0
     assert counts.chat.total() == 0
 
@@ -169,7 +171,7 @@ def test_own_lines_are_counted_in_each_state_they_reach():
 def test_lines_that_an_outage_may_have_lost_are_counted_and_logged(caplog):
     typed = (ChatTyped("a", "hi", 1), ChatTyped("b", "ho", 2))
     sent = (ChatSent(1, "a"), ChatSent(1, "b"))
-    lost = RoomLost(1, Cause.SERVER_LOST, "gone")
+    lost = RoomLost(1, Failure(Cause.SERVER_LOST, "gone"))
     counts = counted(*IN_ROOM, *typed, *sent, lost, (Ticked(), 0.1))
     assert counts.chat == {
         ("send", "queued"): 2,

@@ -485,7 +485,7 @@ def test_attempts_in_a_long_outage_do_not_wake_the_screen(cause, is_final):
             assert activity(box.view()) == out
             # A token source may write the number of the request into its error.
             reason = f'it answered 500. It says: "request {attempts}".'
-            box.play(replace(box.no_token(cause, is_final=is_final), reason=reason))
+            box.play(box.no_token(cause, reason=reason, is_final=is_final))
             assert reason in box.view().faults
         assert activity(box.view()) == out
     assert attempts > 1

@@ -152,7 +152,7 @@ async def test_a_session_whose_token_has_expired_is_lost_with_the_connection(ser
         await box.until(RoomPaused)
         node.is_expired = True
         await node.start()
-        lost = await box.until(RoomLost)
+        lost = (await box.until(RoomLost)).failure
     assert lost.cause is Cause.SERVER_LOST
     assert "token" in lost.reason
 
@@ -161,7 +161,7 @@ async def test_a_dead_node_is_named(server, node):
     await node.stop()
     async with open_box() as box:
         box.room.do(join_room(1, node.url, keys.token("box"), is_dtelecom=True))
-        failed = await box.until(RoomFailed)
+        failed = (await box.until(RoomFailed)).failure
     assert failed.cause == Cause.SERVER_LOST
     assert "no node of dTelecom" in failed.reason
 
@@ -170,7 +170,7 @@ async def test_a_node_that_drops_packets_is_named(monkeypatch):
     monkeypatch.setattr(connection, "JOIN_S", 1.0)
     async with FakeNode({"/rtc": b""}, keeps=True) as silent, open_box() as box:
         box.room.do(join_room(1, silent.url, keys.token("box"), is_dtelecom=True))
-        failed = await box.until(RoomFailed)
+        failed = (await box.until(RoomFailed)).failure
         assert silent.heads
     assert failed.cause == Cause.SERVER_LOST
     assert "no node of dTelecom" in failed.reason
@@ -229,7 +229,7 @@ async def test_a_track_is_not_published_twice_on_a_node(server, node):
         await permit(server, can_publish=False)
         await permissions_are(box, may_publish=False)
         await permit(server)
-        lost = await box.until(RoomLost)
+        lost = (await box.until(RoomLost)).failure
         assert "only once" in lost.reason
 
 

@@ -5,7 +5,7 @@ import asyncio
 from livekit import rtc
 
 from appliance.config import Config, Preset, RoomConfig
-from appliance.core.events import PeopleChanged, RoomJoined
+from appliance.core.events import Failure, PeopleChanged, RoomJoined
 from appliance.room.encryption import (
     ENCRYPTED,
     NOT_ENCRYPTED,
@@ -13,7 +13,6 @@ from appliance.room.encryption import (
     PATIENCE_S,
     encryption,
 )
-from appliance.room.failures import Failure
 from tests.room.conftest import join_room, open_box
 from tests.room.fakes import amplitude
 from tests.room.test_sound import heard, is_tone, listened

@@ -147,7 +147,7 @@ async def test_a_full_room_may_be_tried_again(server, box):
     await administer(server, "CreateRoom", name="kitchen", max_participants=1)
     async with server.friend("ann"):
         box.room.do(join_room(1, server.url, server.token("box")))
-        failed = await box.until(RoomFailed)
+        failed = (await box.until(RoomFailed)).failure
         assert (failed.cause, failed.is_final) == (Cause.SERVER_LOST, False)
     async with asyncio.timeout(DEADLINE_S):
         while not any(isinstance(event, RoomJoined) for event in box.events):

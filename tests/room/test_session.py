@@ -139,7 +139,7 @@ async def test_a_server_that_freezes_while_joining_does_not_delay_leaving(server
 async def test_another_client_with_the_same_identity_replaces_us(server, box):
     await box.join(server)
     async with server.friend("box"):
-        lost = await box.until(RoomLost)
+        lost = (await box.until(RoomLost)).failure
     assert lost.cause is Cause.REPLACED
     assert "identity" in lost.reason
 
@@ -147,7 +147,7 @@ async def test_another_client_with_the_same_identity_replaces_us(server, box):
 async def test_a_server_shutdown_has_its_own_reason(server, box):
     await box.join(server)
     await box.sdk_room.simulate_scenario(rtc.SimulateScenarioKind.SIMULATE_SERVER_LEAVE)
-    lost = await box.until(RoomLost)
+    lost = (await box.until(RoomLost)).failure
     assert lost.cause is Cause.SERVER_LOST
     assert "shutting down" in lost.reason
     assert lost.is_announced
@@ -156,7 +156,7 @@ async def test_a_server_shutdown_has_its_own_reason(server, box):
 async def test_being_removed_has_its_own_reason(server, box):
     await box.join(server)
     await administer(server, "RemoveParticipant", identity="box")
-    lost = await box.until(RoomLost)
+    lost = (await box.until(RoomLost)).failure
     assert lost.cause is Cause.ROOM_CLOSED
     assert "removed" in lost.reason
 
@@ -173,7 +173,7 @@ async def test_being_removed_while_joining_has_its_own_reason(server, box, attem
     box.room.do(join_room(attempt, server.url, server.token("box")))
     await until_connected(box)
     await administer(server, "RemoveParticipant", identity="box")
-    failed = await box.until((RoomFailed, RoomLost))
+    failed = (await box.until((RoomFailed, RoomLost))).failure
     assert failed.cause is Cause.ROOM_CLOSED
     assert "removed" in failed.reason
 
@@ -182,14 +182,14 @@ async def test_being_replaced_while_joining_has_its_own_reason(server, box):
     box.room.do(join_room(1, server.url, server.token("box")))
     await until_connected(box)
     async with server.friend("box"):
-        failed = await box.until((RoomFailed, RoomLost))
+        failed = (await box.until((RoomFailed, RoomLost))).failure
     assert failed.cause is Cause.REPLACED
 
 
 async def test_a_closed_room_has_its_own_cause(server, box):
     await box.join(server)
     await administer(server, "DeleteRoom")
-    assert (await box.until(RoomLost)).cause is Cause.ROOM_CLOSED
+    assert (await box.until(RoomLost)).failure.cause is Cause.ROOM_CLOSED
 
 
 def wrong_tokens(server):
@@ -216,7 +216,7 @@ async def test_a_wrong_token_is_refused_for_good(server, box, caplog, which):
     caplog.set_level(logging.DEBUG)
     token = wrong_tokens(server)[which]
     box.room.do(join_room(1, server.url, token))
-    failed = await box.until(RoomFailed)
+    failed = (await box.until(RoomFailed)).failure
     assert failed.cause is Cause.REFUSED
     assert failed.is_final
     await box.leave(2)
@@ -227,27 +227,27 @@ async def test_a_wrong_token_is_refused_for_good(server, box, caplog, which):
 async def test_a_server_that_is_down_has_its_own_reason(server, box):
     await server.kill()
     box.room.do(join_room(1, server.url, server.token("box")))
-    failed = await box.until(RoomFailed)
+    failed = (await box.until(RoomFailed)).failure
     assert (failed.cause, failed.is_final) == (Cause.SERVER_LOST, False)
     assert "nothing answers" in failed.reason
 
 
 async def test_an_unknown_host_name_has_its_own_cause(server, box):
     box.room.do(join_room(1, "ws://nowhere.invalid", server.token("box")))
-    failed = await box.until(RoomFailed)
+    failed = (await box.until(RoomFailed)).failure
     assert (failed.cause, failed.is_final) == (Cause.NO_INTERNET, False)
 
 
 async def test_an_invalid_address_has_its_own_cause(server, box):
     box.room.do(join_room(1, "kitchen", server.token("box")))
-    failed = await box.until(RoomFailed)
+    failed = (await box.until(RoomFailed)).failure
     assert (failed.cause, failed.is_final) == (Cause.MISCONFIGURED, True)
 
 
 async def test_a_failed_tls_handshake_has_its_own_reason(server, box):
     url = server.url.replace("ws://", "wss://")
     box.room.do(join_room(1, url, server.token("box")))
-    failed = await box.until(RoomFailed)
+    failed = (await box.until(RoomFailed)).failure
     assert (failed.cause, failed.is_final) == (Cause.SERVER_LOST, False)
     assert "clock" in failed.reason
 
@@ -256,7 +256,7 @@ async def test_a_failed_tls_handshake_has_its_own_reason(server, box):
 async def test_a_server_that_is_not_livekit_has_its_own_cause(server, box, status):
     async with answering(status) as url:
         box.room.do(join_room(1, url, server.token("box")))
-        failed = await box.until(RoomFailed)
+        failed = (await box.until(RoomFailed)).failure
     assert (failed.cause, failed.is_final) == (Cause.SERVER_LOST, False)
 
 
@@ -265,14 +265,14 @@ async def test_joining_a_server_that_never_answers_times_out(server, box, monkey
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"ws://127.0.0.1:{silent.getsockname()[1]}"
         box.room.do(join_room(1, url, server.token("box")))
-        failed = await box.until(RoomFailed)
+        failed = (await box.until(RoomFailed)).failure
     assert failed.cause is Cause.SERVER_LOST
 
 
 async def test_an_unreadable_key_file_has_its_own_reason(server, tmp_path, encrypted):
     async with open_box(encrypted(str(tmp_path / "none"))) as box:
         box.room.do(join_room(1, server.url, server.token("box")))
-        failed = await box.until(RoomFailed)
+        failed = (await box.until(RoomFailed)).failure
     assert (failed.cause, failed.is_final) == (Cause.MISCONFIGURED, True)
     assert "encryption_key_file" in failed.reason
 

@@ -103,18 +103,17 @@ async def test_a_refusal_is_final_and_anything_else_is_not():
         failed = await office.events.get()
     assert isinstance(refused, TokenFailed)
     assert isinstance(failed, TokenFailed)
-    assert (refused.ticket, refused.cause, refused.is_final) == (1, Cause.REFUSED, True)
-    assert (failed.ticket, failed.cause, failed.is_final) == (
-        2,
-        Cause.TOKEN_SOURCE,
-        False,
-    )
+    assert (refused.ticket, failed.ticket) == (1, 2)
+    assert (refused.failure.cause, refused.failure.is_final) == (Cause.REFUSED, True)
+    assert failed.failure.cause is Cause.TOKEN_SOURCE
+    assert not failed.failure.is_final
 
 
 async def test_not_found_is_not_final():
     failed = await fetch(Office(httpx.Response(404)), FetchToken(1, None, None))
     assert isinstance(failed, TokenFailed)
-    assert (failed.cause, failed.is_final) == (Cause.TOKEN_SOURCE, False)
+    assert failed.failure.cause is Cause.TOKEN_SOURCE
+    assert not failed.failure.is_final
 
 
 @pytest.mark.parametrize("url", [None, "ws://lk.example.com", "lk.example.com"])
@@ -123,7 +122,8 @@ async def test_an_answer_without_a_usable_server_is_not_final(url):
     office = Office(ok(answer_of(server_url=url)))
     failed = await fetch(office, FetchToken(1, None, None))
     assert isinstance(failed, TokenFailed)
-    assert (failed.cause, failed.is_final) == (Cause.TOKEN_SOURCE, False)
+    assert failed.failure.cause is Cause.TOKEN_SOURCE
+    assert not failed.failure.is_final
 
 
 async def test_servers_to_fall_back_to_come_with_the_token():
@@ -148,8 +148,8 @@ async def test_a_token_that_becomes_valid_late_is_refused(caplog):
     office = Office(ok(answer_of(participant_token=jwt_of(nbf=NOW_S + 90))))
     failed = await fetch(office, FetchToken(1, None, None))
     assert isinstance(failed, TokenFailed)
-    assert not failed.is_final
-    assert failed.reason.endswith(" is not valid yet. Check the clock there.")
+    assert not failed.failure.is_final
+    assert failed.failure.reason.endswith(" is not valid yet. Check the clock there.")
     assert "Check the clock there. It becomes valid in 90 s." in caplog.text
 
 
@@ -166,7 +166,8 @@ async def test_the_wait_that_the_source_asks_for_is_reported():
     office = Office(httpx.Response(429, headers={"retry-after": "120"}))
     failed = await fetch(office, FetchToken(1, None, None))
     assert isinstance(failed, TokenFailed)
-    assert (failed.retry_after_s, failed.is_final) == (120.0, False)
+    assert failed.failure.retry_after_s == 120.0
+    assert not failed.failure.is_final
 
 
 async def test_a_token_that_brings_an_agent_is_reported():
@@ -216,7 +217,7 @@ async def test_a_token_that_stays_unusable_is_one_fault_and_one_line(caplog, cla
             source.do(FetchToken(ticket, None, None))
             failed = await office.events.get()
             assert isinstance(failed, TokenFailed)
-            reasons.add(failed.reason)
+            reasons.add(failed.failure.reason)
     assert len(reasons) == 1
     assert [r.levelname for r in caplog.records].count("WARNING") == 1
 
@@ -258,11 +259,9 @@ async def test_a_fixed_token_sends_no_request():
 async def test_a_missing_configuration_is_a_failed_fetch(config, preset):
     answer = await fetch(Office(), FetchToken(7, preset, None), config)
     assert isinstance(answer, TokenFailed)
-    assert (answer.ticket, answer.cause, answer.is_final) == (
-        7,
-        Cause.MISCONFIGURED,
-        True,
-    )
+    assert answer.ticket == 7
+    assert answer.failure.cause is Cause.MISCONFIGURED
+    assert answer.failure.is_final
 
 
 async def test_a_dropped_fetch_is_not_answered():

@@ -135,7 +135,7 @@ def test_any_response_is_a_token_or_one_bounded_sentence_without_secrets(
         assert event.details.token in TOKENS
         return
     assert isinstance(event, TokenFailed)
-    assert event.reason.isprintable()
-    assert 10 < len(event.reason) < LONGEST_REASON
-    assert event.retry_after_s >= 0
-    assert not any(secret in event.reason for secret in (*SECRETS, *TOKENS))
+    assert event.failure.reason.isprintable()
+    assert 10 < len(event.failure.reason) < LONGEST_REASON
+    assert event.failure.retry_after_s >= 0
+    assert not any(secret in event.failure.reason for secret in (*SECRETS, *TOKENS))

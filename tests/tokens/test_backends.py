@@ -142,7 +142,7 @@ async def test_without_its_line_about_the_identity_our_own_server_says_what_to_w
     (block,) = (x for x in rooms(DOCUMENT) if without in x and "Authorization" in x)
     answer = await fetched(config_of(block.replace(without, ""), tmp_path), port)
     assert isinstance(answer, TokenFailed)
-    assert f'write room: {{identity: "{line}"}} in a box' in answer.reason
+    assert f'write room: {{identity: "{line}"}} in a box' in answer.failure.reason
 
 
 async def test_a_preset_needs_only_a_name_where_the_room_is_a_placeholder(
@@ -186,7 +186,7 @@ async def test_the_identity_that_meet_gives_stays_the_same(tmp_path, port):
 async def test_without_its_lines_a_token_source_refuses(url, port):
     answer = await fetched(Config(room=RoomConfig(token_url=url)), port)
     assert isinstance(answer, TokenFailed)
-    assert f"{url} answered " in answer.reason
+    assert f"{url} answered " in answer.failure.reason
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ async def test_the_words_of_a_token_source_are_shown(port, url, method, status, 
     room = RoomConfig(token_url=url, token_method=method)
     answer = await fetched(Config(room=room), port)
     assert isinstance(answer, TokenFailed)
-    assert answer.reason.endswith(
+    assert answer.failure.reason.endswith(
         f'answered {status} instead of a token. It says: "{said}".'
     )
 
