@@ -437,32 +437,27 @@ class PermissionsChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class RttMeasured:
-    """Round-trip time to the server."""
-
-    ticket: int
-    rtt_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class ReceptionMeasured:
+class Reception:
     """How the other participants' audio arrived in the last seconds."""
 
-    ticket: int
-    delay_s: float | None
+    delay_s: float | None = None
     """Mean delay of LiveKit's jitter buffers; None: no audio arrived."""
-    concealed_ratio: float | None
+    concealed_ratio: float | None = None
     """Share of the audio of all streams that was lost or late and was synthesised;
     None: no audio arrived."""
-    lost_packets: int
+    lost_packets: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class SendingMeasured:
-    """The server reported that packets of ours were lost in the last seconds."""
+class ConnectionMeasured:
+    """Statistics of the connection, every few seconds."""
 
     ticket: int
-    lost_packets: int
+    rtt_s: float | None
+    """Round-trip time to the server; None: not known yet."""
+    reception: Reception = Reception()
+    lost_packets: int = 0
+    """Packets of ours whose loss the server reported in the last seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -523,15 +518,13 @@ PageEvent = TalkAsked | MuteAsked | LeaveAsked | JoinAsked | VolumeAsked | GainA
 GateEvent = FirstBlockSent | TailEnded
 RoomEvent = RoomJoined | RoomFailed | RoomPaused | RoomResumed | RoomLost | RoomLeft
 AgentEvent = AgentChanged | AgentFailed | CaptionReceived
-InRoomEvent = PeopleChanged | PermissionsChanged | RttMeasured | AgentEvent
+InRoomEvent = PeopleChanged | PermissionsChanged | ConnectionMeasured | AgentEvent
 """Events that have no effect outside of the room."""
 SessionEvent = (
     TokenReady
     | TokenFailed
     | RoomEvent
     | InRoomEvent
-    | ReceptionMeasured
-    | SendingMeasured
     | ChatReceived
     | ChatSent
     | ChatFailed

@@ -144,8 +144,7 @@ def _handle_session(state: State, event: events.SessionEvent, now_s: float) -> S
             return state, ()
         case events.ChatSent() | events.ChatFailed():
             return replace(state, chat=state.chat.answered(event, now_s)), ()
-        case events.RoomLeft() | events.ReceptionMeasured() | events.SendingMeasured():
-            # The measurements are for the metrics only.
+        case events.RoomLeft():
             return state, ()
         case _:
             is_in_room = state.is_in_room
@@ -157,7 +156,7 @@ def _handle_in_room(state: State, event: events.InRoomEvent, now_s: float) -> St
     if isinstance(event, events.AgentEvent):
         return voice_agent.handle(state, event, now_s)
     match event:
-        case events.RttMeasured(rtt_s=rtt_s):
+        case events.ConnectionMeasured(rtt_s=rtt_s):
             return replace(state, rtt_s=rtt_s)
         case events.PeopleChanged(people=people):
             return replace(state, people=people, chat=state.chat.named(people))

@@ -17,10 +17,9 @@ from appliance.core.events import (
     ChatReceived,
     ChatSent,
     ChatTyped,
+    ConnectionMeasured,
     Event,
     FirstBlockSent,
-    ReceptionMeasured,
-    SendingMeasured,
 )
 from appliance.core.state import Goal, Phase, State
 
@@ -191,16 +190,11 @@ class Counters:
     def _count_packets(self, event: Event, before: State, after: State) -> None:
         if after.phase not in _IN_ROOM:
             self.reception_delay_s = self.concealed_ratio = None
-            return
-        match event:
-            case ReceptionMeasured() if event.ticket == before.ticket:
-                self.reception_delay_s = event.delay_s
-                self.concealed_ratio = event.concealed_ratio
-                self.lost_packets[AudioDirection.RECEIVE] += event.lost_packets
-            case SendingMeasured() if event.ticket == before.ticket:
-                self.lost_packets[AudioDirection.SEND] += event.lost_packets
-            case _:
-                return
+        elif isinstance(event, ConnectionMeasured) and event.ticket == before.ticket:
+            self.reception_delay_s = event.reception.delay_s
+            self.concealed_ratio = event.reception.concealed_ratio
+            self.lost_packets[AudioDirection.RECEIVE] += event.reception.lost_packets
+            self.lost_packets[AudioDirection.SEND] += event.lost_packets
 
     def _count_chat(self, event: Event, before: State, after: State) -> None:
         """Count accepted chat lines: no duplicates, none of an older session."""

@@ -8,7 +8,7 @@ import numpy as np
 from livekit import rtc
 from livekit.rtc._proto.stats_pb2 import RtcStats
 
-from appliance.core.events import ReceptionMeasured, RttMeasured, SendingMeasured
+from appliance.core.events import ConnectionMeasured, Reception
 from appliance.ports import Post
 
 EVERY_S: Final = 10.0
@@ -21,18 +21,16 @@ STEP_S: Final = 0.005
 
 async def measure(ticket: int, room: rtc.Room, post: Post) -> None:
     """Post the round trip time and how audio arrives, until cancelled."""
-    last_s: float | None = None
-    reception, sending = Reception(), Sending()
+    rtt_s: float | None = None
+    receiving, sending = Receiving(), Sending()
     while True:
         stats = await _read(room)
-        rtt_s = _rtt_s(stats)
-        if rtt_s is not None and (last_s is None or abs(rtt_s - last_s) > STEP_S):
-            last_s = rtt_s
-            post(RttMeasured(ticket, rtt_s))
-        for direction in (reception, sending):
-            if (measured := direction.update(ticket, stats)) is not None:
-                post(measured)
-        await asyncio.sleep(FIRST_S if last_s is None else EVERY_S)
+        new_s = _rtt_s(stats)
+        if new_s is not None and (rtt_s is None or abs(new_s - rtt_s) > STEP_S):
+            rtt_s = new_s
+        reception, lost = receiving.update(stats), sending.update(stats)
+        post(ConnectionMeasured(ticket, rtt_s, reception, lost))
+        await asyncio.sleep(FIRST_S if rtt_s is None else EVERY_S)
 
 
 async def received_packets(room: rtc.Room) -> int:
@@ -62,21 +60,15 @@ async def _read(room: rtc.Room) -> list[RtcStats]:
     return [*stats.publisher_stats, *stats.subscriber_stats]
 
 
-class Reception:
+class Receiving:
     """Changes of the received streams' sums between two readings."""
 
     def __init__(self) -> None:
         """Start without a reading."""
         self._sums: dict[str, tuple[float, ...]] = {}
-        self._is_heard = False
 
-    def update(
-        self, ticket: int, stats: Iterable[RtcStats]
-    ) -> ReceptionMeasured | None:
-        """Return what changed since the last reading; None if nothing is new.
-
-        The first interval without received audio is a measurement without values;
-        for the following ones it is None.
+    def update(self, stats: Iterable[RtcStats]) -> Reception:
+        """Return what has arrived since the last reading.
 
         Source: W3C webrtc-stats, `jitterBufferDelay`, a sum over all emitted samples,
         `concealedSamples` less the silent ones, and `packetsLost`. Emitted samples are
@@ -88,28 +80,19 @@ class Reception:
             if one.HasField("inbound_rtp")
         }
         if not sums:
-            return self._silence(ticket)
+            return Reception()
         # A stream that ended takes its sums with it.
         before = [self._sums[name] for name in sums if name in self._sums]
         changes = np.sum(list(sums.values()), axis=0) - np.sum(before, axis=0)
         delay_s, emitted, concealed, lost = changes.tolist()
         if emitted <= 0:
             # What was lost in a gap counts when there is sound again.
-            return self._silence(ticket)
-        self._sums, self._is_heard = sums, True
-        return ReceptionMeasured(
-            ticket,
+            return Reception()
+        self._sums = sums
+        return Reception(
             delay_s=delay_s / emitted,
             concealed_ratio=max(0.0, concealed / (emitted + concealed)),
             lost_packets=max(0, round(lost)),
-        )
-
-    def _silence(self, ticket: int) -> ReceptionMeasured | None:
-        was_heard, self._is_heard = self._is_heard, False
-        if not was_heard:
-            return None
-        return ReceptionMeasured(
-            ticket, delay_s=None, concealed_ratio=None, lost_packets=0
         )
 
 
@@ -120,8 +103,8 @@ class Sending:
         """Start without a report."""
         self._lost: dict[str, int] = {}
 
-    def update(self, ticket: int, stats: Iterable[RtcStats]) -> SendingMeasured | None:
-        """Return what was lost since the last reading; None if nothing was.
+    def update(self, stats: Iterable[RtcStats]) -> int:
+        """Return how many were lost since the last reading.
 
         Source: W3C webrtc-stats, `packetsLost` of the remote inbound streams.
         """
@@ -134,7 +117,7 @@ class Sending:
             before = self._lost.get(name, 0)
             self._lost[name] = max(before, one.remote_inbound_rtp.received.packets_lost)
             change += self._lost[name] - before
-        return SendingMeasured(ticket, change) if change else None
+        return change
 
 
 def _sums(one: RtcStats) -> tuple[float, ...]:

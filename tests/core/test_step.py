@@ -12,6 +12,7 @@ from appliance.core.commands import (
     SetVolume,
 )
 from appliance.core.events import (
+    ConnectionMeasured,
     GainAsked,
     JoinAsked,
     LevelsMeasured,
@@ -19,7 +20,6 @@ from appliance.core.events import (
     Part,
     PartFound,
     PartLost,
-    RttMeasured,
     Started,
     StopAsked,
     Ticked,
@@ -238,7 +238,7 @@ def test_page_levels_and_round_trip_are_shown():
     box.play(
         PageServed("http://box.local:8080", "1234"),
         LevelsMeasured(-20, -30, is_voice=True),
-        RttMeasured(box.state.ticket, 0.0421),
+        ConnectionMeasured(box.state.ticket, 0.0421),
     )
     assert (box.view().page_url, box.view().pin) == ("http://box.local:8080", "1234")
     assert (box.view().microphone_dbfs, box.view().speaker_dbfs) == (-20, -30)
@@ -248,7 +248,7 @@ def test_page_levels_and_round_trip_are_shown():
 
 def test_the_round_trip_time_of_a_lost_room_is_not_shown():
     box = in_room()
-    box.play(RttMeasured(box.state.ticket, 0.04), box.lost())
+    box.play(ConnectionMeasured(box.state.ticket, 0.04), box.lost())
     assert box.view().rtt_ms is None
-    box.play(RttMeasured(box.state.ticket, 0.04))
+    box.play(ConnectionMeasured(box.state.ticket, 0.04))
     assert box.view().rtt_ms is None

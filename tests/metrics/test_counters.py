@@ -13,19 +13,18 @@ from appliance.core.events import (
     ChatSent,
     ChatTyped,
     ConnectionDetails,
+    ConnectionMeasured,
     Failure,
     FirstBlockSent,
     JoinAsked,
     LeaveAsked,
     Participant,
-    ReceptionMeasured,
+    Reception,
     RoomJoined,
     RoomLeft,
     RoomLost,
     RoomPaused,
     RoomResumed,
-    RttMeasured,
-    SendingMeasured,
     Started,
     StopAsked,
     TailEnded,
@@ -107,24 +106,21 @@ def test_every_phase_has_its_number():
 
 
 def test_there_is_no_round_trip_time_outside_the_room():
-    assert counted(*IN_ROOM, RttMeasured(1, 0.02)).rtt_s == 0.02
-    assert counted(*IN_ROOM, RttMeasured(1, 0.02), LeaveAsked()).rtt_s is None
+    assert counted(*IN_ROOM, ConnectionMeasured(1, 0.02)).rtt_s == 0.02
+    assert counted(*IN_ROOM, ConnectionMeasured(1, 0.02), LeaveAsked()).rtt_s is None
 
 
 def test_lost_packets_are_summed_and_delay_and_concealment_are_those_of_now():
     story = (
         *IN_ROOM,
-        ReceptionMeasured(1, 0.08, 0.05, 3),
-        ReceptionMeasured(1, 0.06, 0.02, 1),
-        ReceptionMeasured(7, 0.9, 0.9, 9),
-        SendingMeasured(1, 2),
-        SendingMeasured(1, 5),
-        SendingMeasured(7, 9),
+        ConnectionMeasured(1, None, Reception(0.08, 0.05, 3), 2),
+        ConnectionMeasured(1, None, Reception(0.06, 0.02, 1), 5),
+        ConnectionMeasured(7, None, Reception(0.9, 0.9, 9), 9),
     )
     counts = counted(*story)
     assert (counts.reception_delay_s, counts.concealed_ratio) == (0.06, 0.02)
     assert counts.lost_packets == {"receive": 4, "send": 7}
-    silent = counted(*story, ReceptionMeasured(1, None, None, 0))
+    silent = counted(*story, ConnectionMeasured(1, None))
     assert (silent.reception_delay_s, silent.concealed_ratio) == (None, None)
     assert silent.lost_packets == counts.lost_packets
     left = counted(*story, LeaveAsked())

@@ -9,10 +9,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from appliance.assembly import metrics_text
 from appliance.config import Config
 from appliance.core.events import (
+    ConnectionMeasured,
     FirstBlockSent,
-    ReceptionMeasured,
-    RttMeasured,
-    SendingMeasured,
+    Reception,
     Ticked,
 )
 from appliance.core.state import Phase, State
@@ -61,9 +60,9 @@ def counts():
     counts = Counters()
     state = State(Config(), phase=Phase.JOINING)
     in_room = State(Config(), phase=Phase.IN_ROOM, rtt_s=0.018)
-    counts.observe(RttMeasured(1, 0.018), state, in_room, 10.0)
-    counts.observe(ReceptionMeasured(0, 0.08, 0.02, 3), in_room, in_room, 10.5)
-    counts.observe(SendingMeasured(0, 2), in_room, in_room, 10.5)
+    counts.observe(Ticked(), state, in_room, 10.0)
+    measured = ConnectionMeasured(0, 0.018, Reception(0.08, 0.02, 3), 2)
+    counts.observe(measured, in_room, in_room, 10.5)
     counts.observe(FirstBlockSent(0.012), in_room, in_room, 11.0)
     return counts
 

@@ -18,12 +18,12 @@ from appliance.core.commands import SendChat
 from appliance.core.events import (
     Cause,
     ChatFailed,
+    ConnectionMeasured,
     Participant,
     PeopleChanged,
     RoomFailed,
     RoomLeft,
     RoomLost,
-    RttMeasured,
 )
 from appliance.room import connection
 from appliance.room.ffi import ffi_events
@@ -78,7 +78,9 @@ async def test_hidden_participants_are_not_listed(server, box):
 
 async def test_the_round_trip_is_measured(server, box):
     await box.join(server)
-    measured = await box.until(RttMeasured)
+    measured = await box.until(
+        ConnectionMeasured, lambda event: event.rtt_s is not None
+    )
     assert 0 <= measured.rtt_s < 1
 
 

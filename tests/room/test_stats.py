@@ -6,7 +6,7 @@ import pytest
 from livekit import rtc
 from livekit.rtc._proto.stats_pb2 import RtcStats
 
-from appliance.core.events import ReceptionMeasured, RoomResumed, SendingMeasured
+from appliance.core.events import ConnectionMeasured, Reception, RoomResumed
 from appliance.pcm import PACKET_BLOCKS
 from appliance.room import publisher, stats
 from tests.room.conftest import RoomHarness, open_box
@@ -14,7 +14,7 @@ from tests.room.fakes import DEADLINE_S, FakeFeed, strongest_hz
 
 KEPT_S = 0.06
 """The library caches its statistics for 50 ms."""
-NOBODY_HEARD = ReceptionMeasured(1, None, None, 0)
+NOBODY_HEARD = Reception(None, None, 0)
 
 
 async def sent(box):
@@ -116,12 +116,11 @@ async def test_what_arrives_is_measured(server, box, monkeypatch):
         await box.join(server)
         await box.playback.count(2)
         measured = await box.until(
-            ReceptionMeasured, lambda event: (event.delay_s or 0) > 0.001
+            ConnectionMeasured, lambda event: (event.reception.delay_s or 0) > 0.001
         )
-    assert measured.delay_s is not None
-    assert measured.delay_s < 0.5
-    assert measured.concealed_ratio is not None
-    assert 0 <= measured.concealed_ratio < 1
+    assert measured.reception.delay_s < 0.5
+    assert 0 <= measured.reception.concealed_ratio < 1
+    assert measured.reception.lost_packets == 0
     assert measured.lost_packets == 0
 
 
@@ -137,17 +136,17 @@ def inbound(name, delay_s, emitted, concealed=0, *, silent=0, lost=0):
 
 
 def test_reception_is_the_change_since_the_last_reading_over_all_streams():
-    reception = stats.Reception()
-    assert reception.update(1, [RtcStats()]) is None
-    reception.update(1, [inbound("a", 9600.0, 480_000, 4800, lost=7)])
+    receiving = stats.Receiving()
+    assert receiving.update([RtcStats()]) == NOBODY_HEARD
+    receiving.update([inbound("a", 9600.0, 480_000, 4800, lost=7)])
     now = [
         inbound(
             "a", 9600.0 + 24_000, 480_000 + 480_000, 4800 + 9600, silent=4800, lost=9
         ),
         inbound("b", 24_000.0, 480_000, lost=1),
     ]
-    measured = reception.update(3, now)
-    assert measured == ReceptionMeasured(3, 0.05, 4800 / (960_000 + 4800), 3)
+    measured = receiving.update(now)
+    assert measured == Reception(0.05, 4800 / (960_000 + 4800), 3)
 
 
 @pytest.mark.parametrize(
@@ -155,40 +154,40 @@ def test_reception_is_the_change_since_the_last_reading_over_all_streams():
     [[inbound("a", 9600.0, 480_000)], [RtcStats()], []],
     ids=["silence", "nobody", "no reading"],
 )
-def test_an_interval_in_which_nobody_is_heard_is_reported_once(silent):
-    reception = stats.Reception()
-    assert reception.update(1, []) is None
-    reception.update(1, [inbound("a", 9600.0, 480_000)])
-    assert reception.update(1, silent) == NOBODY_HEARD
-    assert reception.update(1, silent) is None
-    heard = reception.update(1, [inbound("a", 19_200.0, 960_000)])
-    assert heard == ReceptionMeasured(1, 0.02, 0.0, 0)
-    assert reception.update(1, silent) == NOBODY_HEARD
+def test_an_interval_in_which_nobody_is_heard_has_no_values(silent):
+    receiving = stats.Receiving()
+    assert receiving.update([]) == NOBODY_HEARD
+    receiving.update([inbound("a", 9600.0, 480_000)])
+    assert receiving.update(silent) == NOBODY_HEARD
+    assert receiving.update(silent) == NOBODY_HEARD
+    heard = receiving.update([inbound("a", 19_200.0, 960_000)])
+    assert heard == Reception(0.02, 0.0, 0)
+    assert receiving.update(silent) == NOBODY_HEARD
 
 
 def test_a_stream_that_ended_is_not_counted_backwards():
-    reception = stats.Reception()
-    reception.update(1, [inbound("a", 9600.0, 480_000, 4800, lost=7)])
-    reception.update(1, [inbound("a", 9600.0, 480_000), inbound("b", 480.0, 48_000)])
-    measured = reception.update(1, [inbound("b", 960.0, 96_000)])
-    assert measured == ReceptionMeasured(1, 0.01, 0.0, 0)
+    receiving = stats.Receiving()
+    receiving.update([inbound("a", 9600.0, 480_000, 4800, lost=7)])
+    receiving.update([inbound("a", 9600.0, 480_000), inbound("b", 480.0, 48_000)])
+    measured = receiving.update([inbound("b", 960.0, 96_000)])
+    assert measured == Reception(0.01, 0.0, 0)
 
 
 def test_a_reading_that_failed_counts_nothing_twice():
-    reception = stats.Reception()
+    receiving = stats.Receiving()
     first = [inbound("a", 9600.0, 480_000, 4800, lost=7)]
-    reception.update(1, first)
-    assert reception.update(1, []) == NOBODY_HEARD
-    assert reception.update(1, first) is None
+    receiving.update(first)
+    assert receiving.update([]) == NOBODY_HEARD
+    assert receiving.update(first) == NOBODY_HEARD
 
 
 def test_what_was_lost_in_a_gap_counts_when_there_is_sound_again():
-    reception = stats.Reception()
-    reception.update(1, [inbound("a", 9600.0, 480_000)])
+    receiving = stats.Receiving()
+    receiving.update([inbound("a", 9600.0, 480_000)])
     gap = [inbound("a", 9600.0, 480_000, lost=450)]
-    assert reception.update(1, gap) == NOBODY_HEARD
-    measured = reception.update(1, [inbound("a", 10_080.0, 528_000, lost=450)])
-    assert measured == ReceptionMeasured(1, 0.01, 0.0, 450)
+    assert receiving.update(gap) == NOBODY_HEARD
+    measured = receiving.update([inbound("a", 10_080.0, 528_000, lost=450)])
+    assert measured == Reception(0.01, 0.0, 450)
 
 
 def reported(name, lost):
@@ -200,16 +199,16 @@ def reported(name, lost):
 
 def test_packets_of_ours_that_the_server_lost_are_the_change_over_all_streams():
     sending = stats.Sending()
-    assert sending.update(1, [RtcStats(), reported("a", 0)]) is None
-    assert sending.update(1, [reported("a", 3)]) == SendingMeasured(1, 3)
-    assert sending.update(1, [reported("a", 3)]) is None
+    assert sending.update([RtcStats(), reported("a", 0)]) == 0
+    assert sending.update([reported("a", 3)]) == 3
+    assert sending.update([reported("a", 3)]) == 0
     both = [reported("a", 4), reported("b", 2)]
-    assert sending.update(2, both) == SendingMeasured(2, 3)
+    assert sending.update(both) == 3
 
 
 def test_a_packet_that_was_only_late_is_not_counted_twice():
     sending = stats.Sending()
-    sending.update(1, [reported("a", 3)])
-    assert sending.update(1, [reported("a", 2)]) is None
-    assert sending.update(1, [reported("a", 3)]) is None
-    assert sending.update(1, [reported("a", 4)]) == SendingMeasured(1, 1)
+    sending.update([reported("a", 3)])
+    assert sending.update([reported("a", 2)]) == 0
+    assert sending.update([reported("a", 3)]) == 0
+    assert sending.update([reported("a", 4)]) == 1
