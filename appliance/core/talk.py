@@ -150,28 +150,19 @@ def may_talk(state: State) -> bool:
 
 
 def refusal(state: State) -> str:
-    """Return the reason why a press would be refused; empty: it would not."""
-    if state.config.sound.microphone == "none":
-        return "configured without a microphone"
-    return _temporary_refusal(state)
-
-
-def _temporary_refusal(state: State) -> str:
-    """Return why the present situation refuses a talk; empty: it does not."""
+    """Return the first reason why a press would be refused; empty: it would not."""
     # While LiveKit resumes, the audio may still get through: a talk is not cut.
     is_going_on = state.phase is Phase.PAUSED and state.talk.is_open
-    if state.phase is not Phase.IN_ROOM and not is_going_on:
-        return "not connected"
-    if state.is_link_down:
-        return "no network"
-    if state.talk.lock is not Lock.NONE:
-        return "release the talk button"
-    if any(lost.part is Part.MICROPHONE for lost in state.lost):
-        return "no microphone"
-    if not state.permissions.may_publish:
-        return "not allowed"
-    is_useless = is_alone(state) and not state.conversation.is_awaited
-    return "nobody here" if is_useless else ""
+    reasons = {
+        "configured without a microphone": state.config.sound.microphone == "none",
+        "not connected": not (state.phase is Phase.IN_ROOM or is_going_on),
+        "no network": state.is_link_down,
+        "release the talk button": state.talk.lock is not Lock.NONE,
+        "no microphone": any(lost.part is Part.MICROPHONE for lost in state.lost),
+        "not allowed": not state.permissions.may_publish,
+        "nobody here": is_alone(state) and not state.conversation.is_awaited,
+    }
+    return next((reason for reason, is_so in reasons.items() if is_so), "")
 
 
 def update_gate(state: State, now_s: float) -> Step:
