@@ -172,8 +172,8 @@ def _back(state: State, before: State, now_s: float) -> Step:
     state = replace(state, chat=state.chat.queued_again(before.chat.queued))
     if before.is_removed:
         return _put_out(state, before, now_s)
-    was_left = _is_left(before)
-    if (state.preset, _is_left(state)) == (before.preset, was_left):
+    was_left = _stays_out(before)
+    if (state.preset, _stays_out(state)) == (before.preset, was_left):
         return state, ()
     if was_left:
         state = replace(state, preset=before.preset)
@@ -198,8 +198,8 @@ def _put_out(state: State, before: State, now_s: float) -> Step:
     return session.end(state, Goal.WAIT, now_s)
 
 
-def _is_left(state: State) -> bool:
-    """Return whether the room was left, or is being left, on request."""
+def _stays_out(state: State) -> bool:
+    """Return whether the room was left, or is being left, until somebody joins it."""
     is_leaving = state.phase is Phase.LEAVING and state.goal is Goal.STAY_OUT
     return is_leaving or state.phase is Phase.LEFT
 

@@ -55,8 +55,9 @@ def end(state: State, goal: Goal, now_s: float) -> Step:
 
 def after_end(state: State, now_s: float) -> Step:
     """Continue with the goal after the session has ended."""
+    is_left_one = state.preset == state.left_preset
     match state.goal:
-        case Goal.REJOIN if now_s < state.rejoin_at_s and _is_left_one(state):
+        case Goal.REJOIN if is_left_one and now_s < state.rejoin_at_s:
             state = replace(state, retry_at_s=state.rejoin_at_s)
             return entered(state, Phase.WAITING, now_s), ()
         case Goal.REJOIN:
@@ -214,15 +215,11 @@ def _with_agent_left(state: State, now_s: float) -> State:
     return replace(state, left_preset=state.preset, rejoin_at_s=now_s + AGENT_ENDS_S)
 
 
-def _is_left_one(state: State) -> bool:
-    return state.preset == state.left_preset
-
-
 def _change(state: State) -> RoomChange | None:
     """Return the change to another room; None if there is no room to go back to."""
     if state.change is not None:
         back_to = state.change.back_to
-    elif state.room and not (state.is_out and state.phase is not Phase.REFUSED):
+    elif state.room and not state.is_left:
         back_to = state.preset
     else:
         return None

@@ -343,6 +343,11 @@ class State:
             return self.goal in {Goal.STAY_OUT, Goal.WAIT}
         return self.phase in {Phase.LEFT, Phase.REFUSED} or self.is_removed
 
+    @property
+    def is_left(self) -> bool:
+        """Whether the box is out of the room, or leaves it, but not after a refusal."""
+        return self.is_out and self.phase is not Phase.REFUSED
+
 
 Step = tuple[State, tuple[Command, ...]]
 """Result of handling an event: the new state and the commands to carry out."""

@@ -220,7 +220,7 @@ def _room_left(before: State, after: State) -> State:
     is_other_room = after.preset != before.preset
     if is_other_room:
         after = replace(after, chat=after.chat.given_up(before.chat.queued))
-    if not (is_other_room or _is_left(after)):
+    if not (is_other_room or after.is_left):
         return after
     return talk.ended(after)
 
@@ -239,11 +239,6 @@ def _room_lost(after: State, before: State, event: events.Event, now_s: float) -
     return replace(after, chat=after.chat.cut(noticed_at_s))
 
 
-def _is_left(state: State) -> bool:
-    """Return whether the room was left, or is being left, on request."""
-    return state.is_out and state.phase is not Phase.REFUSED
-
-
 def _opening(before: State, after: State) -> tuple[Command, ...]:
     is_new = before.phase in SOUND_CLOSED and after.phase not in SOUND_CLOSED
     return (OpenSound(),) if is_new else ()
@@ -257,7 +252,7 @@ def _announced(
     Leaving on request has none, nor has an outage soon after another one, nor leaving
     and joining because an agent is missing. In `open` mode the gate has none then.
     """
-    if _is_left(after) or after.preset != before.preset:
+    if after.is_left or after.preset != before.preset:
         after = replace(after, is_outage_quiet=False)
     was_in, is_in = _is_heard(before), _is_heard(after)
     if was_in == is_in:
