@@ -12,9 +12,8 @@ and is sent at once otherwise, or when a person comes.
 from dataclasses import replace
 from math import inf
 
-from appliance.core.events import AgentState
 from appliance.core.state import State
-from appliance.core.voice_agent import ARRIVAL_S, STARTING_S
+from appliance.core.voice_agent import ARRIVAL_S, STARTING_S, is_ready
 
 
 def update(state: State, now_s: float) -> State:
@@ -50,5 +49,4 @@ def _until_s(state: State, now_s: float) -> float:
         # One that is there or comes may be reported a moment after the participants.
         until_s = max(conversation.lines_until_s, state.joined_at_s + ARRIVAL_S)
         return min(until_s, now_s + ARRIVAL_S)
-    is_starting = agent.state is AgentState.INITIALIZING
-    return conversation.since_s + STARTING_S if is_starting else -inf
+    return -inf if is_ready(agent) else conversation.since_s + STARTING_S

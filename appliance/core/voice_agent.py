@@ -162,6 +162,11 @@ def _begins_to_sound(before: State, after: State) -> bool:
     return is_new and not _is_active(after.conversation)
 
 
+def is_ready(agent: VoiceAgent | None) -> bool:
+    """Return whether there is an agent that has finished starting."""
+    return agent is not None and agent.state is not AgentState.INITIALIZING
+
+
 def _is_active(conversation: Conversation) -> bool:
     """Return whether the agent says that it thinks or speaks."""
     agent = conversation.agent
@@ -194,10 +199,8 @@ def _listens(conversation: Conversation) -> bool:
     It offers no methods for turns before it is ready, and would seem to take none.
     """
     agent = conversation.agent
-    if agent is None:
-        return False
-    is_ready = agent.state is not AgentState.INITIALIZING
-    return is_ready or agent.takes_turns or conversation.has_turn
+    is_told = agent is not None and (agent.takes_turns or conversation.has_turn)
+    return is_told or is_ready(agent)
 
 
 def _changed(state: State, agent: VoiceAgent | None, now_s: float) -> State:
@@ -248,10 +251,8 @@ def _is_started(before: VoiceAgent | None, agent: VoiceAgent) -> bool:
 
     It offers the methods for turns when it is ready.
     """
-    if before is None or not before.takes_turns:
-        return False
-    was_starting = before.state is AgentState.INITIALIZING
-    return was_starting and agent.state is not AgentState.INITIALIZING
+    was_told = before is not None and before.takes_turns
+    return was_told and not is_ready(before) and is_ready(agent)
 
 
 def _is_answer(before: VoiceAgent | None, agent: VoiceAgent) -> bool:
@@ -332,8 +333,7 @@ def _is_unnoticed(conversation: Conversation) -> bool:
     An agent that does not say that it is ready reacts aloud at most, and is not played.
     """
     agent = conversation.agent
-    is_starting = agent is not None and agent.state is AgentState.INITIALIZING
-    return is_starting and conversation.is_muted
+    return agent is not None and not is_ready(agent) and conversation.is_muted
 
 
 def _reaction_due_s(conversation: Conversation) -> float:
@@ -344,8 +344,7 @@ def _reaction_due_s(conversation: Conversation) -> float:
         return inf
     if agent is None:
         return asked_at_s + ARRIVAL_S
-    is_ready = agent.state is not AgentState.INITIALIZING
-    ready_at_s = conversation.since_s + (0.0 if is_ready else STARTING_S)
+    ready_at_s = conversation.since_s + (0.0 if is_ready(agent) else STARTING_S)
     return max(asked_at_s, ready_at_s) + REACTION_S
 
 
