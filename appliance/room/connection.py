@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from livekit import rtc
 
 from appliance.core.commands import JoinRoom
-from appliance.core.events import Failure
+from appliance.core.events import ConnectionDetails, Failure
 from appliance.ports import MicrophoneFeed, Playback, Post
 from appliance.process.background import Spawn
 from appliance.process.redaction import redacted
@@ -81,15 +81,15 @@ class LiveKitConnection:
         self._is_abandoned = False
 
     async def open(
-        self, url: str, token: str, options: rtc.RoomOptions
+        self, details: ConnectionDetails, options: rtc.RoomOptions
     ) -> Failure | None:
         """Connect, and return why it failed; may be cancelled."""
         try:
             async with asyncio.timeout(JOIN_S):
-                await self._wait_for_earlier(url)
-                connecting = self._spawn(self._connect(url, token, options))
+                await self._wait_for_earlier(details.url)
+                connecting = self._spawn(self._connect(details, options))
                 self._connecting = connecting
-                self._pending[connecting] = url
+                self._pending[connecting] = details.url
                 connecting.add_done_callback(self._pending.pop)
                 return await asyncio.shield(connecting)
         except TimeoutError:
@@ -111,10 +111,10 @@ class LiveKitConnection:
             await asyncio.wait(earlier)
 
     async def _connect(
-        self, url: str, token: str, options: rtc.RoomOptions
+        self, details: ConnectionDetails, options: rtc.RoomOptions
     ) -> Failure | None:
         try:
-            await self.room.connect(url, token, options)
+            await self.room.connect(details.url, details.token, options)
         except rtc.ConnectError as exc:
             _log.debug("not connected  answer=%r", redacted(exc.message))
             return connect_failure(exc.message)

@@ -16,7 +16,13 @@ import msgspec
 from livekit import rtc
 
 from appliance.core.commands import JoinRoom
-from appliance.core.events import Cause, ChatMessage, ChatReceived, Failure
+from appliance.core.events import (
+    Cause,
+    ChatMessage,
+    ChatReceived,
+    ConnectionDetails,
+    Failure,
+)
 from appliance.dtelecom.relay import Relay
 from appliance.net.rate_limit import Buckets
 from appliance.process.logs import LogLimit
@@ -66,7 +72,7 @@ class NodeConnection:
         self.room.on("data_received", self._received)
 
     async def open(
-        self, _url: str, token: str, options: rtc.RoomOptions
+        self, details: ConnectionDetails, options: rtc.RoomOptions
     ) -> Failure | None:
         """Connect, and return why it failed; may be cancelled."""
         await self._relay.open()
@@ -77,7 +83,8 @@ class NodeConnection:
             encryption=None,
             e2ee=options.encryption,
         )
-        found = await self._connection.open(self._relay.url, token, options)
+        details = replace(details, url=self._relay.url)
+        found = await self._connection.open(details, options)
         return NO_NODE if found is not None and self._relay.is_away else found
 
     async def close(self) -> None:

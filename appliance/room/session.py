@@ -128,8 +128,7 @@ class Session:
             encryption=key,
             data_stream=rtc.DataStreamOptions(max_payload_byte_length=PACKET_BYTES),
         )
-        url, token = command.details.url, command.details.token
-        found = await self._connection.open(url, token, options)
+        found = await self._connection.open(command.details, options)
         if found is not None:
             return found
         self._subscriber.want_all(self.room)
