@@ -100,7 +100,7 @@ class LiveKitRoom:
             gc.collect()
         presets = (x for x in self._config.presets if x.name == command.preset)
         room = next(presets, self._config)
-        self.session = Session(command, room, self._context)
+        self.session = Session(command, room.encryption_key_file, self._context)
 
     def _current(self, ticket: int) -> Session | None:
         """Return the session with this ticket, unless it is over."""

@@ -9,7 +9,6 @@ from typing import Any, Final, NoReturn
 
 from livekit import rtc
 
-from appliance.config import RoomSettings
 from appliance.core.commands import JoinRoom
 from appliance.core.events import (
     Failure,
@@ -49,11 +48,11 @@ class Session:
     """
 
     def __init__(
-        self, command: JoinRoom, config: RoomSettings, context: SessionContext
+        self, command: JoinRoom, key_file: str | None, context: SessionContext
     ) -> None:
-        """Start joining; `config` is of the room that the command names."""
+        """Start joining; `key_file` is of the room that the command names."""
         self.ticket = ticket = command.ticket
-        self._key_file = config.encryption_key_file
+        self._key_file = key_file
         self._context = context
         self._is_leaving = self._is_paused = False
         self._is_reconnected = False
@@ -69,7 +68,7 @@ class Session:
         self._subscriber = Subscriber(
             context.playback,
             self._fail,
-            has_key=self._key_file is not None,
+            has_key=key_file is not None,
             is_announcer=context.is_announcer,
         )
         in_session = replace(context, spawn=self._spawn)
@@ -201,12 +200,12 @@ class Session:
             "participant_name_changed",
             "track_muted",
             "track_unmuted",
+            "local_track_unpublished",
         ):
             on(event, self._later(self._people_changed))
         on("participant_disconnected", self._left)
         on("participant_permissions_changed", self._permissions_changed)
         on("local_track_republished", self._later(self._republished))
-        on("local_track_unpublished", self._later(self._people_changed))
         on("track_published", self._later(self._tracks_changed))
         on("track_unpublished", self._later(self._tracks_changed))
         on("track_subscribed", self._later(self._subscriber.open))
