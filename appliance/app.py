@@ -22,7 +22,14 @@ from appliance.core.commands import (
     StoreCommand,
     TokenCommand,
 )
-from appliance.core.events import Event, Started, Ticked
+from appliance.core.events import (
+    ConnectionDetails,
+    Event,
+    Failure,
+    Reception,
+    Started,
+    Ticked,
+)
 from appliance.core.state import State
 from appliance.core.step import step, wake_at_s
 from appliance.core.view import View, view
@@ -199,12 +206,13 @@ class App:
             self._timer.cancel()
 
 
-def summary(message: Event | Command) -> str:
+def summary(message: Event | Command | ConnectionDetails | Failure | Reception) -> str:
     """Return an event or a command for the log, without texts: some name people."""
     values = {item.name: getattr(message, item.name) for item in fields(message)}
-    shown = (
-        f"{name}={value}"
-        for name, value in values.items()
-        if isinstance(value, int | float | Enum)
-    )
+    shown = []
+    for name, value in values.items():
+        if isinstance(value, int | float | Enum):
+            shown.append(f"{name}={value}")
+        elif isinstance(value, ConnectionDetails | Failure | Reception):
+            shown.append(f"{name}={summary(value)}")
     return f"{type(message).__name__}({', '.join(shown)})"

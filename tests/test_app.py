@@ -346,11 +346,13 @@ async def test_the_debug_log_names_nobody_and_says_nothing_that_was_said(caplog)
             JoinAsked("garage", person.name),
             PageServed("http://kitchen", "123456"),
             TalkAsked(is_on=True),
+            TokenFailed(9, Failure(Cause.REFUSED, "private words", is_final=True)),
         ):
             box.app.post(event)
         await box.viewer.until(lambda view: view.agent == agent)
     shown = caplog.text
     assert "PeopleChanged(ticket=1)" in shown
     assert "TalkAsked(is_on=True)" in shown
+    assert "TokenFailed(ticket=9, failure=Failure(cause=refused, is_final=True" in shown
     for secret in ("anna", "smith", "words", "123456", "secret"):
         assert secret not in shown.lower()

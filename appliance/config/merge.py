@@ -190,8 +190,8 @@ class Reading:
         self, shape: type[Section], field: SchemaField, layer: Layer, value: object
     ) -> tuple[Section, ...]:
         """Return a list of sections; faults show no value, which may be a secret."""
-        example = written(example_of(shape))
         if not isinstance(value, list):
+            example = written(example_of(shape))
             sentence = f"expected a list such as [{example}], found something else."
             self.blame(field.key, sentence, layer)
             return ()
@@ -201,6 +201,7 @@ class Reading:
             if isinstance(item, dict):
                 made.append(self.section(shape, key, [layer.having(item)]))
             else:
+                example = written(example_of(shape))
                 sentence = f"expected {example[:-1]}, …}}, found something else."
                 self.blame(key, sentence, layer)
                 made.append(_placeholder(shape, key))

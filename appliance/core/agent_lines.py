@@ -47,6 +47,7 @@ def _until_s(state: State, now_s: float) -> float:
         return inf if conversation.is_expected else -inf
     if agent is None:
         # One that is there or comes may be reported a moment after the participants.
-        until_s = max(conversation.lines_until_s, state.joined_at_s + ARRIVAL_S)
+        unknown_s = max(state.joined_at_s, conversation.since_s)
+        until_s = max(conversation.lines_until_s, unknown_s + ARRIVAL_S)
         return min(until_s, now_s + ARRIVAL_S)
     return -inf if is_ready(agent) else conversation.since_s + STARTING_S

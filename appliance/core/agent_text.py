@@ -11,6 +11,7 @@ AWAITED: Final = (
 )
 LATE: Final = "The voice agent has not come; what is said now may not reach it."
 OVER: Final = "The voice agent has left. A typed line calls one."
+OVER_OPEN: Final = "The voice agent has left. Speaking or a typed line calls one."
 OVER_WITH_BUTTON: Final = (
     "The voice agent has left. A typed line or a press on the box's talk button calls "
     "one."
@@ -48,9 +49,10 @@ def note(state: State, now_s: float) -> str:
         # Leaving and joining again, which may follow, loses what was said.
         return AWAITED if now_s < state.joined_at_s + ARRIVAL_S else LATE
     if agent_return.is_over(state):
-        # On the page a press is refused; in `open` mode it mutes.
-        has_button = state.config.buttons.talk is not None and not state.is_open_mode
-        return OVER_WITH_BUTTON if has_button else OVER
+        if state.is_open_mode:
+            return OVER_OPEN
+        # On the page a press is refused.
+        return OVER if state.config.buttons.talk is None else OVER_WITH_BUTTON
     if agent is None or state.has_only_programs:
         return ""
     if agent.takes_turns:

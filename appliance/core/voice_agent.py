@@ -207,7 +207,8 @@ def _changed(state: State, agent: VoiceAgent | None, now_s: float) -> State:
     """Store the agent, and notice its reaction to what was said."""
     before, conversation = state.conversation.agent, state.conversation
     if agent is None:
-        return replace(state, conversation=_without_agent(conversation))
+        conversation = replace(_without_agent(conversation), since_s=now_s)
+        return replace(state, conversation=conversation)
     if before is not None and before.id != agent.id:
         before = None
     if before is None:

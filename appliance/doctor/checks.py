@@ -136,7 +136,8 @@ async def try_token(
 ) -> tuple[str, str]:
     """Return a description without the token itself, and the address of its server.
 
-    `preset` is the name of the one to join; None: the first room.
+    `now_s` is in seconds since the epoch; `preset` is the name of the one to join, or
+    None for the first room.
 
     Raises:
         TokenError: none was issued; the sentence has the reason.

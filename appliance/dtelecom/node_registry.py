@@ -82,7 +82,10 @@ def read_account(raw: bytes) -> str | None:
 
 
 def registry_address(authority: str, contract: str) -> bytes:
-    """Return the address of the list of nodes that `contract` keeps for `authority`."""
+    """Return the address of the list of nodes that `contract` keeps for `authority`.
+
+    Both are addresses in base58.
+    """
     owner, program = base58.decode(authority), base58.decode(contract)
     return program_address((owner, REGISTRY_NAME), program)
 

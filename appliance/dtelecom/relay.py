@@ -38,11 +38,9 @@ from appliance.dtelecom.signal_filter import SignalFilter
 from appliance.net.http_client import trust
 
 NODE_S: Final = 2.0
-"""Time-out for connection and answer while other nodes are left to try: the SDK waits
-5 s, in which two more should be reached."""
+"""Time-out for connection and answer while other nodes are left to try."""
 LAST_NODE_S: Final = 4.5
-"""The same for the last one: the SDK is to be answered before it gives up. A slow
-mobile network takes a second for TCP and TLS."""
+"""The same for the last one. A slow mobile network takes a second for TCP and TLS."""
 CLOSE_S: Final = 0.5
 """Time-out for the end of each of the two connections."""
 MAX_MESSAGE: Final = 1024 * 1024
@@ -137,6 +135,8 @@ class Relay:
                 nodes never renew it, so the session cannot be resumed.
         """
         self._nodes = tuple(urls)
+        self.longest_answer_s = NODE_S * (len(self._nodes) - 1) + LAST_NODE_S
+        """Longest time until a request to join is answered: every node is tried."""
         self._path = f"/{secrets.token_urlsafe(16)}"
         self.url = ""
         """Address for the SDK, once it listens; nobody else can guess its path."""

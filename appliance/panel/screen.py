@@ -214,6 +214,8 @@ class DisplaySupervisor:
     def refresh(self, view: View | None, now_s: float, idle_s: float) -> float:
         """Do everything that is due; without a view there is nothing to show yet.
 
+        `now_s` is the time on a monotonic clock, `idle_s` that without activity.
+
         Returns:
             Seconds until something is due again if the view does not change.
         """

@@ -6,7 +6,6 @@ works.
 """
 
 import asyncio
-import math
 from collections.abc import Callable
 from typing import Final
 
@@ -23,6 +22,8 @@ from appliance.room.subscriber import Subscriber
 DEAF_S: Final = 2.0
 """Interval in which the library must deliver audio of tracks that are subscribed to: it
 delivers 100 blocks a second of each, whether it is muted or not."""
+DEAF_READINGS: Final = 3
+"""Numbers of received packets that have to rise meanwhile."""
 MUTE_S: Final = 10.0
 """Interval in which packets must be sent: in silence there are two or three a second.
 Our choice: reading the statistics costs CPU."""
@@ -33,7 +34,8 @@ async def nothing_received(
 ) -> Failure:
     """Return when packets arrive but no audio is made of them.
 
-    After one interval without audio the process may only have been stopped for a while.
+    One interval is not enough: the process may have been stopped for a while, or the
+    first packets of a track arrive before its first block.
 
     Args:
         room: the room of the SDK, joined.
@@ -44,16 +46,20 @@ async def nothing_received(
         RuntimeError: for the second time, without any audio between. The library has to
             be started again, with the process.
     """
-    library, before, now = ffi_events(), math.inf, math.inf
-    while now <= before:
+    library = ffi_events()
+    packets: list[int] = []
+    while len(packets) < DEAF_READINGS:
         blocks = library.blocks
         await asyncio.sleep(DEAF_S)
-        is_open = subscriber.is_playing and not is_paused()
-        if library.blocks != blocks or not is_open:
-            before = now = math.inf
+        if not subscriber.is_playing or is_paused() or library.blocks != blocks:
+            packets.clear()
             continue
+        received = await stats.received_packets(room)
         # No packets arrive of a track that the server has withdrawn.
-        before, now = now, await stats.received_packets(room)
+        if received is None or (packets and received <= packets[-1]):
+            packets.clear()
+        if received is not None and library.blocks == blocks:
+            packets.append(received)
     if library.blocks == library.blocks_at_loss:
         raise RuntimeError(NO_AUDIO.reason)
     library.blocks_at_loss = library.blocks
@@ -66,23 +72,32 @@ async def nothing_sent(
     is_paused: Callable[[], bool],
     every_s: float = MUTE_S,
 ) -> Failure:
-    """Return when blocks are encoded but no packet is sent, for two intervals.
+    """Return when blocks are encoded but no packet is sent in a whole interval.
 
     Args:
         room: the room of the SDK, joined.
         own: the track of the microphone.
         is_paused: tells whether the connection is interrupted.
         every_s: length of an interval.
+
+    Raises:
+        RuntimeError: for the second time, without any packet between; see above.
     """
     # Half of them: a callback of the sound card may be late.
     least_blocks = every_s * 1000 / BLOCK_MS / 2
-    blocks, packets = own.encoded_blocks, await stats.sent_packets(room)
-    was_mute = is_mute = False
-    while not (was_mute and is_mute):
+    library = ffi_events()
+    before = now = None
+    while before is None or now != before:
+        blocks = own.encoded_blocks
         await asyncio.sleep(every_s)
-        blocks_before, blocks = blocks, own.encoded_blocks
-        packets_before, packets = packets, await stats.sent_packets(room)
-        is_open = own.is_unmuted and not is_paused()
-        is_fed = blocks - blocks_before >= least_blocks
-        was_mute, is_mute = is_mute, is_open and is_fed and packets == packets_before
+        is_fed = own.encoded_blocks - blocks >= least_blocks
+        if not is_fed or not own.is_unmuted or is_paused():
+            before = now = None
+            continue
+        before, now = now, await stats.sent_packets(room)
+        if before is not None and now != before:
+            library.has_been_mute = False
+    if library.has_been_mute:
+        raise RuntimeError(NOT_SENT.reason)
+    library.has_been_mute = True
     return NOT_SENT

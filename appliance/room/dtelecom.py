@@ -43,6 +43,9 @@ NO_NODE: Final = Failure(
     "no node of dTelecom can be reached; the token source may name another one when it "
     "is asked again",
 )
+SPARE_S: Final = 0.5
+"""Longer than the relay needs to answer: the SDK gives up and hangs up after its time.
+With five nodes that is less than `connection.JOIN_S`."""
 TOKEN_EXPIRED: Final = Failure(
     Cause.SERVER_LOST,
     "the node does not accept this session's token any more; joining again",
@@ -78,6 +81,7 @@ class NodeConnection:
         await self._relay.open()
         options = replace(
             options,
+            connect_timeout=self._relay.longest_answer_s + SPARE_S,
             single_peer_connection=False,
             # The newer way of encryption would lose every data packet.
             encryption=None,

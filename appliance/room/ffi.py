@@ -146,6 +146,8 @@ class FfiEvents:
         """Blocks that were received, of all streams."""
         self.blocks_at_loss = -1
         """Their number when a room was last given up for want of audio."""
+        self.has_been_mute = False
+        """A room was given up because nothing was sent, and nothing has been since."""
 
     def install(self) -> None:
         """Become the library's callback; the object must stay alive from then on."""

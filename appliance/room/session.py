@@ -158,11 +158,10 @@ class Session:
         def is_paused() -> bool:
             return self._is_paused
 
-        for watch in (
-            audio_watch.nothing_received(self.room, self._subscriber, is_paused),
-            audio_watch.nothing_sent(self.room, self.own, is_paused),
-        ):
-            self._spawn(self._lose_after(watch))
+        receiving = self.room, self._subscriber, is_paused
+        self._spawn(self._lose_after(audio_watch.nothing_received(*receiving)))
+        sending = self.room, self.own, is_paused
+        self._spawn(self._lose_after(audio_watch.nothing_sent(*sending)))
         self._spawn(self.own.follow(self._later(lambda failure: failure)))
         while True:
             handler = await self._events.get()

@@ -16,7 +16,7 @@ EVERY_S: Final = 10.0
 FIRST_S: Final = 1.0
 """Interval until the first round trip time is known."""
 STEP_S: Final = 0.005
-"""Smallest change of the round trip time that is posted: each redraws the screen."""
+"""Smallest change of the round trip time that counts: each redraws the screen."""
 
 
 async def measure(ticket: int, room: rtc.Room, post: Post) -> None:
@@ -33,22 +33,24 @@ async def measure(ticket: int, room: rtc.Room, post: Post) -> None:
         await asyncio.sleep(FIRST_S if rtt_s is None else EVERY_S)
 
 
-async def received_packets(room: rtc.Room) -> int:
-    """Return the number of packets received of the streams that are open now."""
-    return sum(
-        one.inbound_rtp.received.packets_received
-        for one in await _read(room)
-        if one.HasField("inbound_rtp")
-    )
+async def received_packets(room: rtc.Room) -> int | None:
+    """Return the number of packets received of the streams that are open now.
+
+    None if the connection was lost in this moment.
+    """
+    stats = await _read(room)
+    received = (x.inbound_rtp.received for x in stats if x.HasField("inbound_rtp"))
+    return sum(one.packets_received for one in received) if stats else None
 
 
-async def sent_packets(room: rtc.Room) -> int:
-    """Return the number of packets sent of the streams that are open now."""
-    return sum(
-        one.outbound_rtp.sent.packets_sent
-        for one in await _read(room)
-        if one.HasField("outbound_rtp")
-    )
+async def sent_packets(room: rtc.Room) -> int | None:
+    """Return the number of packets sent of the streams that are open now.
+
+    None if the connection was lost in this moment.
+    """
+    stats = await _read(room)
+    sent = (x.outbound_rtp.sent for x in stats if x.HasField("outbound_rtp"))
+    return sum(one.packets_sent for one in sent) if stats else None
 
 
 async def _read(room: rtc.Room) -> list[RtcStats]:

@@ -1,5 +1,7 @@
 """Typed lines that wait for a voice agent."""
 
+from dataclasses import replace
+
 import pytest
 
 from appliance.core.chat import Delivery
@@ -95,6 +97,14 @@ def test_a_line_waits_although_the_list_of_participants_is_first():
     assert sends(box, agent(box)) == ["c1"]
     box = expecting()
     assert sends(box, 40.0, HELLO, box.people(ROBOT), ARRIVAL_S - 1.0) == []
+    assert sends(box, 2.0) == ["c1"]
+
+
+def test_a_line_waits_when_the_agent_crashes_and_its_avatar_stays():
+    box = expecting()
+    avatar = replace(ROBOT, id="avatar")
+    box.play(box.people(ROBOT, avatar), agent(box), 100.0, gone(box))
+    assert sends(box, box.people(avatar), HELLO, ARRIVAL_S - 1.0) == []
     assert sends(box, 2.0) == ["c1"]
 
 

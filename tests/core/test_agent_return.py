@@ -193,6 +193,12 @@ def test_somebody_who_leaves_while_it_waits_keeps_it_out():
     assert MISSING not in box.view().faults
 
 
+def test_a_room_with_people_does_not_end_and_is_joined_again_at_once():
+    box = expecting()
+    box.play(box.people(ALICE), LEAVE, box.left())
+    assert len(of(FetchToken, box.play(LEAVE))) == 1
+
+
 REQUESTS = [
     pytest.param(lambda box: (LEAVE, box.left()), id="leave while it leaves"),
     pytest.param(lambda box: (box.left(), LEAVE, LEAVE), id="leave and join"),

@@ -14,7 +14,7 @@ from appliance.config import (
     SoundConfig,
     TalkConfig,
 )
-from appliance.core.agent_text import AWAITED, LATE, OVER, OVER_WITH_BUTTON
+from appliance.core.agent_text import AWAITED, LATE, OVER, OVER_OPEN, OVER_WITH_BUTTON
 from appliance.core.chat import KEPT_CAPTIONS, Delivery
 from appliance.core.commands import (
     CloseGate,
@@ -728,7 +728,7 @@ def test_the_page_says_when_speech_may_not_be_kept_for_the_agent():
 
 @pytest.mark.parametrize(
     ("button", "mode", "note"),
-    [(17, HOLD, OVER_WITH_BUTTON), (17, OPEN, OVER), (None, HOLD, OVER)],
+    [(17, HOLD, OVER_WITH_BUTTON), (17, OPEN, OVER_OPEN), (None, HOLD, OVER)],
 )
 def test_the_page_says_what_calls_an_agent_that_has_left(button, mode, note):
     """The page's own talk button does not."""

@@ -9,27 +9,31 @@ from livekit.rtc._proto.stats_pb2 import RtcStats
 
 from appliance.room.audio_watch import nothing_sent
 from appliance.room.failures import NOT_SENT
+from appliance.room.ffi import ffi_events
 from tests.room.test_permissions import hears_tone
 
 EVERY_S = 0.02
-READINGS = 6
+READINGS = 12
 
 
 class Library:
-    """Room and microphone's track of a library; counts change with each reading."""
+    """Room and track of a library, whose counts rise whenever they are read."""
 
     def __init__(self, *, blocks=100, packets=1, is_unmuted=True, is_paused=False):
         self.is_unmuted = is_unmuted
         self.is_paused = is_paused
-        self.encoded_blocks = self.packets = 0
+        self._blocks = self.packets = 0
         self._steps = blocks, packets
         self.readings = asyncio.Semaphore(0)
 
-    async def get_rtc_stats(self):
-        blocks, packets = self._steps
-        self.encoded_blocks += blocks
-        self.packets += packets
+    @property
+    def encoded_blocks(self):
+        self._blocks += self._steps[0]
         self.readings.release()
+        return self._blocks
+
+    async def get_rtc_stats(self):
+        self.packets += self._steps[1]
         report = RtcStats()
         report.outbound_rtp.sent.packets_sent = self.packets
         return SimpleNamespace(publisher_stats=[report], subscriber_stats=[])
@@ -40,8 +44,31 @@ class Library:
         return asyncio.ensure_future(watch)
 
 
+@pytest.fixture(autouse=True)
+def first_time():
+    ffi_events().has_been_mute = False
+
+
 async def test_a_library_that_encodes_and_sends_no_packets_is_noticed():
     async with asyncio.timeout(10):
+        assert await Library(packets=0).watch() is NOT_SENT
+
+
+async def test_one_that_is_mute_in_the_next_room_has_to_be_started_again():
+    async with asyncio.timeout(10):
+        await Library(packets=0).watch()
+        with pytest.raises(RuntimeError, match="sends nothing"):
+            await Library(packets=0).watch()
+
+
+async def test_one_that_has_sent_packets_since_has_not():
+    async with asyncio.timeout(10):
+        await Library(packets=0).watch()
+        library = Library(packets=1)
+        watch = library.watch()
+        for _ in range(READINGS):
+            await library.readings.acquire()
+        watch.cancel()
         assert await Library(packets=0).watch() is NOT_SENT
 
 

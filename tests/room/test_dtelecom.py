@@ -27,6 +27,7 @@ from appliance.core.events import (
     RoomPaused,
     RoomResumed,
 )
+from appliance.dtelecom import relay
 from appliance.dtelecom.signal_filter import SignalFilter
 from appliance.room import connection
 from tests.dtelecom import keys
@@ -188,6 +189,20 @@ async def test_a_dead_node_is_replaced_by_the_next_of_the_tokens_answer(server, 
         )
         box.room.do(join)
         await box.until(RoomJoined)
+
+
+async def test_the_last_of_five_nodes_is_tried_within_one_attempt(node, monkeypatch):
+    monkeypatch.setattr(relay, "NODE_S", 1.3)
+    paths = [f"/{number}" for number in range(4)]
+    answers = {f"{path}/rtc": b"" for path in paths}
+    async with FakeNode(answers, keeps=True) as silent, open_box() as box:
+        first, *others = [f"{silent.url}{path}" for path in paths]
+        urls = (*others, node.url)
+        token = keys.token("box")
+        join = join_room(1, first, token, is_dtelecom=True, fallback_urls=urls)
+        box.room.do(join)
+        assert isinstance(await box.until((RoomFailed, RoomJoined)), RoomJoined)
+        assert len(silent.heads) == len(paths)
 
 
 async def test_leaving_while_joining_a_node_that_does_not_answer_leaves_nothing(box):
