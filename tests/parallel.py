@@ -20,7 +20,7 @@ BESIDE = (
         *("panel", "process", "systemd", "token_server", "tokens"),
         *("test_cli.py", "test_exit.py", "test_lint_and_types.py"),
     ),
-    ("agents", "room", "sound_cards"),
+    ("agents", "room"),
 )
 """Folders and modules of the other processes; the first one has everything else."""
 PYTEST = (sys.executable, "-m", "pytest")

@@ -19,7 +19,7 @@ from appliance.room.ffi import ffi_events
 from appliance.room.publisher import OwnTrack
 from appliance.room.subscriber import Subscriber
 
-DEAF_S: Final = 2.0
+DEAF_S: Final = 1.0
 """Interval in which the library must deliver audio of tracks that are subscribed to: it
 delivers 100 blocks a second of each, whether it is muted or not."""
 DEAF_READINGS: Final = 3
