@@ -3,39 +3,14 @@
 import asyncio
 import sys
 from asyncio.subprocess import PIPE
-from contextlib import asynccontextmanager, suppress
 
 from appliance.room.failures import NO_AUDIO
 from tests.room.fakes import DEADLINE_S
 from tests.room.test_permissions import hears_tone
+from tests.room.test_room_life import proxy
 
 REFUSED = 2
 """Connections of one attempt: the WebSocket, and the request for the reason."""
-
-
-@asynccontextmanager
-async def refusing_at_first(server):
-    """Pass connections on to the server, after the first attempt to join."""
-    connections = 0
-
-    async def forward(reader, writer):
-        with suppress(ConnectionError):
-            while data := await reader.read(65_536):
-                writer.write(data)
-                await writer.drain()
-        writer.close()
-
-    async def accept(reader, writer):
-        nonlocal connections
-        connections += 1
-        if connections <= REFUSED:
-            writer.transport.abort()
-            return
-        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", server.port)
-        await asyncio.gather(forward(reader, up_writer), forward(up_reader, writer))
-
-    async with await asyncio.start_server(accept, "127.0.0.1", 0) as listening:
-        yield listening.sockets[0].getsockname()[1]
 
 
 async def box_of_its_own(server, port, library):
@@ -48,7 +23,7 @@ async def box_of_its_own(server, port, library):
 
 
 async def test_after_a_failed_attempt_a_box_hears_and_is_heard(server):
-    async with server.friend("ann") as friend, refusing_at_first(server) as port:
+    async with server.friend("ann") as friend, proxy(server, refused=REFUSED) as port:
         await friend.say(700)
         box = await box_of_its_own(server, port, "tries once")
         async with asyncio.timeout(DEADLINE_S):
@@ -62,7 +37,7 @@ async def test_a_box_without_audio_joins_again_and_then_ends_to_be_started_again
     server,
 ):
     """A library that repeats attempts itself has no audio until it is restarted."""
-    async with server.friend("ann") as friend, refusing_at_first(server) as port:
+    async with server.friend("ann") as friend, proxy(server, refused=REFUSED) as port:
         await friend.say(700)
         box = await box_of_its_own(server, port, "repeats")
         async with asyncio.timeout(DEADLINE_S):

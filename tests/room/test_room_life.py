@@ -156,8 +156,11 @@ async def test_a_full_room_may_be_tried_again(server, box):
 
 
 @asynccontextmanager
-async def proxy(server, path="", host="127.0.0.1"):
-    """Pass connections on to the server, which is behind this path."""
+async def proxy(server, path="", host="127.0.0.1", *, refused=0):
+    """Pass connections on to the server, which is behind this path.
+
+    So many are refused at first.
+    """
 
     async def forward(reader, writer):
         with suppress(ConnectionError):
@@ -167,6 +170,11 @@ async def proxy(server, path="", host="127.0.0.1"):
         writer.close()
 
     async def accept(reader, writer):
+        nonlocal refused
+        if refused:
+            refused -= 1
+            writer.transport.abort()
+            return
         head = await reader.readuntil(b"\r\n\r\n")
         verb, target, rest = head.split(b" ", 2)
         assert target.startswith(path.encode())
