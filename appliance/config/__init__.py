@@ -271,7 +271,7 @@ class PageConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsConfig:
-    """Reports of join and leave counts; `GET /metrics` needs no key."""
+    """Reports of join and leave counts; the page serves `GET /metrics` in any case."""
 
     post_url: str | None = None
     """Address that takes a POST after each join and leave; null: no reports."""

@@ -81,7 +81,8 @@ async def nothing_sent(
         every_s: length of an interval.
 
     Raises:
-        RuntimeError: for the second time, without any packet between; see above.
+        RuntimeError: for the second time, without any packet between. As above, the
+            library has to be started again.
     """
     # Half of them: a callback of the sound card may be late.
     least_blocks = every_s * 1000 / BLOCK_MS / 2
