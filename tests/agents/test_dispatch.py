@@ -44,8 +44,9 @@ async def test_a_box_that_comes_back_meets_a_new_agent_that_hears_it(server, age
                 await box.until(lambda view: view.agent is not None)
                 await box.until(lambda view: view.agent.state == "listening")
                 await box.say()
+                # The words of the box may become final after the answer.
                 view = await box.until(lambda view: len(view.chat) == 2)
-                assert view.chat[-1].text == "that is right"
+                assert "that is right" in {line.text for line in view.chat}
                 assert view.faults == ()
             await asyncio.sleep(ABSENT_S)
         assert len({x["job"] for x in agent.reports if "job" in x}) == 2
