@@ -106,6 +106,19 @@ class RoomHarness:
                 self._changed.clear()
                 await self._changed.wait()
 
+    async def until_newest(self, kind, is_it):
+        """Wait until the newest event of this kind is so, wherever it is in the order.
+
+        The order of different kinds is the server's: a muted track comes 3 s late.
+        """
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                of_kind = [event for event in self.events if isinstance(event, kind)]
+                if of_kind and is_it(of_kind[-1]):
+                    return
+                self._changed.clear()
+                await self._changed.wait()
+
     async def join(self, server, ticket=1, identity="box", **claims):
         token = server.token(identity, **claims)
         self.room.do(join_room(ticket, server.url, token))
