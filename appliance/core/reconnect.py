@@ -68,6 +68,9 @@ def failed(
         return state, ()
     state = session.with_backoff_reset(state, now_s)
     failure = event.failure
+    if failure.is_announced and failure.cause is Cause.SERVER_LOST:
+        # The box has left by itself, which ends the agent's session as on request.
+        state = session.with_agent_left(state, now_s)
     state = _with_failure(state, failure.cause, failure.reason)
     # The refusal of a request over the network before says nothing about this one.
     is_final = failure.is_final and state.link_since_s <= state.since_s
@@ -177,6 +180,7 @@ def _with_retry(state: State, now_s: float, least_s: float = 0.0) -> State:
     else:
         delay_s = wait_s(state.failures, state.jitter)
     retry_at_s = now_s + max(delay_s, least_s)
+    retry_at_s = max(retry_at_s, session.left_room_ends_s(state))
     return replace(session.entered(state, Phase.WAITING, now_s), retry_at_s=retry_at_s)
 
 

@@ -34,7 +34,10 @@ IN_SESSION: Final = frozenset({Phase.FETCHING, *AT_SERVER})
 
 
 def start(state: State, now_s: float) -> Step:
-    """Begin a new session, for which a new token is fetched."""
+    """Begin a new session with a new token, but not before the left room has ended."""
+    if now_s < (ended_at_s := left_room_ends_s(state)):
+        state = replace(state, retry_at_s=ended_at_s)
+        return entered(state, Phase.WAITING, now_s), ()
     ticket = state.ticket + 1
     state = replace(entered(state, Phase.FETCHING, now_s), ticket=ticket)
     return state, (FetchToken(ticket, state.preset, state.display_name),)
@@ -46,7 +49,7 @@ def end(state: State, goal: Goal, now_s: float) -> Step:
         # Stopping is final.
         return replace(state, goal=Goal.STOP if state.goal is Goal.STOP else goal), ()
     if state.phase in AT_SERVER:
-        state = entered(_with_agent_left(state, now_s), Phase.LEAVING, now_s)
+        state = entered(with_agent_left(state, now_s), Phase.LEAVING, now_s)
         return replace(state, goal=goal), (LeaveRoom(state.ticket),)
     dropped = (DropToken(state.ticket),) if state.phase is Phase.FETCHING else ()
     state, commands = after_end(replace(state, goal=goal), now_s)
@@ -55,11 +58,7 @@ def end(state: State, goal: Goal, now_s: float) -> Step:
 
 def after_end(state: State, now_s: float) -> Step:
     """Continue with the goal after the session has ended."""
-    is_left_one = state.preset == state.left_preset
     match state.goal:
-        case Goal.REJOIN if is_left_one and now_s < state.rejoin_at_s:
-            state = replace(state, retry_at_s=state.rejoin_at_s)
-            return entered(state, Phase.WAITING, now_s), ()
         case Goal.REJOIN:
             return start(state, now_s)
         case Goal.STAY_OUT:
@@ -84,7 +83,7 @@ def join(
         return state, ()
     before = (state.preset, state.display_name)
     if preset != state.preset:
-        state = _with_agent_left(state, now_s)
+        state = with_agent_left(state, now_s)
     state = _with_target(state, preset, display_name)
     is_same = (state.preset, state.display_name) == before
     # Before `Started` no token can be fetched: the first session will use the target.
@@ -202,7 +201,7 @@ def _with_target(state: State, preset: str | None, display_name: str | None) -> 
     )
 
 
-def _with_agent_left(state: State, now_s: float) -> State:
+def with_agent_left(state: State, now_s: float) -> State:
     """Return the state with the earliest time to join this room again.
 
     No agent comes into the room before it has ended, even if the expected one has left
@@ -214,6 +213,11 @@ def _with_agent_left(state: State, now_s: float) -> State:
     if not (state.is_connected and (is_ending or conversation.agent is not None)):
         return state
     return replace(state, left_preset=state.preset, rejoin_at_s=now_s + AGENT_ENDS_S)
+
+
+def left_room_ends_s(state: State) -> float:
+    """Return when the chosen room has ended, if it was left with its agent; else 0."""
+    return state.rejoin_at_s if state.preset == state.left_preset else 0.0
 
 
 def _change(state: State) -> RoomChange | None:

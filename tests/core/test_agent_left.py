@@ -4,11 +4,28 @@ import pytest
 
 from appliance.config import Config, Preset, RoomConfig
 from appliance.core.commands import Earcon, FetchToken
-from appliance.core.events import JoinAsked, LeaveAsked
+from appliance.core.events import (
+    Button,
+    ButtonReleased,
+    Cause,
+    JoinAsked,
+    LeaveAsked,
+    LinkChanged,
+)
 from appliance.core.session import AGENT_ENDS_S
 from appliance.core.state import Phase
-from tests.core.story import LEAVE, CoreHarness, earcons, in_room, joining, of
+from tests.core.story import (
+    LEAVE,
+    PRESS,
+    CoreHarness,
+    earcons,
+    in_room,
+    joining,
+    of,
+)
 from tests.core.test_voice_agent import ROBOT, agent, expecting, gone
+
+AWAY, HOME = map(LinkChanged, (None, "10.0.0.7"))
 
 
 def with_agent_and_presets() -> CoreHarness:
@@ -76,6 +93,37 @@ def test_without_an_agent_and_after_an_outage_the_room_is_joined_at_once():
     assert fetches(box, box.lost(), 1.0) == 1
     box = with_agent_and_presets()
     assert fetches(box, box.paused(), LEAVE, box.left(), LEAVE) == 1
+
+
+@pytest.mark.parametrize(
+    "story",
+    [
+        pytest.param((), id="alone"),
+        pytest.param((AWAY, HOME), id="network"),
+        pytest.param((JoinAsked(),), id="request"),
+    ],
+)
+def test_a_room_that_the_box_gives_up_is_left_as_long_as_on_request(story):
+    """It was joined, but without sound: the agent's session ends as on request."""
+    box = with_agent_and_presets()
+    box.play(HOME, 60.0, box.lost(is_announced=True))
+    assert box.view().banner == "disconnected: server lost, retry in 4 s"
+    assert fetches(box, *story, AGENT_ENDS_S - 0.1) == 0
+    assert fetches(box, 0.2) == 1
+
+
+def test_a_room_without_an_agent_that_the_box_gives_up_is_joined_again_at_once():
+    box = in_room()
+    assert fetches(box, 60.0, box.lost(is_announced=True), 1.0) == 1
+
+
+def test_a_button_that_proves_to_float_does_not_bring_the_box_back_earlier():
+    box = with_agent_and_presets()
+    box.play(box.lost(Cause.REPLACED, is_announced=True), 58.0, PRESS)
+    box.play(box.token(), box.joined(ROBOT), agent(box), 1.0)
+    box.play(ButtonReleased(Button.TALK, is_lost=True), box.left())
+    assert fetches(box, AGENT_ENDS_S - 0.1) == 0
+    assert fetches(box, 0.2) == 1
 
 
 def test_a_press_on_leave_during_the_wait_stays_out():
