@@ -96,10 +96,13 @@ def is_over(state: State) -> bool:
 
 
 def status(state: State) -> str:
-    """Return why the box waits before it joins again; empty: for another reason."""
-    if state.cause is not None or state.is_link_down:
-        return ""
-    return "waiting for the agent" if state.agent_returns else "joining again"
+    """Return why the box waits before it joins again; empty: for another reason.
+
+    Without a failure it always waits for the end of a room, because no agent comes into
+    that room before, whoever asks for it.
+    """
+    is_other = state.cause is not None or state.is_link_down
+    return "" if is_other else "waiting for the agent"
 
 
 def faults(state: State) -> tuple[str, ...]:

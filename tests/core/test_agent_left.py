@@ -55,7 +55,7 @@ def test_the_same_room_is_joined_again_only_when_the_agent_has_gone(story):
     began_s = box.now_s
     assert fetches(box, *story(box)) == 0
     assert box.phase() is Phase.WAITING
-    assert box.view().banner == "joining again, retry in 4 s"
+    assert box.view().banner == "waiting for the agent, retry in 4 s"
     assert fetches(box, began_s + AGENT_ENDS_S - 0.1 - box.now_s) == 0
     assert fetches(box, 0.2) == 1
     assert earcons(box.play(box.token(), box.joined(ROBOT))) == (Earcon.JOINED,)

@@ -219,6 +219,13 @@ def test_nothing_makes_it_join_before_the_room_has_ended(story):
     assert len(of(FetchToken, box.play(5.0))) == 1
 
 
+@pytest.mark.parametrize("asked", [JoinAsked(), JoinAsked(display_name="Ann")])
+def test_who_asks_to_join_meanwhile_is_told_what_the_box_waits_for(asked):
+    box = expecting()
+    box.play(61.0, box.left(), 5.0, asked)
+    assert box.view().banner == "waiting for the agent, retry in 22 s"
+
+
 def test_another_room_is_joined_at_once_meanwhile():
     box = started(with_presets("garage"))
     box.play(box.token(expects_agent=True), box.joined(), 61.0, box.left())
