@@ -208,9 +208,9 @@ def with_agent_left(state: State, now_s: float) -> State:
     earlier. After an outage the agent's session goes on.
     """
     conversation = state.conversation
+    has_agent = conversation.is_expected or conversation.agent is not None
     # With people in it the room does not end.
-    is_ending = conversation.is_expected and state.has_only_programs
-    if not (state.is_connected and (is_ending or conversation.agent is not None)):
+    if not (state.is_connected and has_agent and state.has_only_programs):
         return state
     return replace(state, left_preset=state.preset, rejoin_at_s=now_s + AGENT_ENDS_S)
 

@@ -193,9 +193,11 @@ def test_somebody_who_leaves_while_it_waits_keeps_it_out():
     assert MISSING not in box.view().faults
 
 
-def test_a_room_with_people_does_not_end_and_is_joined_again_at_once():
+@pytest.mark.parametrize("people", [(ALICE,), (ALICE, ROBOT)])
+def test_a_room_with_people_does_not_end_and_is_joined_again_at_once(people):
     box = expecting()
-    box.play(box.people(ALICE), LEAVE, box.left())
+    box.play(box.people(*people), *([agent(box)] if ROBOT in people else []))
+    box.play(LEAVE, box.left())
     assert len(of(FetchToken, box.play(LEAVE))) == 1
 
 
