@@ -34,8 +34,11 @@ REPLACED_LONGEST_S: Final = 1800.0
 """Our choice: two clients with one identity must not replace each other all day."""
 REMOVED_LONGEST_S: Final = 600.0
 """Our choice: whoever removes the box from the room has a reason."""
-CHANGE_ATTEMPTS: Final = 3
-"""Failed attempts to join another room before the box goes back."""
+CHANGE_S: Final = 30.0
+"""Time to join another room; the first failure after it sends the box back. Our choice:
+a server that is just starting and a Wi-Fi gap of 20 s are over by then, whether each
+attempt fails at once or after 5 s, and whoever chose a room that is down is back in the
+previous one soon. The time without a network does not count."""
 REFUSED_S: Final = 600.0
 """Our choice: soon enough for an owner who waits for it, rare enough for a server."""
 LONGEST_ASKED_S: Final = 300.0
@@ -74,7 +77,7 @@ def failed(
     state = _with_failure(state, failure.cause, failure.reason)
     # The refusal of a request over the network before says nothing about this one.
     is_final = failure.is_final and state.link_since_s <= state.since_s
-    if (back := _change_undone(state, is_final=is_final)) is not None:
+    if (back := _change_undone(state, now_s, is_final=is_final)) is not None:
         return session.after_end(replace(back, goal=Goal.REJOIN), now_s)
     if is_final:
         return _refused(state, now_s), ()
@@ -105,11 +108,11 @@ def tick(state: State, now_s: float) -> Step:
         return session.after_end(state, now_s)
     if state.phase is Phase.FETCHING:
         state = _with_failure(state, Cause.TOKEN_SOURCE, "no token arrived in time")
-        if (back := _change_undone(state)) is not None:
+        if (back := _change_undone(state, now_s)) is not None:
             return session.end(back, Goal.REJOIN, now_s)
         return _with_retry(state, now_s), (DropToken(state.ticket),)
     state = _with_failure(state, Cause.SERVER_LOST, "the server did not answer in time")
-    return session.end(_change_undone(state) or state, Goal.REJOIN, now_s)
+    return session.end(_change_undone(state, now_s) or state, Goal.REJOIN, now_s)
 
 
 def deadline_s(state: State) -> float:
@@ -142,26 +145,25 @@ def eviction_wait_s(evictions: int, longest_s: float) -> float:
 
 
 def _with_failure(state: State, cause: Cause, reason: str) -> State:
-    """Return the state with one more failure, also of a change of rooms."""
-    change = state.change
-    if change is not None and not state.is_link_down:
-        change = replace(change, failures=change.failures + 1)
+    """Return the state with one more failure."""
     return replace(
         state,
         cause=cause,
         reason=reason,
         failures=state.failures + 1,
         evictions=state.evictions + (cause in EVICTION_LONGEST_S),
-        change=change,
     )
 
 
-def _change_undone(state: State, *, is_final: bool = False) -> State | None:
+def _change_undone(
+    state: State, now_s: float, *, is_final: bool = False
+) -> State | None:
     """Return the state with the previous room as target, if the change has failed."""
     change, cause = state.change, state.cause
     if change is None or cause is None or change.back_to == state.preset:
         return None
-    if not is_final and change.failures < CHANGE_ATTEMPTS:
+    ends_s = max(change.since_s, state.link_since_s) + CHANGE_S
+    if not is_final and (state.is_link_down or now_s < ends_s):
         return None
     return replace(
         session.failures_cleared(state),

@@ -84,7 +84,7 @@ def join(
     before = (state.preset, state.display_name)
     if preset != state.preset:
         state = with_agent_left(state, now_s)
-    state = _with_target(state, preset, display_name)
+    state = _with_target(state, preset, display_name, now_s)
     is_same = (state.preset, state.display_name) == before
     # Before `Started` no token can be fetched: the first session will use the target.
     if (is_same and state.phase in IN_SESSION) or state.phase is Phase.STARTING:
@@ -187,13 +187,15 @@ def _is_agent_configured(state: State) -> bool:
     return next(named, room).expect_agent
 
 
-def _with_target(state: State, preset: str | None, display_name: str | None) -> State:
+def _with_target(
+    state: State, preset: str | None, display_name: str | None, now_s: float
+) -> State:
     """Return the state with the requested room and name."""
     is_same_room = preset == state.preset
     return replace(
         state,
         preset=preset,
-        change=state.change if is_same_room else _change(state),
+        change=_change(state, now_s, is_same_room=is_same_room),
         failed_change=None,
         display_name=display_name or state.display_name,
         room=state.room if is_same_room else "",
@@ -220,28 +222,19 @@ def left_room_ends_s(state: State) -> float:
     return state.rejoin_at_s if state.preset == state.left_preset else 0.0
 
 
-def _change(state: State) -> RoomChange | None:
+def _change(state: State, now_s: float, *, is_same_room: bool) -> RoomChange | None:
     """Return the change to another room; None if there is no room to go back to."""
     if state.change is not None:
-        back_to = state.change.back_to
-    elif state.room and not state.is_left:
-        back_to = state.preset
-    else:
+        return RoomChange(state.change.back_to, now_s)
+    if is_same_room or state.is_left or not state.room:
         return None
-    return RoomChange(back_to)
+    return RoomChange(state.preset, now_s)
 
 
 def failures_cleared(state: State) -> State:
     """Return the state without failures: a person's request resets the back-off."""
-    change = None if state.change is None else replace(state.change, failures=0)
     return replace(
-        state,
-        failures=0,
-        evictions=0,
-        agent_returns=0,
-        cause=None,
-        reason="",
-        change=change,
+        state, failures=0, evictions=0, agent_returns=0, cause=None, reason=""
     )
 
 

@@ -81,7 +81,8 @@ class RoomChange:
 
     back_to: str | None
     """Preset of the last room that was joined; on the way back, the target."""
-    failures: int = 0
+    since_s: float
+    """Time of the newest request for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import pytest
 
 from appliance.config import ButtonsConfig, Config
 from appliance.core.events import Cause, JoinAsked, LeaveAsked, LinkChanged, StopAsked
-from appliance.core.reconnect import CHANGE_ATTEMPTS
+from appliance.core.reconnect import CHANGE_S
 from appliance.core.state import Phase
 from appliance.core.view import CAUSE_TEXT, banner, retry_s
 from tests.core.story import (
@@ -148,10 +148,10 @@ def test_a_missing_link_is_named_although_the_room_is_on_this_machine():
     box = started(with_presets("garage"))
     box.play(box.token(LOCAL_URL), box.joined(ALICE), LinkChanged(None))
     box.play(JoinAsked("garage"), box.left())
-    for _ in range(CHANGE_ATTEMPTS - 1):
+    for _ in range(2):
         box.play(box.no_token(Cause.NO_INTERNET))
         assert words(box).startswith("disconnected: no network, retry in")
-        box.play(2)
+        box.play(CHANGE_S / 2)
         assert words(box) == "connecting: no network"
     box.play(box.no_token(Cause.NO_INTERNET))
     box.play(box.token(LOCAL_URL), box.joined(ALICE))

@@ -97,16 +97,9 @@ async def bad_preset(server, fault):
             yield Preset(name="garage", url=url, token=token)
 
 
-@pytest.mark.parametrize(
-    ("fault", "cause"),
-    [
-        ("token source refuses", "refused"),
-        ("server refuses", "refused"),
-        ("nothing answers", "server lost"),
-    ],
-)
-async def test_a_room_that_cannot_be_joined_is_named_and_the_first_is_joined_again(
-    server, fault, cause
+@pytest.mark.parametrize("fault", ["token source refuses", "server refuses"])
+async def test_a_room_that_refuses_the_box_is_named_and_the_first_is_joined_again(
+    server, fault
 ):
     async with (
         bad_preset(server, fault) as preset,
@@ -118,7 +111,7 @@ async def test_a_room_that_cannot_be_joined_is_named_and_the_first_is_joined_aga
         await shows(viewer, lambda view: view.preset == "garage")
         shown = await shows(viewer, in_room(None))
         await hears_tone(ann)
-        assert shown.banner == f"in kitchen (garage: {cause})"
+        assert shown.banner == "in kitchen (garage: refused)"
         (sentence,) = shown.faults
         assert sentence.startswith("garage: ")
         assert sentence.endswith("; the box returned to the previous room")
@@ -126,6 +119,19 @@ async def test_a_room_that_cannot_be_joined_is_named_and_the_first_is_joined_aga
         shown = await shows(viewer, lambda view: view.preset == "garage")
         assert shown.faults == ()
         await shows(viewer, in_room(None))
+
+
+async def test_a_press_goes_back_at_once_from_a_room_where_nothing_answers(server):
+    async with (
+        bad_preset(server, "nothing answers") as preset,
+        server.friend("ann") as ann,
+        running(server, preset) as (app, viewer),
+    ):
+        app.post(NEXT_ROOM)
+        await shows(viewer, lambda view: "server lost" in view.banner)
+        app.post(NEXT_ROOM)
+        await shows(viewer, in_room(None))
+        await hears_tone(ann)
 
 
 @pytest.mark.parametrize(
