@@ -7,9 +7,9 @@ participant has left. So a box that nobody uses does this, without any sound:
     in the room, alone    for 1, 1, 2, 4, 8, 10, 10 ... minutes
     out of the room       for `CLOSED_S`
 
-A talk postpones leaving until `PAUSE_S` after it. Somebody who talks here, presses the
-talk button, types a line, leaves or joins makes the wait 1 minute again. An agent that
-just comes does not.
+A talk, a press and a typed line postpone leaving by `PAUSE_S`. Somebody who talks here,
+presses the talk button, types a line, leaves or joins makes the wait 1 minute again. An
+agent that just comes does not.
 
 An agent that leaves a session in which nobody here talked, pressed the talk button or
 typed a line may end by itself each time. The box stays until somebody does so, and then
@@ -45,13 +45,15 @@ def update(before: State, after: State, now_s: float) -> State:
     is_absent = _is_missing(state) and state.is_in_room
     is_idle = state.is_connected and _is_idle(state)
     may_leave = is_absent and is_idle and not is_over(state)
+    is_new_use = _is_new_use(before, after)
+    idle_since_s = None if is_new_use else conversation.idle_since_s
     conversation = replace(
         conversation,
         absent_since_s=_since_s(conversation.absent_since_s, now_s, is_so=is_absent),
-        idle_since_s=_since_s(conversation.idle_since_s, now_s, is_so=may_leave),
+        idle_since_s=_since_s(idle_since_s, now_s, is_so=may_leave),
     )
     returns = state.agent_returns
-    if _is_new_use(before, after):
+    if is_new_use:
         # The fault stays until the agent is there.
         returns = min(returns, 1 if conversation.agent is None else 0)
     absent_since_s = conversation.absent_since_s
@@ -60,6 +62,21 @@ def update(before: State, after: State, now_s: float) -> State:
     if (conversation, returns) == (after.conversation, after.agent_returns):
         return after
     return replace(state, conversation=conversation, agent_returns=returns)
+
+
+def unused(state: State, before: State) -> State:
+    """Return the state without the use by presses that proved to be nobody's.
+
+    Args:
+        state: after them.
+        before: state before the first of them.
+    """
+    is_used = state.conversation.is_used and before.conversation.is_used
+    return replace(
+        state,
+        conversation=replace(state.conversation, is_used=is_used),
+        agent_returns=max(state.agent_returns, before.agent_returns),
+    )
 
 
 def due_s(state: State) -> float:

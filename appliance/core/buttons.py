@@ -4,7 +4,7 @@ from dataclasses import replace
 from math import inf
 from typing import Final
 
-from appliance.core import session, talk
+from appliance.core import agent_return, session, talk
 from appliance.core.commands import Command, SetGain, SetVolume, StoreVolumeAndGain
 from appliance.core.events import Button, ButtonEvent, ButtonPressed, ButtonReleased
 from appliance.core.state import (
@@ -158,6 +158,7 @@ def _restored(state: State, lost: Button, before: State, now_s: float) -> Step:
             # In `open` mode one of the presses may have been a person's mute.
             is_muted = before.talk.is_muted or state.is_open_mode
             state = talk.page_mute(state, is_on=True) if is_muted else state
+            state = agent_return.unused(state, before)
             return _put_out(state, before, now_s) if before.is_removed else (state, ())
         case Button.NEXT_PAGE:
             return replace(state, screen_page=before.screen_page), ()

@@ -110,16 +110,18 @@ def test_a_talk_of_the_page_goes_on_without_the_button(mode):
 
 def hum(box, button, presses):
     """Press a button as a floating wire does until it is found to float."""
-    float_together(box, [button], presses)
+    return float_together(box, [button], presses)
 
 
 def float_together(box, buttons, presses):
     """Press buttons as wires do that float together, until they are found to float."""
+    before = len(box.commands)
     for _ in range(presses):
         box.play(*map(ButtonPressed, buttons), 0.01)
         box.play(*map(ButtonReleased, buttons), 0.01)
     for button in buttons:
         box.play(ButtonReleased(button, is_lost=True))
+    return box.commands[before:]
 
 
 @pytest.mark.parametrize("is_answered", [False, True])
