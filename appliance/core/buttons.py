@@ -23,6 +23,11 @@ LOST_S: Final = 5.0
 
 After this time without a press the wire is no longer suspected.
 """
+MOST_PRESSES: Final = 50
+"""Presses in quick succession after which further ones ask for no session: a contact
+that chatters too rarely to float would have one token fetched after the other, all day.
+Our choice: more than anybody presses, and even, so that the leave button's last press
+undoes its first one."""
 HELD_S: Final = 600.0
 """After this time a button that is down counts as jammed; our choice, longer than a
 person holds one. A talk that is on is no jam."""
@@ -72,6 +77,8 @@ def released(state: State, event: ButtonReleased, now_s: float) -> Step:
     series = _series(state, event.button, now_s) if event.is_lost else None
     if series is None:
         return state, ending
+    # The next press is one of another button.
+    state = _with_presses(state, series, 0)
     state, restoring = _restored(state, event.button, series.before, now_s)
     return state, (*ending, *restoring)
 
@@ -111,6 +118,8 @@ def _jams(state: State) -> list[tuple[Button, float]]:
 
 def _pressed(state: State, button: Button, now_s: float) -> Step:
     match button:
+        case Button.LEAVE | Button.NEXT_ROOM if _is_chatter(state, button, now_s):
+            return state, ()
         case Button.LEAVE:
             return _leave(state, now_s)
         case Button.NEXT_ROOM:
@@ -123,7 +132,7 @@ def _pressed(state: State, button: Button, now_s: float) -> Step:
 
 def _rejoined(state: State, commands: tuple[Command, ...], now_s: float) -> Step:
     """Rejoin on a talk press if the box was removed; only a new press talks."""
-    if not state.is_removed:
+    if not state.is_removed or _is_chatter(state, Button.TALK, now_s):
         return state, commands
     state, joining = session.join(state, state.preset, None, now_s)
     return state, (*commands, *joining)
@@ -144,8 +153,20 @@ def _with_series(state: State, button: Button, now_s: float) -> State:
         last_s=now_s,
         before=replace(state, press_series=()),
     )
-    others = tuple(one for one in state.press_series if button not in one.buttons)
-    return replace(state, press_series=(*others, replace(series, last_s=now_s)))
+    return _with_presses(state, replace(series, last_s=now_s), series.presses + 1)
+
+
+def _with_presses(state: State, series: PressSeries, presses: int) -> State:
+    """Return the state with this newest series, which has so many presses."""
+    others = (one for one in state.press_series if one.buttons != series.buttons)
+    series = replace(series, presses=presses)
+    return replace(state, press_series=(*others, series))
+
+
+def _is_chatter(state: State, button: Button, now_s: float) -> bool:
+    """Return whether the newest press is one of more than anybody presses."""
+    series = _series(state, button, now_s)
+    return series is not None and series.presses > MOST_PRESSES
 
 
 def _restored(state: State, lost: Button, before: State, now_s: float) -> Step:

@@ -212,6 +212,7 @@ class PressSeries:
     last_s: float
     """Time of the newest press."""
     before: "State"
+    presses: int = 0
 
 
 @dataclass(frozen=True, slots=True)

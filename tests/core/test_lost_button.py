@@ -2,7 +2,13 @@
 
 import pytest
 
-from appliance.core.commands import SendChat, SetVolume, StoreVolumeAndGain
+from appliance.core.buttons import LOST_S, MOST_PRESSES
+from appliance.core.commands import (
+    FetchToken,
+    SendChat,
+    SetVolume,
+    StoreVolumeAndGain,
+)
 from appliance.core.events import (
     Button,
     ButtonPressed,
@@ -257,6 +263,39 @@ def test_without_a_common_ground_the_box_stays_where_it_is(
     box.play(box.left())
     assert box.phase() is (Phase.LEFT if is_left else Phase.FETCHING)
     assert box.view().preset is None
+
+
+def chatter(box, button, presses):
+    """Press a button ten times a second, which is too rarely for a wire that floats."""
+    commands = ()
+    for _ in range(presses):
+        commands += box.play(ButtonPressed(button), 0.05)
+        commands += box.play(ButtonReleased(button), 0.05)
+        if box.phase() is Phase.LEAVING:
+            commands += box.play(box.left())
+    return commands
+
+
+@pytest.mark.parametrize("button", [Button.LEAVE, Button.NEXT_ROOM])
+def test_a_button_that_chatters_has_few_tokens_fetched_and_leaves_the_box_online(
+    button,
+):
+    box = in_room(with_presets("garage"))
+    assert 0 < len(of(FetchToken, chatter(box, button, 190))) <= MOST_PRESSES
+    box.enter()
+    assert chatter(box, button, 600) == ()
+    assert box.phase() is Phase.IN_ROOM
+    box.play(LOST_S)
+    assert chatter(box, button, 2) != ()
+
+
+def test_a_talk_button_that_chatters_does_not_call_a_box_back_that_was_put_out():
+    box = in_room()
+    chatter(box, Button.TALK, 600)
+    box.play(box.lost(Cause.ROOM_CLOSED, is_announced=True))
+    assert of(FetchToken, chatter(box, Button.TALK, 500)) == ()
+    box.play(LOST_S)
+    assert len(of(FetchToken, box.play(PRESS))) == 1
 
 
 @pytest.mark.parametrize("button", VOLUME)
