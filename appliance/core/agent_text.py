@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from appliance.core import agent_return
+from appliance.core import agent_return, talk
 from appliance.core.state import State
 from appliance.core.voice_agent import ARRIVAL_S
 
@@ -45,7 +45,7 @@ def status(state: State) -> str:
 def note(state: State, now_s: float) -> str:
     """Return what to know of the agent: that it is awaited, or whom it listens to."""
     agent = state.conversation.agent
-    if agent is None and state.is_in_room and state.conversation.is_awaited:
+    if agent is None and state.conversation.is_awaited and talk.may_talk(state):
         # Leaving and joining again, which may follow, loses what was said.
         return AWAITED if now_s < state.joined_at_s + ARRIVAL_S else LATE
     if agent_return.is_over(state):

@@ -50,6 +50,8 @@ from tests.core.story import (
     ALICE,
     HOLD,
     HYBRID,
+    MICROPHONE_FOUND,
+    MICROPHONE_LOST,
     MUTE,
     OPEN,
     PRESS,
@@ -716,6 +718,25 @@ def test_the_page_says_that_the_agent_is_awaited():
     assert box.view().agent_note == AWAITED
     assert box.play(box.people(ROBOT), agent(box)) == ()
     assert box.view().agent_note == ""
+
+
+@pytest.mark.parametrize("waited_s", [1.0, ARRIVAL_S + 1.0])
+@pytest.mark.parametrize(
+    ("loss", "recovery"),
+    [
+        (lambda _: LinkChanged(None), lambda _: LinkChanged("10.0.0.7")),
+        (lambda box: box.paused(), lambda box: box.resumed()),
+        (lambda _: MICROPHONE_LOST, lambda _: MICROPHONE_FOUND),
+    ],
+)
+def test_the_page_promises_nothing_while_nobody_can_talk(loss, recovery, waited_s):
+    box = expecting()
+    box.play(waited_s)
+    note = box.view().agent_note
+    box.play(loss(box))
+    assert (note, box.view().agent_note) == (AWAITED if waited_s == 1.0 else LATE, "")
+    box.play(recovery(box))
+    assert box.view().agent_note == note
 
 
 def test_the_page_says_when_speech_may_not_be_kept_for_the_agent():
