@@ -54,6 +54,20 @@ MAY_OPEN = (
     ButtonPressed,
     LinkChanged,
 )
+BANNERS = {
+    ConnectionState.CONNECTING: ("starting", "connecting"),
+    ConnectionState.CONNECTED: ("in kitchen",),
+    ConnectionState.RECONNECTING: ("reconnecting", "connecting: "),
+    ConnectionState.DISCONNECTED: (
+        "disconnected: ",
+        "waiting for the agent, ",
+        "leaving",
+        "stopped",
+    ),
+    ConnectionState.LEFT: ("left, ",),
+    ConnectionState.REFUSED: ("refused",),
+}
+"""Beginnings of the banner, whatever is missing."""
 IN_OPEN_MODE = (ButtonReleased, PermissionsChanged)
 """In the other modes a talk that lost its permission does not resume by itself."""
 
@@ -193,7 +207,7 @@ class Watch:
 
     def _check_view(self, after: State, now_s: float) -> None:
         seen = view(after, now_s)
-        assert seen.banner
+        assert seen.banner.startswith(BANNERS[seen.connection])
         assert seen.talk_text
         assert seen.lamps.talking <= self.is_session_live(after)
         assert not (seen.is_muted and self.is_gate_open)

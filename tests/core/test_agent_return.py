@@ -14,11 +14,13 @@ from appliance.core.events import (
     TailEnded,
 )
 from appliance.core.state import Phase
+from appliance.core.view import ConnectionState
 from tests.core.story import (
     ALICE,
     HOLD,
     HYBRID,
     LEAVE,
+    MICROPHONE_LOST,
     OPEN,
     PRESS,
     PUSH_TO_TALK,
@@ -105,6 +107,25 @@ def test_no_earcon_sounds_for_it_but_a_fault_is_shown(mode):
     assert box.view().lamps.fault
     box.play(box.people(ROBOT), agent(box))
     assert box.view().faults == ()
+
+
+def test_neither_a_missing_agent_nor_a_missing_microphone_hides_the_connection():
+    def seen():
+        view = box.view()
+        return view.connection, view.lamps.online, view.banner
+
+    box = expecting()
+    box.play(MICROPHONE_LOST)
+    there = ConnectionState.CONNECTED, True, "in kitchen, waiting for the agent"
+    away = ConnectionState.DISCONNECTED, False
+    assert seen() == there
+    box.play(61.0)
+    assert seen() == (*away, "leaving")
+    box.play(box.left())
+    assert seen() == (*away, "waiting for the agent, retry in 27 s")
+    returned(box)
+    assert seen() == there
+    assert box.view().faults == ("microphone: USB: unplugged", MISSING)
 
 
 def test_an_agent_that_has_left_is_fetched_too():
