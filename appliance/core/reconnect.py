@@ -77,11 +77,13 @@ def failed(
     state = _with_failure(state, failure.cause, failure.reason)
     # The refusal of a request over the network before says nothing about this one.
     is_final = failure.is_final and state.link_since_s <= state.since_s
-    if (back := _change_undone(state, now_s, is_final=is_final)) is not None:
+    asked_s = min(failure.retry_after_s, LONGEST_ASKED_S)
+    # A wait that would end too late is not waited for.
+    if (back := _change_undone(state, now_s + asked_s, is_final=is_final)) is not None:
         return session.after_end(replace(back, goal=Goal.REJOIN), now_s)
     if is_final:
         return _refused(state, now_s), ()
-    return _with_retry(state, now_s, min(failure.retry_after_s, LONGEST_ASKED_S)), ()
+    return _with_retry(state, now_s, asked_s), ()
 
 
 def link_changed(state: State, event: LinkChanged, now_s: float) -> Step:
@@ -156,14 +158,17 @@ def _with_failure(state: State, cause: Cause, reason: str) -> State:
 
 
 def _change_undone(
-    state: State, now_s: float, *, is_final: bool = False
+    state: State, next_s: float, *, is_final: bool = False
 ) -> State | None:
-    """Return the state with the previous room as target, if the change has failed."""
+    """Return the state with the previous room as target, if the change has failed.
+
+    `next_s`: earliest time of the next attempt.
+    """
     change, cause = state.change, state.cause
     if change is None or cause is None or change.back_to == state.preset:
         return None
     ends_s = max(change.since_s, state.link_since_s) + CHANGE_S
-    if not is_final and (state.is_link_down or now_s < ends_s):
+    if not is_final and (state.is_link_down or next_s < ends_s):
         return None
     return replace(
         session.failures_cleared(state),

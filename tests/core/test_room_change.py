@@ -53,6 +53,13 @@ def test_a_refused_token_gives_the_room_up_too():
     assert presets(box.play(box.no_token(Cause.REFUSED, is_final=True))) == [None]
 
 
+@pytest.mark.parametrize(("asked_s", "room"), [(CHANGE_S, None), (5.0, "garage")])
+def test_a_room_whose_token_source_asks_for_a_long_wait_is_given_up(asked_s, room):
+    box = moving()
+    failed = box.play(box.no_token(retry_after_s=asked_s))
+    assert presets(failed or next_try(box)) == [room]
+
+
 def next_try(box):
     """Play the wait for the next attempt."""
     assert box.phase() is Phase.WAITING
