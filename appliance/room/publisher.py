@@ -88,8 +88,8 @@ class OwnTrack:
         """The track must not be published any more."""
         self._is_dropped = False
         """The server has dropped the track since it was last published."""
-        self._is_republished = False
-        """The SDK has published the track again, without a check of DTX."""
+        self._is_unchecked = False
+        """The connection was resumed: the SDK may have published the track again."""
         self._changed = asyncio.Event()
         self._posted = Permissions()
         self._log_limit = LogLimit()
@@ -141,11 +141,13 @@ class OwnTrack:
             self._is_dropped = True
         self._changed.set()
 
-    def republished(self) -> None:
-        """Check DTX of the track, which the SDK published again on reconnecting."""
-        # Of a server that mishandles another publication, the track stays as it is.
-        self._is_republished = not self._is_once
-        self._changed.set()
+    def resume(self) -> None:
+        """Check the track: on a new connection the SDK has published it again, or not.
+
+        The SDK does not report that it could not.
+        """
+        self._is_unchecked = True
+        self.changed()
 
     def unmute(self) -> None:
         """Undo a moderator's mute."""
@@ -194,11 +196,13 @@ class OwnTrack:
         if not self._may_publish:
             await self._withdraw()
             return None
-        if self._is_published and await self._has_dtx():
+        if self._is_published and await self._is_sent():
             return None
         if self._is_used_up:
             return ONLY_ONCE
-        self._is_dropped = self._is_republished = False
+        if self._is_published:
+            self._renew()
+        self._is_dropped = self._is_unchecked = False
         await self._withdraw()
         failure = await self._publish()
         # If the permission was revoked meanwhile, the next change handles it.
@@ -221,15 +225,25 @@ class OwnTrack:
             await self._publish_with_dtx(microphone)
         except (PublishTrackError, RuntimeError, TimeoutError) as exc:
             _log.debug("track not published  error=%r", exc)
-            # The library keeps it half published: another attempt needs another track.
-            self._spent.append(microphone)
-            self._microphone = None
+            self._renew()
             return NOT_PUBLISHED
         send = microphone.send
         self._feed.connect(self._recorder(send) if self._recorder else send)
         self._is_used_up = self._is_once
         _log.info("track published")
         return None
+
+    def _renew(self) -> None:
+        """Have another track published by the next attempt; a mute stays.
+
+        The library and the server keep one that failed half published.
+        """
+        if (spent := self._microphone) is None:
+            return
+        self._spent.append(spent)
+        self._microphone = MicrophoneTrack()
+        if spent.track.muted:
+            self._microphone.track.mute()
 
     async def _publish_with_dtx(self, microphone: MicrophoneTrack) -> None:
         """Publish the track, and again if the server's answer does not permit DTX."""
@@ -249,19 +263,23 @@ class OwnTrack:
             _log.debug("publishing the track again  reason=no_dtx")
             await self.unpublish()
 
-    async def _has_dtx(self) -> bool:
-        """Return whether the track has DTX, which is asked if the SDK published it."""
-        if self._is_listener or not self._is_republished:
+    async def _is_sent(self) -> bool:
+        """Return whether the track is sent, with DTX; asked after an interruption."""
+        if self._is_listener or not self._is_unchecked:
             return True
-        self._is_republished = False
+        self._is_unchecked = False
         try:
             async with asyncio.timeout(PUBLISH_S):
-                # The connection is new, and so are all of its streams.
+                # If the connection is new, so are all of its streams.
                 streams = await self._wait_for_stream({})
-        except (RuntimeError, TimeoutError) as exc:
+        except RuntimeError as exc:
             _log.debug("encoder not found  error=%r", exc)
             return True
-        return any(DTX in line for line in streams.values())
+        except TimeoutError:
+            _log.warning("microphone's track is not sent on the resumed connection")
+            return False
+        # A server that mishandles another publication is not asked for DTX again.
+        return self._is_once or any(DTX in line for line in streams.values())
 
     async def _wait_for_stream(self, known: dict[str, str]) -> dict[str, str]:
         """Wait until a new encoder sends, and return the parameters of all encoders.

@@ -204,7 +204,7 @@ class Session:
             on(event, self._later(self._people_changed))
         on("participant_disconnected", self._left)
         on("participant_permissions_changed", self._permissions_changed)
-        on("local_track_republished", self._later(self._republished))
+        on("local_track_republished", self._later(self._reconnected))
         on("track_published", self._later(self._tracks_changed))
         on("track_unpublished", self._later(self._tracks_changed))
         on("track_subscribed", self._later(self._subscriber.open))
@@ -265,9 +265,8 @@ class Session:
         _log.warning("connection interrupted, resuming  ticket=%d", self.ticket)
         self._context.post(RoomPaused(self.ticket))
 
-    def _republished(self, *_: object) -> None:
+    def _reconnected(self, *_: object) -> None:
         self._is_reconnected = True
-        self.own.republished()
 
     def _resumed(self) -> None:
         self._is_paused = False
@@ -278,7 +277,7 @@ class Session:
         self._subscriber.want_all(self.room)
         self._people.resume()
         self.agent.resume()
-        self.own.changed()
+        self.own.resume()
         self._context.post(RoomResumed(self.ticket, is_new=is_new))
 
     def _fail(self, exc: BaseException) -> None:

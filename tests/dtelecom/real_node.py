@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.http11 import Response
 
 from appliance.dtelecom.base58 import decode
-from tests.dtelecom.wire import field, with_nested
+from tests.dtelecom.wire import field, fields, with_nested
 
 ROOM_KEY = "9C6hybhQ6Aycep9jaUnP6uL9ZYvDjUp1aSkFWPUFJtpj"
 
@@ -56,6 +56,9 @@ class Node:
         """Path and headers of every request."""
         self.sent = []
         """Messages from the server as the client got them."""
+        self.loses = None
+        """Number of a field of `SignalRequest`: the next such message is lost."""
+        self.lost = asyncio.Event()
 
     async def __aenter__(self):
         await self.start()
@@ -133,7 +136,8 @@ class Node:
         server_side = connection.server_side
         async with AsyncExitStack() as stack:
             stack.push_async_callback(server_side.close)
-            upward = asyncio.ensure_future(copy(connection, server_side, None))
+            requests = self._not_lost(connection)
+            upward = asyncio.ensure_future(copy(requests, server_side, None))
             downward = asyncio.ensure_future(
                 copy(server_side, connection, self._changed, self.sent)
             )
@@ -141,6 +145,14 @@ class Node:
             upward.cancel()
             downward.cancel()
             await asyncio.gather(upward, downward, return_exceptions=True)
+
+    async def _not_lost(self, connection):
+        async for message in connection:
+            if fields(message)[0][0] == self.loses:
+                self.loses = None
+                self.lost.set()
+            else:
+                yield message
 
 
 def answer(status, body):

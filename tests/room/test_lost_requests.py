@@ -1,0 +1,85 @@
+"""Requests that the server never reads because the connection breaks."""
+
+import asyncio
+
+import pytest
+from livekit import rtc
+
+from appliance.core.commands import UnmuteTrack
+from appliance.core.events import RoomJoined, RoomLost, RoomPaused, RoomResumed
+from tests.dtelecom.real_node import Node
+from tests.room.conftest import join_room, open_box
+from tests.room.fakes import DEADLINE_S
+from tests.room.test_permissions import (
+    hears_nothing,
+    hears_tone,
+    mute,
+    permissions_are,
+)
+
+ADD_TRACK = 4
+"""Field of LiveKit's `SignalRequest`."""
+FULL_RECONNECT = rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT
+
+
+@pytest.fixture
+async def way(server):
+    """Way to the server, on which messages get lost."""
+    async with Node(server, changed=lambda message: message) as running:
+        yield running
+
+
+async def join(box, server, way, **facts):
+    box.room.do(join_room(1, way.url, server.token("box"), **facts))
+    await box.until(RoomJoined)
+
+
+async def reconnect_without_track(box, way):
+    """Have the library make a new connection, and lose what it publishes."""
+    way.loses = ADD_TRACK
+    await box.sdk_room.simulate_scenario(FULL_RECONNECT)
+    await box.until(RoomResumed)
+    assert way.lost.is_set()
+
+
+def mutes(friend):
+    """Return of each track of the box whether it is muted."""
+    box = friend.room.remote_participants.get("box")
+    return [track.muted for track in box.track_publications.values()] if box else []
+
+
+async def test_a_track_that_the_library_could_not_publish_again_is_sent_and_stays_muted(
+    server, way, box
+):
+    async with server.friend("ann") as friend:
+        await join(box, server, way)
+        await hears_tone(friend)
+        await mute(server, friend)
+        await permissions_are(box, is_server_muted=True)
+        await hears_nothing(friend)
+        await reconnect_without_track(box, way)
+        async with asyncio.timeout(DEADLINE_S):
+            while box.feed.connects < 2 or mutes(friend) != [True]:
+                await asyncio.sleep(0.05)
+        box.room.do(UnmuteTrack(1))
+        await hears_tone(friend)
+    assert not any(isinstance(event, RoomLost) for event in box.events)
+
+
+async def test_a_node_that_takes_a_track_once_is_joined_again_for_it(server, way):
+    async with open_box() as box:
+        await join(box, server, way, is_dtelecom=True)
+        await reconnect_without_track(box, way)
+        assert "only once" in (await box.until(RoomLost)).failure.reason
+
+
+async def test_a_track_that_stays_published_is_not_published_again(server, way, box):
+    async with server.friend("ann") as friend:
+        await join(box, server, way)
+        await hears_tone(friend)
+        await way.stop()
+        await box.until(RoomPaused)
+        await way.start()
+        await box.until(RoomResumed)
+        await hears_tone(friend)
+    assert box.feed.connects == 1
