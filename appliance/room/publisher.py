@@ -18,8 +18,9 @@ from appliance.room.failures import NOT_PUBLISHED, ONLY_ONCE
 from appliance.room.ffi import MicrophoneTrack
 from appliance.room.stats import encoders
 
-PUBLISH_S: Final = 5.0
-"""Time-out for publishing, which takes one round trip to the server."""
+SENDING_S: Final = 5.0
+"""Time-out for the encoder of a published track to send, which takes one round trip to
+the server. The library limits publishing itself: to 10 s, interruptions not counted."""
 POLL_S: Final = 0.02
 """Interval of asking whether the encoder sends; it takes 20 to 50 ms on loopback."""
 UNPUBLISH_S: Final = 0.5
@@ -52,7 +53,8 @@ Send = Callable[[Block], None]
 _log = logging.getLogger(__name__)
 
 AGAIN_S: Final = 1.0
-"""Pause after publishing again, in case the server drops the track each time."""
+"""Pause after publishing again, in case the server drops the track each time. If it
+failed, an interruption that was the reason is reported meanwhile."""
 
 
 class OwnTrack:
@@ -90,6 +92,7 @@ class OwnTrack:
         """The server has dropped the track since it was last published."""
         self._is_unchecked = False
         """The connection was resumed: the SDK may have published the track again."""
+        self._is_paused = False
         self._changed = asyncio.Event()
         self._posted = Permissions()
         self._log_limit = LogLimit()
@@ -141,11 +144,16 @@ class OwnTrack:
             self._is_dropped = True
         self._changed.set()
 
+    def pause(self) -> None:
+        """Publish nothing until `resume`: the SDK may be publishing the track again."""
+        self._is_paused = True
+
     def resume(self) -> None:
         """Check the track: on a new connection the SDK has published it again, or not.
 
         The SDK does not report that it could not.
         """
+        self._is_paused = False
         self._is_unchecked = True
         self.changed()
 
@@ -196,7 +204,7 @@ class OwnTrack:
         if not self._may_publish:
             await self._withdraw()
             return None
-        if self._is_published and await self._is_sent():
+        if (self._is_published and await self._is_sent()) or self._is_paused:
             return None
         if self._is_used_up:
             return ONLY_ONCE
@@ -205,12 +213,13 @@ class OwnTrack:
         self._is_dropped = self._is_unchecked = False
         await self._withdraw()
         failure = await self._publish()
-        # If the permission was revoked meanwhile, the next change handles it.
-        if failure is not None and not self._is_dropped:
-            return failure
-        self._post_change()
+        if failure is None:
+            self._post_change()
         await asyncio.sleep(AGAIN_S)
-        return None
+        # If the permission was revoked or the connection was interrupted meanwhile, the
+        # next change handles it.
+        is_outdated = self._is_dropped or self._is_paused or self._is_unchecked
+        return None if is_outdated else failure
 
     async def _withdraw(self) -> None:
         """Stop sending and drop the publication."""
@@ -221,15 +230,16 @@ class OwnTrack:
     async def _publish(self) -> Failure | None:
         """Publish the track, connect the feed, and return why it failed."""
         self._microphone = microphone = self._microphone or MicrophoneTrack()
+        self._is_used_up = self._is_once
         try:
             await self._publish_with_dtx(microphone)
         except (PublishTrackError, RuntimeError, TimeoutError) as exc:
             _log.debug("track not published  error=%r", exc)
+            await self._withdraw()
             self._renew()
             return NOT_PUBLISHED
         send = microphone.send
         self._feed.connect(self._recorder(send) if self._recorder else send)
-        self._is_used_up = self._is_once
         _log.info("track published")
         return None
 
@@ -251,11 +261,11 @@ class OwnTrack:
         streams = await self._streams()
         tries = 1 if self._is_once else TRIES
         for tries_left in reversed(range(tries)):
-            async with asyncio.timeout(PUBLISH_S):
-                self._publication = await self._room.local_participant.publish_track(
-                    microphone.track, self._options
-                )
-                known = set(streams)
+            self._publication = await self._room.local_participant.publish_track(
+                microphone.track, self._options
+            )
+            known = set(streams)
+            async with asyncio.timeout(SENDING_S):
                 streams = await self._wait_for_stream(streams)
             newest = streams.keys() - known
             if not tries_left or any(DTX in streams[one] for one in newest):
@@ -269,7 +279,7 @@ class OwnTrack:
             return True
         self._is_unchecked = False
         try:
-            async with asyncio.timeout(PUBLISH_S):
+            async with asyncio.timeout(SENDING_S):
                 # If the connection is new, so are all of its streams.
                 streams = await self._wait_for_stream({})
         except RuntimeError as exc:

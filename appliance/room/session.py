@@ -262,6 +262,7 @@ class Session:
         self._is_paused = True
         self._people.pause()
         self.agent.pause()
+        self.own.pause()
         _log.warning("connection interrupted, resuming  ticket=%d", self.ticket)
         self._context.post(RoomPaused(self.ticket))
 

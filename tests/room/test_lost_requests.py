@@ -15,6 +15,7 @@ from tests.room.test_permissions import (
     hears_tone,
     mute,
     permissions_are,
+    permit,
 )
 
 ADD_TRACK = 4
@@ -83,3 +84,21 @@ async def test_a_track_that_stays_published_is_not_published_again(server, way, 
         await box.until(RoomResumed)
         await hears_tone(friend)
     assert box.feed.connects == 1
+
+
+async def test_publishing_that_an_interruption_prevented_is_repeated(server, way, box):
+    async with server.friend("ann") as friend:
+        await join(box, server, way)
+        await hears_tone(friend)
+        await permit(server, can_publish=False)
+        await permissions_are(box, may_publish=False)
+        way.loses = ADD_TRACK
+        await permit(server)
+        await way.lost.wait()
+        await way.stop()
+        await box.until(RoomPaused)
+        await way.start()
+        await box.until(RoomResumed)
+        await permissions_are(box)
+        await hears_tone(friend)
+    assert not any(isinstance(event, RoomLost) for event in box.events)
