@@ -159,6 +159,7 @@ class Session:
             return self._is_paused
 
         receiving = self.room, self._subscriber, is_paused
+        self._spawn(self._subscriber.follow(self.room, is_paused))
         self._spawn(self._lose_after(audio_watch.nothing_received(*receiving)))
         sending = self.room, self.own, is_paused
         self._spawn(self._lose_after(audio_watch.nothing_sent(*sending)))

@@ -1,6 +1,8 @@
 """Subscriber: the other participants' audio, from the room to the playback."""
 
+import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +17,13 @@ from appliance.room.names import short_id
 TRACKS_EACH: Final = 4
 """Audio tracks of one participant that are played, because each takes a decoder; usual
 are the microphone and the sound of a shared screen."""
+LATE_S: Final = 5.0
+"""Interval of looking for tracks that do not arrive; one that is muted takes 3 s."""
+LATE_LOOKS: Final = 2
+"""Looks at which a track is missing before it is subscribed to anew."""
+GAP_S: Final = 1.0
+"""From the end of a subscription to the next one; our choice: the server carries out
+only the last of two requests that it reads at once."""
 
 _log = logging.getLogger(__name__)
 
@@ -69,14 +78,37 @@ class Subscriber:
         Call it when a track was published, and when one was unpublished: another one
         may take its place.
         """
-        if self._is_announcer:
-            return
-        playable = filter(self.decryption.is_playable, audio_tracks(other))
-        # Those that are played already first.
-        tracks = sorted(playable, key=lambda track: not track.subscribed)
-        for track in tracks[:TRACKS_EACH]:
-            if not track.subscribed:
-                track.set_subscribed(True)
+        for track in self._missing(other):
+            track.set_subscribed(True)
+
+    async def follow(self, room: rtc.Room, is_paused: Callable[[], bool]) -> None:
+        """Subscribe anew, once, to each track that does not arrive, until cancelled.
+
+        The library logs a track that it cannot assign to a participant, but reports
+        nothing, nor that the server has given up.
+
+        Args:
+            room: the room of the SDK, joined.
+            is_paused: tells whether the connection is interrupted.
+        """
+        looks: dict[str, int] = {}
+        while True:
+            await asyncio.sleep(LATE_S)
+            may_subscribe = room.local_participant.permissions.can_subscribe
+            is_expected = not is_paused() and may_subscribe
+            others = room.remote_participants.values() if is_expected else ()
+            missing = [
+                (other, track) for other in others for track in self._missing(other)
+            ]
+            looks = {track.sid: looks.get(track.sid, 0) + 1 for _, track in missing}
+            late = [x for x in missing if looks[x[1].sid] == LATE_LOOKS]
+            for other, track in late:
+                message, level = "track does not arrive  from=%s", logging.WARNING
+                self._log_track(message, other.identity, level)
+                track.set_subscribed(False)
+            if late:
+                await asyncio.sleep(GAP_S)
+                self.want_all(room)
 
     def open(
         self,
@@ -128,5 +160,18 @@ class Subscriber:
             if one.identity == identity
         )
 
-    def _log_track(self, message: str, identity: str) -> None:
-        self._log_limit.log(_log, logging.INFO, message, short_id(identity))
+    def _missing(
+        self, other: rtc.RemoteParticipant
+    ) -> list[rtc.RemoteTrackPublication]:
+        """Return the tracks of this participant to play that are not subscribed."""
+        if self._is_announcer:
+            return []
+        playable = filter(self.decryption.is_playable, audio_tracks(other))
+        # Those that are played already first.
+        tracks = sorted(playable, key=lambda track: not track.subscribed)
+        return [track for track in tracks[:TRACKS_EACH] if not track.subscribed]
+
+    def _log_track(
+        self, message: str, identity: str, level: int = logging.INFO
+    ) -> None:
+        self._log_limit.log(_log, level, message, short_id(identity))

@@ -1,16 +1,19 @@
 """Requests that the server never reads because the connection breaks."""
 
 import asyncio
+import logging
 
 import pytest
 from livekit import rtc
 
 from appliance.core.commands import UnmuteTrack
 from appliance.core.events import RoomJoined, RoomLost, RoomPaused, RoomResumed
+from appliance.room import subscriber
 from tests.dtelecom.real_node import Node
 from tests.room.conftest import join_room, open_box
 from tests.room.fakes import DEADLINE_S
 from tests.room.test_permissions import (
+    hears_friend,
     hears_nothing,
     hears_tone,
     mute,
@@ -18,8 +21,8 @@ from tests.room.test_permissions import (
     permit,
 )
 
-ADD_TRACK = 4
-"""Field of LiveKit's `SignalRequest`."""
+ADD_TRACK, SUBSCRIPTION = 4, 6
+"""Fields of LiveKit's `SignalRequest`."""
 FULL_RECONNECT = rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT
 
 
@@ -102,3 +105,19 @@ async def test_publishing_that_an_interruption_prevented_is_repeated(server, way
         await permissions_are(box)
         await hears_tone(friend)
     assert not any(isinstance(event, RoomLost) for event in box.events)
+
+
+async def test_a_lost_request_for_somebodys_track_is_repeated(
+    server, way, box, monkeypatch, caplog
+):
+    monkeypatch.setattr(subscriber, "LATE_S", 0.5)
+    async with server.friend("ann") as friend:
+        await friend.say(700)
+        way.loses = SUBSCRIPTION
+        await join(box, server, way)
+        await hears_friend(box)
+    assert way.lost.is_set()
+    level = logging.WARNING
+    assert ("track does not arrive  from=ann", level) in [
+        (record.getMessage(), record.levelno) for record in caplog.records
+    ]

@@ -4,8 +4,10 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from livekit import rtc
 
+from appliance.room import subscriber as subscriber_module
 from appliance.room.subscriber import TRACKS_EACH, Subscriber
 from tests.room.fakes import DEADLINE_S, FakePlayback
 
@@ -19,9 +21,11 @@ class Publication:
         self.encryption_type = rtc.EncryptionType.NONE
         self.subscribed = False
         self.is_wanted = False
+        self.requests = []
 
     def set_subscribed(self, is_on):
         self.is_wanted = is_on
+        self.requests.append(is_on)
 
 
 class Guest:
@@ -83,6 +87,48 @@ def test_tracks_that_are_played_keep_their_place_when_the_order_changes():
     room: Any = SimpleNamespace(remote_participants={"eve": eve})
     subscriber.want_all(room)
     assert eve.wanted() == []
+
+
+class Follower:
+    """Subscriber that looks for tracks that do not arrive."""
+
+    def __init__(self, guest, *, can_subscribe=True, is_paused=False):
+        self.looks = asyncio.Semaphore(0)
+        self._is_paused = is_paused
+        permissions = SimpleNamespace(can_subscribe=can_subscribe)
+        room: Any = SimpleNamespace(
+            remote_participants={guest.identity: guest},
+            local_participant=SimpleNamespace(permissions=permissions),
+        )
+        subscriber = new_subscriber()
+        guest.publish(subscriber, "voice")
+        self.task = asyncio.ensure_future(subscriber.follow(room, self._look))
+
+    def _look(self):
+        self.looks.release()
+        return self._is_paused
+
+
+@pytest.mark.parametrize(
+    ("facts", "requests"),
+    [
+        ({}, [True, False, True]),
+        ({"is_paused": True}, [True]),
+        ({"can_subscribe": False}, [True]),
+    ],
+)
+async def test_a_track_that_does_not_arrive_is_subscribed_to_anew_once(
+    monkeypatch, facts, requests
+):
+    monkeypatch.setattr(subscriber_module, "LATE_S", 0.01)
+    monkeypatch.setattr(subscriber_module, "GAP_S", 0.01)
+    ann = Guest("ann")
+    follower = Follower(ann, **facts)
+    for _ in range(6):
+        async with asyncio.timeout(DEADLINE_S):
+            await follower.looks.acquire()
+    follower.task.cancel()
+    assert ann.track_publications["voice"].requests == requests
 
 
 async def test_a_participant_with_six_voices_is_heard_with_four(server, box):
