@@ -87,11 +87,12 @@ class PreConnectAudio:
         self._spawn(self._send(agent.identity, track_sid, self._take_pcm()))
 
     def _track_sid(self) -> str:
+        """Return the id of the newest track: the SDK lists one that it lost, too."""
         own = self._room.local_participant.track_publications.values()
-        microphones = (
+        microphones = [
             x.sid for x in own if x.source == rtc.TrackSource.SOURCE_MICROPHONE
-        )
-        return next(microphones, "")
+        ]
+        return microphones[-1] if microphones else ""
 
     def _take_pcm(self) -> bytes:
         """Return what is kept as PCM, and keep nothing."""

@@ -120,6 +120,12 @@ async def test_what_was_said_is_sent_with_the_track_it_belongs_to(stage):
     assert (np.frombuffer(pcm, np.int16) == 1000).all()
 
 
+async def test_of_two_tracks_the_newest_is_named():
+    stage = Stage(Me(("TR_1", "TR_2")))
+    ((header, _),) = await stage.sent()
+    assert header["attributes"]["trackId"] == "TR_2"
+
+
 async def test_an_agent_is_sent_an_empty_stream_if_nothing_was_said(stage):
     stage.send(SILENCE)
     ((_, content),) = await stage.sent()
