@@ -1,13 +1,17 @@
 #!/bin/sh
 # The installed command. run, pair and doctor need files and devices of the user ptt-appliance, so they run as that
-# user, without access to the caller's files and, unless the caller is root, without the caller's variables. Everything
-# else runs as the caller; `config` without --config reads /etc/ptt-appliance/config.yaml, which needs root or the group
-# ptt-appliance.
+# user, without access to the caller's files and, unless the caller is root, without the caller's variables. So does
+# `config check` of root's, which must find that this user cannot read the file. Everything else runs as the caller;
+# `config` without --config reads /etc/ptt-appliance/config.yaml, which needs root or the group ptt-appliance.
 set -eu
 program=/opt/ptt-appliance/venv/bin/ptt-appliance
 case ${1-} in
   run | pair | doctor) ;;
-  *) exec "$program" "$@" ;;
+  *)
+    if [ "$*" != "config check" ] || [ "$(id -u)" -ne 0 ]; then
+      exec "$program" "$@"
+    fi
+    ;;
 esac
 # Help needs no root.
 for word; do

@@ -142,13 +142,21 @@ def test_check_reports_each_fault_as_json(capsys):
     assert fault["source"] == "--set"
 
 
-def test_check_without_a_room_says_that_run_needs_one(capsys):
-    assert main(["config", "check"]) == 0
+@pytest.mark.parametrize("content", ["", "room:\n", "# nothing yet\n"])
+def test_check_refuses_what_run_would_refuse(capsys, tmp_path, content):
+    path = tmp_path / "config.yaml"
+    path.write_text(content)
+    check = ["config", "check", "--config", str(path)]
+    assert main(check) == 78
     captured = capsys.readouterr()
-    assert captured.out.endswith("no mistakes, but `run` needs more than this\n")
+    assert captured.out == ""
     assert "room.token_url: expected" in captured.err
-    assert main(["config", "check", "--set", "room.token_url=https://h"]) == 0
-    assert capsys.readouterr().err == ""
+    assert main([*check, "--json"]) == 78
+    (fault,) = json.loads(capsys.readouterr().out)["faults"]
+    assert (fault["key"], fault["source"]) == ("room.token_url", str(path))
+    assert main([*check, "--set", "room.token_url=https://h"]) == 0
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == (f"{path}: no mistakes\n", "")
 
 
 def test_show_prints_yaml_and_json(capsys):

@@ -164,7 +164,7 @@ def _file_layer(path: Path, *, is_wished: bool) -> Layer:
         remedy = "Fix its rights."
         if DEFAULT_PATH.parent in path.parents:
             remedy = (
-                "Use sudo. If the service ptt-appliance says so, run: "
+                "Use sudo. If it does not help, or the service says so, run: "
                 f"sudo chgrp ptt-appliance {path} && sudo chmod 640 {path}"
             )
         sentence = f"cannot be read: permission denied. {remedy}"

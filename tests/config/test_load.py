@@ -444,7 +444,7 @@ def test_a_file_without_read_permission_gets_advice_for_a_person_and_the_service
     assert faults_of(Locked("/etc/ptt-appliance/config.yaml")) == [
         (
             "/etc/ptt-appliance/config.yaml: cannot be read: permission denied. "
-            "Use sudo. If the service ptt-appliance says so, run: "
+            "Use sudo. If it does not help, or the service says so, run: "
             "sudo chgrp ptt-appliance /etc/ptt-appliance/config.yaml "
             "&& sudo chmod 640 /etc/ptt-appliance/config.yaml"
         )

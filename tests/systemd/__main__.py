@@ -87,6 +87,15 @@ def joins(system, server):
     return f"{seconds:.1f} s; {system.property(BOX, 'StatusText')}"
 
 
+def checks_the_configuration_as_its_own_user(system, _):
+    file = f"{ETC}/config.yaml"
+    system.do(f"chmod 600 {file}")
+    words, status = system.do(f"{BOX} config check", check=False)
+    system.do(f"chmod 640 {file}")
+    assert (status, "permission denied" in words) == (78, True), words
+    return system.do(f"{BOX} config check")[0]
+
+
 def comes_back_after_a_kill(system, _):
     before = system.property(BOX, "MainPID")
     system.do(f"systemctl kill --signal=KILL {BOX}")
@@ -283,6 +292,7 @@ CHECKS = (
     installs_again,
     says_that_no_room_is_configured,
     joins,
+    checks_the_configuration_as_its_own_user,
     comes_back_after_a_kill,
     is_restarted_when_it_hangs,
     writes_a_short_journal,

@@ -61,6 +61,13 @@ def test_other_commands_run_as_the_caller_with_its_variables(launch, words, user
     assert launch(*given, user=user) == " ".join(["program", *given, "HERE=mine"])
 
 
+def test_root_checks_the_configuration_as_the_user_who_has_to_read_it(launch):
+    assert launch("config", "check") == "program config check HERE=mine"
+    asked = launch("config", "check", user=0)
+    assert asked.startswith("runuser --user ptt-appliance -- env STATE_DIRECTORY=")
+    assert asked.endswith(" program config check")
+
+
 @pytest.mark.parametrize("words", ["run --set a=b", "pair", "doctor --json"])
 def test_commands_of_the_appliance_run_as_its_user(launch, words):
     assert launch(*words.split()) == f"sudo sudo launcher {words}"
