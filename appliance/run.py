@@ -95,15 +95,14 @@ async def appliance(
 
 
 def _initial_state(config: Config, stored: StoredState) -> State:
-    kept = stored.volume_and_gain
+    kept, sound = stored.volume_and_gain, config.sound
+    volume, gain_db = kept.volume, kept.microphone_gain_db
     return State(
         config=config,
         jitter=randbelow(1000) / 1000,
         identity=config.room.identity or stored.identity,
-        volume_percent=kept.volume if kept else config.sound.volume,
-        microphone_gain_db=(
-            kept.microphone_gain_db if kept else config.sound.microphone_gain_db
-        ),
+        volume_percent=sound.volume if volume is None else volume,
+        microphone_gain_db=sound.microphone_gain_db if gain_db is None else gain_db,
     )
 
 

@@ -272,6 +272,20 @@ async def test_a_server_that_dies_and_comes_back_is_joined_again_by_itself(
             assert await box.ended() == 0
 
 
+async def test_what_somebody_changed_is_kept_and_the_rest_is_as_configured(tmp_path):
+    async with token_source(is_silent=True) as source:
+        box = BoxProcess(tmp_path, source.url)
+        async with box, box.page() as page:
+            assert (await page.ask("volume", percent=35)).is_success
+            assert await box.ended() == 0
+        box.lines.clear()
+        box.settings["sound"] = {"volume": 60, "microphone_gain_db": 6}
+        async with box, box.page() as page:
+            view = await page.view(lambda _: True)
+            assert (view["volume_percent"], view["microphone_gain_db"]) == (35, 6)
+            assert await box.ended() == 0
+
+
 async def asking(_box, source):
     await source.asked.wait()
 

@@ -271,16 +271,13 @@ def _others(state: State, button: Button) -> tuple[Button, ...]:
 def set_volume(state: State, percent: int) -> Step:
     """Set the volume of the speaker and store it."""
     state = replace(state, volume_percent=percent)
-    return state, (
-        SetVolume(percent),
-        StoreVolumeAndGain(percent, state.microphone_gain_db),
-    )
+    return state, (SetVolume(percent), StoreVolumeAndGain(percent=percent))
 
 
 def set_gain(state: State, db: float) -> Step:
     """Set the gain of the microphone and store it."""
     state = replace(state, microphone_gain_db=db)
-    return state, (SetGain(db), StoreVolumeAndGain(state.volume_percent, db))
+    return state, (SetGain(db), StoreVolumeAndGain(db=db))
 
 
 def _turn_volume(state: State, *, is_up: bool) -> Step:

@@ -173,10 +173,13 @@ class PlayEarcon:
 
 @dataclass(frozen=True, slots=True)
 class StoreVolumeAndGain:
-    """Store volume and gain, so that they survive a restart."""
+    """Store what somebody has changed, so that it survives a restart.
 
-    percent: int
-    db: float
+    None: unchanged, so that what is stored or configured stays in force.
+    """
+
+    percent: int | None = None
+    db: float | None = None
 
 
 # the process

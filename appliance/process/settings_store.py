@@ -46,11 +46,11 @@ LARGEST_FILE = 4096
 """Bytes; the files have less than 100, a larger one is damaged."""
 
 
-class VolumeAndGain(msgspec.Struct, frozen=True):
-    """Volume and microphone gain."""
+class VolumeAndGain(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Volume and microphone gain; None: never changed, the configuration applies."""
 
-    volume: Percent
-    microphone_gain_db: Annotated[float, Meta(ge=-30, le=30)]
+    volume: Percent | None = None
+    microphone_gain_db: Annotated[float, Meta(ge=-30, le=30)] | None = None
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -67,8 +67,7 @@ class StoredState:
     """Stored settings."""
 
     identity: str
-    volume_and_gain: VolumeAndGain | None
-    """None: never changed; the values of the configuration apply."""
+    volume_and_gain: VolumeAndGain
 
 
 class SettingsStore:
@@ -93,6 +92,7 @@ class SettingsStore:
         self._settle_s = settle_s
         self._retry_s = retry_s
         self._machine_files = machine_files
+        self._levels = VolumeAndGain()
         self._wanted: dict[str, VolumeAndGain | Identity] = {}
         """Content that each file should have."""
         self._written: dict[str, VolumeAndGain | Identity] = {}
@@ -114,8 +114,8 @@ class SettingsStore:
         """
         levels = self._decoded("levels.json", VolumeAndGain)
         if levels is not None:
-            self._written["levels.json"] = levels
-        return StoredState(self._identity(), levels)
+            self._levels = self._written["levels.json"] = levels
+        return StoredState(self._identity(), self._levels)
 
     async def __aenter__(self) -> Self:
         """Post the fault that `read` met, and start the task that writes."""
@@ -133,7 +133,12 @@ class SettingsStore:
 
     def do(self, command: StoreVolumeAndGain) -> None:
         """Write volume and gain once they have not changed for a while."""
-        self._wanted["levels.json"] = VolumeAndGain(command.percent, command.db)
+        kept = self._levels
+        self._levels = VolumeAndGain(
+            kept.volume if command.percent is None else command.percent,
+            kept.microphone_gain_db if command.db is None else command.db,
+        )
+        self._wanted["levels.json"] = self._levels
         self._changed.set()
 
     def _identity(self) -> str:

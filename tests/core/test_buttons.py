@@ -122,10 +122,10 @@ def test_a_bounce_of_a_button_held_at_boot_has_no_effect_and_leaves_it_named(but
 
 def test_the_volume_buttons_step_and_are_kept():
     box = CoreHarness()
-    assert box.play(LOUDER) == (SetVolume(85), StoreVolumeAndGain(85, 0.0))
+    assert box.play(LOUDER) == (SetVolume(85), StoreVolumeAndGain(percent=85))
     assert box.play(QUIETER, QUIETER)[-2:] == (
         SetVolume(75),
-        StoreVolumeAndGain(75, 0.0),
+        StoreVolumeAndGain(percent=75),
     )
     assert box.view().volume_percent == 75
 
@@ -140,8 +140,8 @@ def test_the_volume_stays_within_its_bounds():
 
 def test_the_page_sets_volume_and_gain():
     box = CoreHarness()
-    assert box.play(VolumeAsked(40)) == (SetVolume(40), StoreVolumeAndGain(40, 0.0))
-    assert box.play(GainAsked(6.5)) == (SetGain(6.5), StoreVolumeAndGain(40, 6.5))
+    assert box.play(VolumeAsked(40)) == (SetVolume(40), StoreVolumeAndGain(percent=40))
+    assert box.play(GainAsked(6.5)) == (SetGain(6.5), StoreVolumeAndGain(db=6.5))
     assert box.view().microphone_gain_db == 6.5
 
 

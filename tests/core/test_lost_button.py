@@ -304,7 +304,7 @@ def test_a_floating_wire_of_a_volume_button_leaves_the_volume_as_it_was(button):
     box.play(VolumeAsked(40))
     hum(box, button, 180)
     assert box.view().volume_percent == 40
-    assert box.commands[-2:] == (SetVolume(40), StoreVolumeAndGain(40, 0.0))
+    assert box.commands[-2:] == (SetVolume(40), StoreVolumeAndGain(percent=40))
 
 
 @pytest.mark.parametrize("buttons", [VOLUME, VOLUME[::-1]])
@@ -312,7 +312,7 @@ def test_without_a_common_ground_the_volume_stays_as_it_was(buttons):
     box = in_room()
     float_together(box, buttons, 180)
     assert box.view().volume_percent == 80
-    assert box.commands[-1] == StoreVolumeAndGain(80, 0.0)
+    assert box.commands[-1] == StoreVolumeAndGain(percent=80)
 
 
 def test_a_volume_that_was_chosen_stays_when_its_button_fails():

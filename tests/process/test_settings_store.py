@@ -48,7 +48,7 @@ def stored(folder, *machine_files):
 def test_without_a_number_of_the_machine_an_identity_is_made_once_and_stored(tmp_path):
     first = stored(tmp_path / "state")
     assert len(first.identity) == len("box-abcdefgh")
-    assert first.volume_and_gain is None
+    assert first.volume_and_gain == VolumeAndGain()
     assert stored(tmp_path / "state") == first
     assert stored(tmp_path / "other").identity != first.identity
 
@@ -120,6 +120,20 @@ async def test_levels_survive_a_restart(tmp_path):
     async with SettingsStore(tmp_path, nobody) as store:
         store.do(StoreVolumeAndGain(35, -6.5))
     assert stored(tmp_path).volume_and_gain == VolumeAndGain(35, -6.5)
+
+
+async def test_only_what_was_changed_is_stored_and_the_rest_stays_as_it_was(tmp_path):
+    for command, expected in (
+        (StoreVolumeAndGain(percent=35), VolumeAndGain(volume=35)),
+        (StoreVolumeAndGain(db=-6.5), VolumeAndGain(35, -6.5)),
+        (StoreVolumeAndGain(percent=40), VolumeAndGain(40, -6.5)),
+        (StoreVolumeAndGain(db=0.0), VolumeAndGain(40, 0.0)),
+    ):
+        store = SettingsStore(tmp_path, nobody)
+        store.read()
+        async with store:
+            store.do(command)
+        assert stored(tmp_path).volume_and_gain == expected
 
 
 async def test_levels_are_written_once_when_they_no_longer_change(tmp_path):
@@ -226,7 +240,7 @@ def test_a_damaged_file_is_set_aside_and_defaults_take_its_place(
 ):
     (tmp_path / name).write_bytes(content)
     found = stored(tmp_path)
-    assert found.volume_and_gain is None
+    assert found.volume_and_gain == VolumeAndGain()
     assert found.identity.startswith("box-")
     assert (tmp_path / f"{name}.bad").read_bytes() == content
     assert name in caplog.text
