@@ -36,7 +36,7 @@ _WRAPPERS: Final = ("result", "data", "body")
 """Keys whose value is the response proper: Firebase callables, serverless proxies."""
 _REMARK_KEYS: Final = ("error", "message", "detail")
 _LONGEST_REMARK: Final = 120
-"""Characters of an error sentence that the token source itself may write."""
+"""Characters of a text in an error sentence that the token source itself writes."""
 _FALLBACKS_KEY: Final = "fallback_urls"
 """Key of our own token server's answers about dTelecom rooms."""
 _MAX_FALLBACKS: Final = 4
@@ -184,22 +184,32 @@ def _texts(values: dict[str, object], keys: tuple[str, ...]) -> list[str]:
 def remark(body: bytes, secrets: frozenset[str]) -> str:
     """Return what a token source says about an error, as a sentence; "": nothing.
 
-    The body is JSON with `error` or `message`, or plain text, of which the first line
-    counts. The `secrets` in it are hidden.
+    The body is JSON with `error` or `message`, and perhaps `key`, the field that it is
+    about, or plain text, of which the first line counts. The `secrets` in it are
+    hidden.
     """
     values = _values(body)
+    key = []
     if values is None:
         found = _first_line(body)
     else:
         inner = values.get("error")
         found = _texts(inner, ("message",)) if isinstance(inner, dict) else []
         found += _texts(values, _REMARK_KEYS)
+        key = _texts(values, ("key",))
+    text = _line(found, secrets)
+    if text in {"", HIDDEN}:
+        return ""
+    said = ": ".join(filter(None, (_line(key, secrets), text)))
+    return f'It says: "{said}".'
+
+
+def _line(found: list[str], secrets: frozenset[str]) -> str:
+    """Return the first text on one line, with secrets hidden and its end cut off."""
     text = " ".join(found[0].split()) if found else ""
     # Redacted last: characters that are left out could hide a secret.
     text = redacted("".join(filter(str.isprintable, text)), secrets)
-    if len(text) > _LONGEST_REMARK:
-        text = f"{text[: _LONGEST_REMARK - 1]}…"
-    return "" if text in {"", HIDDEN} else f'It says: "{text}".'
+    return text if len(text) <= _LONGEST_REMARK else f"{text[: _LONGEST_REMARK - 1]}…"
 
 
 def _first_line(body: bytes) -> list[str]:

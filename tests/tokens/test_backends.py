@@ -145,6 +145,19 @@ async def test_without_its_line_about_the_identity_our_own_server_says_what_to_w
     assert f'write room: {{identity: "{line}"}} in a box' in answer.failure.reason
 
 
+async def test_our_own_server_says_which_field_it_does_not_know(port):
+    room = RoomConfig(
+        token_url="http://nas.local:8787/api/token",
+        token_body={"roomname": "kitchen"},
+        allow_insecure=("nas.local",),
+    )
+    answer = await fetched(Config(room=room), port)
+    assert isinstance(answer, TokenFailed)
+    assert answer.failure.reason.endswith(
+        'It says: "roomname: this field is not known here; leave it out.".'
+    )
+
+
 async def test_a_preset_needs_only_a_name_where_the_room_is_a_placeholder(
     tmp_path, port
 ):
