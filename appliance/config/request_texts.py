@@ -39,7 +39,22 @@ def placeholder_fault(value: object) -> str | None:
             f"unknown placeholder {{{name}}}. {hint} "
             f"Write {{{{{name}}}}} for the text itself."
         )
+    for name in _unquoted(value):
+        return f'{{{name}}} without quotes is no placeholder. Write "{{{name}}}".'
     return None
+
+
+def _unquoted(value: object) -> Iterator[str]:
+    """Yield the placeholders without quotes, of which YAML makes `{room: null}`."""
+    match value:
+        case Mapping() if list(value.values()) == [None]:
+            yield from _KNOWN.intersection(value)
+        case Mapping():
+            for item in value.values():
+                yield from _unquoted(item)
+        case list():
+            for item in value:
+                yield from _unquoted(item)
 
 
 def texts(value: object, without: frozenset[str] = frozenset()) -> Iterator[str]:

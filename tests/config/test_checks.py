@@ -237,6 +237,20 @@ def test_a_fault_of_a_preset_is_reported_with_its_key():
             ),
         ),
         (
+            "room.token_body={room_name: {room}}",
+            (
+                "room.token_body: {room} without quotes is no placeholder. "
+                'Write "{room}".'
+            ),
+        ),
+        (
+            "room.token_body={a: [1, {b: {display_name}}]}",
+            (
+                "room.token_body: {display_name} without quotes is no placeholder. "
+                'Write "{display_name}".'
+            ),
+        ),
+        (
             'room.token_body={room_name: "{room}"}',
             (
                 "room.name: expected the room's name for {room}, found nothing. "
@@ -254,6 +268,7 @@ def test_a_placeholder_that_cannot_be_filled_in_is_a_fault(setting, line):
     [
         "room.token_url=https://h/{identity}/{display_name}/{name}",
         'room.token_body={metadata: "{\\"a\\": {}}", b: "{{user}}", c: "{not this}"}',
+        "room.token_body={a: {other}, b: {room: x}, c: {room: null, d: 1}, e: null}",
     ],
 )
 def test_known_placeholders_and_other_braces_are_accepted(setting):
