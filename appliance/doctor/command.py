@@ -31,37 +31,47 @@ _ADVICE: Final = {
     "activating": f"If it stays so, read the log: sudo {_LOG}.",
 }
 """Remedy for each state of a unit that does not run."""
+_NO_PAGE: Final = (
+    "If it has just started, run this again. Else its log has the reason, for example "
+    f"another program on the port of page.listen: sudo {_LOG}."
+)
 
 
 RUNNING: Final = "running"
 
 
 def service(
-    systemctl: str = "systemctl", ask: Callable[[], Health | None] = lambda: None
+    systemctl: str = "systemctl", ask: Callable[[], Health | None] | None = None
 ) -> Finding:
     """Return the state of the service; a box without it has nothing to repair.
 
-    `ask` asks the running box for its faults; None: it does not answer.
+    `ask` asks the page of the running box for its faults, and returns None if it does
+    not answer; None: the page is off.
 
     Source: systemctl(1), "show"; org.freedesktop.systemd1(5), `LoadState` and
     `ActiveState`.
     """
     values = _properties(systemctl)
     if values is None:
-        return _running(ask(), "unknown, systemd does not respond here")
+        return _running(ask, "unknown, systemd does not respond here")
     if values.get("LoadState") == "not-found":
-        return _running(ask(), "not installed")
+        return _running(ask, "not installed")
     state = values.get("ActiveState", "unknown")
     if state != "active":
         return Finding("service", state, _ADVICE.get(state, ""))
-    return _running(ask(), RUNNING)
+    return _running(ask, RUNNING)
 
 
-def _running(health: Health | None, state: str) -> Finding:
-    """Return the finding with the faults of the box that answers."""
+def _running(ask: Callable[[], Health | None] | None, state: str) -> Finding:
+    """Return the finding with the faults of the box, if it answers."""
+    health = ask() if ask else None
     if health is None:
-        words = "; its faults are not known, because its page is off or does not answer"
-        return Finding("service", state + words * (state == RUNNING))
+        if state != RUNNING:
+            return Finding("service", state)
+        words = f"{state}; its faults are not known, because its page"
+        if ask is None:
+            return Finding("service", f"{words} is off")
+        return Finding("service", f"{words} does not answer", _NO_PAGE)
     faults = (*health.faults, *map(_words, health.fault_ids))
     if not faults:
         return Finding("service", f"{state}; the box reports no faults")
@@ -108,7 +118,7 @@ def findings_of(config: Config, inputs: CheckInputs) -> Iterator[Finding]:
     urls = dict.fromkeys(url for room in rooms for url in (room.token_url, room.url))
     yield Finding("configuration", "no mistakes")
     page = config.page
-    yield service(ask=lambda: health(page.listen) if page.enabled else None)
+    yield service(ask=(lambda: health(page.listen)) if page.enabled else None)
     yield from sound("microphone", config.sound.microphone, inputs.devices)
     yield from sound("speaker", config.sound.speaker, inputs.devices)
     yield screen(config.screen)

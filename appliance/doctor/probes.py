@@ -45,11 +45,11 @@ class RemoteClock:
 
 
 class Health(msgspec.Struct, frozen=True):
-    """Answer of the page's `/health`."""
+    """Answer of the page's `/health`, which has all of these keys."""
 
     status: str
-    faults: tuple[str, ...] = ()
-    fault_ids: tuple[str, ...] = ()
+    faults: tuple[str, ...]
+    fault_ids: tuple[str, ...]
     """Faults of the hardware, by their ids in the fault table."""
 
 

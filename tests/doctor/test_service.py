@@ -54,17 +54,29 @@ def test_without_systemd_the_state_is_unknown(systemctl):
 
 
 RUNS = "LoadState=loaded\nActiveState=active"
+WELL = Health("ok", (), ())
 
 
 def test_the_faults_of_the_running_box_are_reported(systemctl):
     program = systemctl(RUNS)
-    sick = service(program, lambda: Health("sick", ("no microphone",)))
+    sick = service(program, lambda: Health("sick", ("no microphone",), ()))
     assert sick.found == "running; the box reports: no microphone"
     assert "sudo journalctl -u ptt-appliance" in sick.advice
-    well = service(program, lambda: Health("ok"))
+    well = service(program, lambda: WELL)
     assert (well.found, well.is_good) == ("running; the box reports no faults", True)
-    silent = service(program, lambda: None).found
-    assert silent.startswith("running; its faults are not known")
+
+
+def test_a_page_that_does_not_answer_is_a_fault_and_one_that_is_off_is_none(systemctl):
+    program = systemctl(RUNS)
+    words = "running; its faults are not known, because its page"
+    off = service(program)
+    assert (off.found, off.is_good) == (f"{words} is off", True)
+    silent = service(program, lambda: None)
+    assert silent.found == f"{words} does not answer"
+    assert "page.listen" in silent.advice
+    assert "sudo journalctl -u ptt-appliance" in silent.advice
+    absent = service(systemctl("LoadState=not-found"), lambda: None)
+    assert (absent.found, absent.is_good) == ("not installed", True)
 
 
 def test_hardware_faults_of_the_running_box_are_reported_in_words(systemctl):
@@ -78,7 +90,8 @@ def test_hardware_faults_of_the_running_box_are_reported_in_words(systemctl):
 
 
 def test_a_box_that_runs_without_systemd_is_asked_too():
-    finding = service("/nowhere/systemctl", lambda: Health("sick", ("no speaker",)))
+    sick = Health("sick", ("no speaker",), ())
+    finding = service("/nowhere/systemctl", lambda: sick)
     assert not finding.is_good
     assert "no speaker" in finding.found
 
@@ -87,10 +100,10 @@ async def test_the_page_of_the_running_box_answers_on_loopback(tmp_path):
     async with serving(tmp_path, Clock(), "0.0.0.0:0") as page:
         port = page.url.rpartition(":")[2]
         answered = await asyncio.to_thread(health, f"0.0.0.0:{port}")
-        assert answered == Health("ok")
+        assert answered == WELL
         page.inbox.show(has_microphone=False)
         answered = await asyncio.to_thread(health, f"127.0.0.1:{port}")
-        assert answered == Health("sick", ("no microphone",))
+        assert answered == Health("sick", ("no microphone",), ())
         page.inbox.show(has_microphone=True, fault_ids=("button-floats",))
         answered = await asyncio.to_thread(health, f"127.0.0.1:{port}")
     assert answered == Health("ok", (), ("button-floats",))
@@ -98,7 +111,10 @@ async def test_the_page_of_the_running_box_answers_on_loopback(tmp_path):
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"<html>", b"[]", b'{"faults": 1}', b"\xff", b'{"status": "\xff"}'],
+    [
+        *(b"", b"<html>", b"[]", b'{"faults": 1}', b"\xff", b'{"status": "\xff"}'),
+        *(b'{"status": "ok"}', b'{"status": "UP", "faults": []}'),
+    ],
 )
 async def test_another_program_on_the_port_of_the_page_is_not_believed(body):
     answer = fake_server.says(fake_server.http("200 OK", body))
