@@ -117,11 +117,22 @@ def server(url: str | None) -> Finding:
 def _connect(url: SplitResult) -> None:
     is_plain = url.scheme == "ws"
     host, port = url.hostname or "", url.port or (80 if is_plain else 443)
-    with socket.create_connection((host, port), CONNECT_S) as connection:
+    with _connected((host, port)) as connection:
         if not is_plain:
             ssl.create_default_context().wrap_socket(
                 connection, server_hostname=host
             ).close()
+
+
+def _connected(address: tuple[str, int]) -> socket.socket:
+    """Return a connection, or raise the error of the likeliest address of the host.
+
+    The last one may be IPv6, which is missing here.
+    """
+    try:
+        return socket.create_connection(address, CONNECT_S, all_errors=True)
+    except ExceptionGroup as exc:
+        raise exc.exceptions[0] from exc
 
 
 def _is_known(host: str) -> bool:

@@ -287,6 +287,10 @@ def no_response_error(exc: Exception, where: str) -> TokenError:
         sentence = f"no connection to {where} within {CONNECT_S:g} s."
         return TokenUnreachable(Cause.NO_INTERNET, f"{sentence} Check the network.")
     causes = list(_causes(exc))
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        # It has been reached; its other addresses may be IPv6, which is missing here.
+        sentence = f"{where} refuses connections. Is the token source running?"
+        return TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
     for cause in causes:
         if isinstance(cause, socket.gaierror):
             advice = "Check its spelling and the network."
@@ -299,7 +303,7 @@ def no_response_error(exc: Exception, where: str) -> TokenError:
             why, advice = cause.verify_message, certificate_advice(cause)
             sentence = f"{where} has no valid certificate ({why}). {advice}"
             return TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
-    return TokenUnreachable(Cause.TOKEN_SOURCE, f"{where} {_failure(causes)}")
+    return TokenUnreachable(Cause.TOKEN_SOURCE, f"{where} {_failure(causes[0])}")
 
 
 def _retry_after_s(headers: httpx.Headers) -> float:
@@ -317,12 +321,10 @@ def _retry_after_s(headers: httpx.Headers) -> float:
     return max(0.0, until_s - (time.time() if now_s is None else now_s))
 
 
-def _failure(causes: list[BaseException]) -> str:
-    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
-        return "refuses connections. Is the token source running?"
-    if isinstance(causes[0], httpx.RemoteProtocolError | httpx.ReadError):
+def _failure(exc: BaseException) -> str:
+    if isinstance(exc, httpx.RemoteProtocolError | httpx.ReadError):
         return "closed the connection or is not an HTTP server."
-    return f"could not be reached ({type(causes[0]).__name__})."
+    return f"could not be reached ({type(exc).__name__})."
 
 
 def _causes(exc: BaseException | None) -> Iterator[BaseException]:

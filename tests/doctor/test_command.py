@@ -203,6 +203,17 @@ def test_a_server_that_does_not_exist_is_reported(url):
     assert "cannot be reached" in checks.server(url).found
 
 
+def test_a_server_that_refuses_is_not_missing_because_of_its_other_address(monkeypatch):
+    # The system puts an address to which it has no route at the end.
+    addresses = [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 1)),
+        (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("2001:db8::1", 1)),
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: addresses)
+    found = checks.server("ws://lk.example.com:1").found
+    assert found == "ws://lk.example.com:1 cannot be reached: connection refused"
+
+
 @pytest.fixture
 def tls_port(tls):
     """Port of a server with an untrusted certificate."""

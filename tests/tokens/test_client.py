@@ -449,9 +449,21 @@ def raising(error: Exception) -> httpx.MockTransport:
             "there is no route to https://h/api. Check the network.",
         ),
         (
-            ExceptionGroup("all", [OSError(111, "a"), OSError(113, "b")]),
+            ExceptionGroup("all", [OSError(101, "a"), OSError(113, "b")]),
             Cause.NO_INTERNET,
             "there is no route to https://h/api. Check the network.",
+        ),
+        # A machine with IPv4 and IPv6 that a box without IPv6 asks.
+        *(
+            (
+                ExceptionGroup("all", errors),
+                Cause.TOKEN_SOURCE,
+                "https://h/api refuses connections. Is the token source running?",
+            )
+            for errors in (
+                [OSError(111, "a"), OSError(101, "b")],
+                [OSError(113, "a"), OSError(111, "b")],
+            )
         ),
         (
             ConnectionResetError(104, "x"),
