@@ -27,6 +27,8 @@ replaced=("$programs/venv" "$unit" "$launcher" "$token_unit" "$etc/reference.yam
   "$wants/$service.service" "$wants/$token_service.service")
 # The appliance must be able to read the installed files, whatever the umask of root is.
 umask 022
+# Downloads in pip's cache would fill the card, and stay there after --remove.
+export PIP_NO_CACHE_DIR=1
 
 main() {
   [[ $EUID -eq 0 ]] || fail "Root is needed. Run: sudo bash systemd/install.sh" "$@"

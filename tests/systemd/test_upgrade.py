@@ -19,8 +19,8 @@ WANTS = f"{UNITS}/multi-user.target.wants"
 # that waits for a restart, `failed` for each that has ended by itself, and `stuck` for
 # each that does not stop. Soon after they are ready, the services and versions in
 # `ending` end and those in `looping` are restarted, which is counted in `restarts`.
-# `started` is written by systemctl, `pip` by the installation of packages, `synced` and
-# `sync_of` by sync.
+# `started` is written by systemctl, `pip` and `no_cache` by the installation of
+# packages, `synced` and `sync_of` by sync.
 STAND_INS = """
 cd {root}
 need_64_bit() {{ :; }}
@@ -35,6 +35,7 @@ is_whole() {{ [[ ! -e $1/damaged ]]; }}
 make_venv() {{ mkdir -p "$1"; }}
 install_locked() {{
   echo "${{PIP_IGNORE_INSTALLED-}}" >>pip
+  printenv PIP_NO_CACHE_DIR >>no_cache || true
   [[ ! -e offline ]] || fail "no network"
   rm -f "$1/damaged"
 }}
@@ -114,6 +115,7 @@ def machine(tmp_path):
     return made
 
 
+ENV = ("env", "--default-signal=HUP", "--unset=PIP_NO_CACHE_DIR")
 FILES = (
     f"{UNITS}/{BOX}.service",
     f"{UNITS}/{TOKENS}.service",
@@ -154,7 +156,7 @@ class Machine:
         stand_ins = STAND_INS.format(root=self.root, wants=self.root / WANTS)
         return subprocess.Popen(
             # Started with a signal ignored, as under `nohup`, bash cannot react to it.
-            ("env", "--default-signal=HUP", "bash", "-c", script + stand_ins + step),
+            (*ENV, "bash", "-c", script + stand_ins + step),
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
@@ -448,6 +450,7 @@ def test_a_version_that_could_not_be_downloaded_leaves_nothing_on_the_card(machi
     status, words = machine.upgrade()
     assert status == 1
     assert words.endswith("is removed; its space is free again.\n")
+    assert (machine.root / "no_cache").read_text() == "1\n"
     assert machine.kept == {"old"}
     assert machine.installed == {"old"}
 
