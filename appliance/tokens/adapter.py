@@ -22,7 +22,12 @@ from appliance.errors import TokenError, TokenRefused, TokenUnreachable
 from appliance.net.url import without_query
 from appliance.ports import Post
 from appliance.process.background import Background
-from appliance.tokens.token_parser import TokenAnswer, fixed_answer, read_answer
+from appliance.tokens.token_parser import (
+    Clock,
+    TokenAnswer,
+    fixed_answer,
+    read_answer,
+)
 
 if TYPE_CHECKING:
     import httpx
@@ -251,15 +256,19 @@ class TokenAdapter:
         _log.log(level, "token fetch started  url=%s", request.where)
         reply = await self._http().send(request)
         # A token's times are those of its issuer's clock; ours may be wrong.
-        now_s = self._now_s() if reply.date_s is None else reply.date_s
-        answer = read_answer(reply.body, room, request.where, now_s, request.secrets)
+        clock = (
+            Clock(self._now_s())
+            if reply.date_s is None
+            else Clock(reply.date_s, "there")
+        )
+        answer = read_answer(reply.body, room, request.where, clock, request.secrets)
         # Before it becomes valid, the server would refuse it.
-        wait_s = answer.claims.not_before_s - now_s
+        wait_s = answer.claims.not_before_s - clock.now_s
         if wait_s > LONGEST_WAIT_S:
             raise TokenUnreachable(
                 Cause.TOKEN_SOURCE,
                 f"{request.where} gave a token that is not valid yet. "
-                "Check the clock there.",
+                f"Check the clock {clock.place}.",
                 timing=f"It becomes valid in {wait_s:.0f} s.",
             )
         await asyncio.sleep(wait_s)

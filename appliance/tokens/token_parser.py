@@ -10,7 +10,7 @@ import contextlib
 import re
 from base64 import urlsafe_b64decode
 from dataclasses import dataclass
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -184,9 +184,8 @@ def _texts(values: dict[str, object], keys: tuple[str, ...]) -> list[str]:
 def remark(body: bytes, secrets: frozenset[str]) -> str:
     """Return what a token source says about an error, as a sentence; "": nothing.
 
-    The body is JSON with `error` or `message`, and perhaps `key`, the field that it is
-    about, or plain text, of which the first line counts. The `secrets` in it are
-    hidden.
+    The body is JSON with `error` or `message`, and perhaps the field in `key`, or plain
+    text, of which the first line counts. The `secrets` in it are hidden.
     """
     values = _values(body)
     key = []
@@ -197,11 +196,9 @@ def remark(body: bytes, secrets: frozenset[str]) -> str:
         found = _texts(inner, ("message",)) if isinstance(inner, dict) else []
         found += _texts(values, _REMARK_KEYS)
         key = _texts(values, ("key",))
-    text = _line(found, secrets)
-    if text in {"", HIDDEN}:
-        return ""
-    said = ": ".join(filter(None, (_line(key, secrets), text)))
-    return f'It says: "{said}".'
+    field, text = _line(key, secrets), _line(found, secrets)
+    said = f"{field}: {text}" if field else text
+    return "" if text in {"", HIDDEN} else f'It says: "{said}".'
 
 
 def _line(found: list[str], secrets: frozenset[str]) -> str:
@@ -235,11 +232,18 @@ class TokenAnswer:
     claims: Claims
 
 
+class Clock(NamedTuple):
+    """Seconds since the epoch, by the clock here or there, at the token source."""
+
+    now_s: float
+    place: str = "here"
+
+
 def read_answer(
     body: bytes,
     room: RoomSettings,
     where: str,
-    now_s: float,
+    clock: Clock,
     secrets: frozenset[str] = frozenset(),
 ) -> TokenAnswer:
     """Return token and server address from a 2xx response, whatever its Content-Type.
@@ -248,7 +252,7 @@ def read_answer(
         body: of the response.
         room: names the server if the response does not.
         where: address of the token source without secrets.
-        now_s: seconds since the epoch, by the token source's clock if it is known.
+        clock: the token source's, if it is known.
         secrets: texts that no error sentence may contain.
 
     Raises:
@@ -263,7 +267,7 @@ def read_answer(
     if not tokens:
         raise _without_token(values, body, where, secrets)
     token = next((text for text in tokens if read_claims(text)), tokens[0])
-    claims = _claims(token, room, f"{where} gave", now_s, "there")
+    claims = _claims(token, room, f"{where} gave", clock)
     url = _server(_texts(values, _URL_KEYS), room, where, secrets)
     return _answer(url, token, claims, room.kind, _fallbacks(values, room, where))
 
@@ -277,7 +281,7 @@ def fixed_answer(room: RoomSettings, now_s: float) -> TokenAnswer:
     assert room.token is not None
     advice = "Write another, or token_url."
     try:
-        claims = _claims(room.token, room, "room.token is", now_s)
+        claims = _claims(room.token, room, "room.token is", Clock(now_s))
         advice = ""
         url = _server([], room, "room.token")
     except TokenUnreachable as exc:
@@ -320,9 +324,7 @@ def _without_token(
     return TokenUnreachable(Cause.TOKEN_SOURCE, sentence, remark=said)
 
 
-def _claims(
-    token: str, room: RoomSettings, subject: str, now_s: float, clock: str = "here"
-) -> Claims:
+def _claims(token: str, room: RoomSettings, subject: str, clock: Clock) -> Claims:
     """Return the claims of a token that can be used.
 
     Raises:
@@ -343,9 +345,9 @@ def _claims(
         fault = "a token that cannot join (its claim video.roomJoin is not true)."
     elif not claims.identity:
         fault = "a token without an identity (its claim sub is empty)."
-    elif claims.expires_at_s is not None and claims.expires_at_s <= now_s:
-        fault = f"a token that has expired. Is the clock {clock} right?"
-        timing = f"It expired {now_s - claims.expires_at_s:.0f} s ago."
+    elif claims.expires_at_s is not None and claims.expires_at_s <= clock.now_s:
+        fault = f"a token that has expired. Is the clock {clock.place} right?"
+        timing = f"It expired {clock.now_s - claims.expires_at_s:.0f} s ago."
     else:
         return claims
     sentence = f"{subject} {fault}"

@@ -144,13 +144,30 @@ async def test_a_token_that_becomes_valid_soon_is_used_then():
     assert loop.time() - start_s > 0.19
 
 
-async def test_a_token_that_becomes_valid_late_is_refused(caplog):
-    office = Office(ok(answer_of(participant_token=jwt_of(nbf=NOW_S + 90))))
+@pytest.mark.parametrize(("headers", "clock"), [(at(NOW_S), "there"), ({}, "here")])
+@pytest.mark.parametrize(
+    ("claims", "ends"),
+    [
+        (
+            {"nbf": NOW_S + 90},
+            (" is not valid yet. Check the clock {}.", " It becomes valid in 90 s."),
+        ),
+        (
+            {"exp": NOW_S - 90},
+            (" has expired. Is the clock {} right?", " It expired 90 s ago."),
+        ),
+    ],
+)
+async def test_a_token_outside_its_time_asks_for_the_clock_that_was_used(
+    headers, clock, claims, ends, caplog
+):
+    office = Office(ok(answer_of(participant_token=jwt_of(**claims)), headers))
     failed = await fetch(office, FetchToken(1, None, None))
     assert isinstance(failed, TokenFailed)
     assert not failed.failure.is_final
-    assert failed.failure.reason.endswith(" is not valid yet. Check the clock there.")
-    assert "Check the clock there. It becomes valid in 90 s." in caplog.text
+    sentence, timing = ends[0].format(clock), ends[1]
+    assert failed.failure.reason.endswith(sentence)
+    assert f"{sentence}{timing}" in caplog.text
 
 
 @pytest.mark.parametrize("skew_s", [-3600.0, 3600.0])

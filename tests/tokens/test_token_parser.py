@@ -12,6 +12,7 @@ from appliance.core.events import Cause, ConnectionDetails
 from appliance.errors import TokenError, TokenRefused, TokenUnreachable
 from appliance.tokens.token_parser import (
     MAX_TOKEN_CHARACTERS,
+    Clock,
     fixed_answer,
     read_answer,
     remark,
@@ -27,11 +28,12 @@ from tests.tokens.token_texts import (
 
 WHERE = "https://tokens.example.com/api"
 DETAILS = ConnectionDetails("wss://lk.example.com", jwt_of(), "box")
+THERE = Clock(NOW_S, "there")
 STANDARD = {"serverUrl": "wss://lk.example.com", "token": jwt_of()}
 
 
 def read(body: bytes, room: RoomConfig = ROOM, where: str = WHERE) -> ConnectionDetails:
-    return read_answer(body, room, where, NOW_S).details
+    return read_answer(body, room, where, THERE).details
 
 
 def fixed(room: RoomConfig) -> ConnectionDetails:
@@ -162,7 +164,7 @@ def test_what_the_token_source_says_is_in_the_sentence(values, said):
     body = json.dumps(values).encode()
     assert remark(body, frozenset({"KEY1"})) == f'It says: "{said}".'
     with pytest.raises(TokenUnreachable) as caught:
-        read_answer(body, ROOM, WHERE, NOW_S, frozenset({"KEY1"}))
+        read_answer(body, ROOM, WHERE, THERE, frozenset({"KEY1"}))
     assert caught.value.reason.endswith(f'. It says: "{said}".')
     assert caught.value.reason == f"{caught.value.sentence} {caught.value.remark}"
 
@@ -374,7 +376,7 @@ def test_a_response_without_a_usable_server_may_be_retried(body, sentence):
 )
 def test_a_secret_that_the_response_repeats_is_hidden(body):
     with pytest.raises(TokenError) as caught:
-        read_answer(body, ROOM, WHERE, NOW_S, frozenset({"KEY_1"}))
+        read_answer(body, ROOM, WHERE, THERE, frozenset({"KEY_1"}))
     assert "KEY_1" not in caught.value.reason
     assert "<hidden>" in caught.value.reason
 
@@ -390,7 +392,7 @@ def test_a_secret_that_the_response_repeats_is_hidden(body):
 def test_a_secret_that_the_response_garbles_is_hidden(values):
     body = json.dumps(values).encode()
     with pytest.raises(TokenError) as caught:
-        read_answer(body, ROOM, WHERE, NOW_S, frozenset({"SECRET_1"}))
+        read_answer(body, ROOM, WHERE, THERE, frozenset({"SECRET_1"}))
     assert "SEC" not in caught.value.reason
 
 
