@@ -5,6 +5,16 @@
 # `config` without --config reads /etc/ptt-appliance/config.yaml, which needs root or the group ptt-appliance.
 set -eu
 program=/opt/ptt-appliance/venv/bin/ptt-appliance
+# The packages are for one version of Python, which an upgrade of the system replaces.
+venv=${program%/bin/*}
+python=$(readlink -f "$venv/bin/python") || true
+if [ -n "$python" ] && [ ! -d "$venv/lib/${python##*/}" ]; then
+  echo "This system has ${python##*/} now, and the packages are for another version." \
+    "In the clone of the repository, run: sudo bash systemd/install.sh" >&2
+  exit 1
+fi
+# The services begin with this, so that their log says it too.
+[ "${1-}" != check-python ] || exit 0
 case ${1-} in
   run | pair | doctor) ;;
   *)

@@ -159,6 +159,19 @@ def is_repaired_by_another_installation(system, _):
     return ", ".join(took)
 
 
+def says_that_the_system_has_another_python(system, _):
+    lib = "/opt/ptt-appliance/venv/lib"
+    name, _status = system.do(f"ls {lib} | grep python3")
+    system.do(f"mv {lib}/{name} {lib}/other; systemctl restart --no-block {BOX}")
+    said = f"This system has {name} now"
+    unit = f"journalctl -u {BOX} -o cat"
+    seconds = until("the log says so", lambda: said in system.do(unit)[0])
+    assert said in system.do(f"{BOX} doctor", check=False)[0]
+    system.do(f"mv {lib}/other {lib}/{name}")
+    until("in the room", lambda: in_room(system))
+    return f"{seconds:.1f} s"
+
+
 def keeps_its_state_and_added_groups(system, _):
     system.do(f"usermod --append --groups video {BOX}")
     config = system.do(f"cat {ETC}/config.yaml")
@@ -299,6 +312,7 @@ CHECKS = (
     diagnoses,
     pairs,
     is_repaired_by_another_installation,
+    says_that_the_system_has_another_python,
     keeps_its_state_and_added_groups,
     goes_back_where_a_new_version_does_not_start,
     goes_back_where_a_new_version_ends_soon_after_it_is_ready,

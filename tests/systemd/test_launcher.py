@@ -14,8 +14,13 @@ PROGRAM = "/opt/ptt-appliance/venv/bin/ptt-appliance"
 def launch(tmp_path):
     """Run the launcher with programs that only print their arguments."""
 
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "python").symlink_to("/usr/bin/python3.13")
+    (tmp_path / "lib" / "python3.13").mkdir(parents=True)
+
     def stand_in(name, code):
-        path = tmp_path / name
+        path = folder / name
         path.write_text(f"#!/bin/sh\n{code}\n")
         path.chmod(0o755)
         return path
@@ -27,15 +32,16 @@ def launch(tmp_path):
 
     def run(*words, user=1000):
         stand_in("id", f"echo {user}")
-        path = f"{tmp_path}:{os.environ['PATH']}"
+        path = f"{folder}:{os.environ['PATH']}"
         done = subprocess.run(
             [launcher, *words],
             env={"PATH": path, "HERE": "mine"},
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
-            check=True,
+            check=(tmp_path / "lib" / "python3.13").exists(),
         )
-        return done.stdout.strip().replace(f"{tmp_path}/", "")
+        return done.stdout.strip().replace(f"{folder}/", "")
 
     return run
 
@@ -74,3 +80,20 @@ def test_commands_of_the_appliance_run_as_its_user(launch, words):
     asked = launch(*words.split(), user=0)
     assert asked.startswith("runuser --user ptt-appliance -- env STATE_DIRECTORY=")
     assert asked.endswith(f" program {words}")
+
+
+def test_the_services_check_for_another_python_and_start_nothing(launch):
+    assert launch("check-python") == ""
+
+
+@pytest.mark.parametrize(
+    "words", ["check-python", "", "pair", "config check", "token-server", "run --help"]
+)
+def test_after_an_upgrade_of_the_system_the_installation_is_asked_for(
+    launch, tmp_path, words
+):
+    (tmp_path / "lib" / "python3.13").rename(tmp_path / "lib" / "python3.11")
+    assert launch(*words.split()) == (
+        "This system has python3.13 now, and the packages are for another version. "
+        "In the clone of the repository, run: sudo bash systemd/install.sh"
+    )

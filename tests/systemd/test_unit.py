@@ -94,7 +94,7 @@ def test_the_unit_depends_on_neither_network_nor_sound():
 def test_a_state_directory_that_cannot_be_made_does_not_stop_the_service(tmp_path):
     """`-`: a failure is ignored; `+`: as root, outside of the sandbox."""
     assert not [key for _, key in settings() if key.startswith("StateDirectory")]
-    (command,) = settings()["Service", "ExecStartPre"]
+    command = settings()["Service", "ExecStartPre"][0]
     assert command.startswith("-+/usr/bin/install -d -m 0700 ")
     user, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(os.getegid())
     here = command.removeprefix("-+").replace("/var/lib", str(tmp_path))
@@ -104,6 +104,13 @@ def test_a_state_directory_that_cannot_be_made_does_not_stop_the_service(tmp_pat
         subprocess.run(here.split(), check=True)
     made = tmp_path / "ptt-appliance"
     assert made.stat().st_mode & 0o7777 == 0o700
+
+
+@pytest.mark.parametrize("name", ["ptt-appliance", "ptt-token-server"])
+def test_the_log_of_a_service_says_that_the_system_has_another_python(name):
+    """`-`: only says it; a service that can start does so."""
+    check = settings(UNIT.with_name(f"{name}.service"))["Service", "ExecStartPre"][-1]
+    assert check == "-/usr/local/bin/ptt-appliance check-python"
 
 
 def test_only_the_needed_devices_are_allowed():
