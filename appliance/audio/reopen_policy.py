@@ -90,9 +90,15 @@ class ReopenPolicy:
         """PCMs that came with the last change of the cards and cannot be opened yet."""
         self._looked_at_s = float("-inf")
         self._waiting_since_s: float | None = None
+        self._is_reset = False
 
     def reset(self) -> None:
-        """Make a search due at once: on a command, or when a good card was lost."""
+        """Make a search due at once: on a command, or when a good card was lost.
+
+        For a missing direction it is made although somebody is heard: a card that was
+        unplugged for a moment is back, and its list is the same.
+        """
+        self._is_reset = True
         self._searched_at_s = float("-inf")
         self._closed_searches = self._interrupting_searches = 0
 
@@ -128,6 +134,7 @@ class ReopenPolicy:
         self._cards = cards
         self._searched_at_s = now_s
         self._waiting_since_s = None
+        self._is_reset = False
 
     def is_due(
         self, list_cards: Callable[[], str], now_s: float, state: SoundState
@@ -159,7 +166,8 @@ class ReopenPolicy:
             return False
         # udev may set the permissions of a new card after the first search.
         is_new = is_other or bool(self._unopened - closed_pcms(cards))
-        return not self._has_to_wait(state, now_s, is_urgent=state.is_lost and is_new)
+        is_urgent = state.is_lost and (is_new or self._is_reset)
+        return not self._has_to_wait(state, now_s, is_urgent=is_urgent)
 
     def _is_other_card(self, cards: str) -> bool:
         """Return whether a card was plugged in or unplugged since the last search."""

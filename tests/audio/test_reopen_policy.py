@@ -151,6 +151,15 @@ def test_a_card_that_was_in_use_before_a_new_one_came_does_not_interrupt(is_new)
     assert looks(policy, more, 60, replace(HALF, is_playing=True), since=110) == []
 
 
+def test_a_good_card_that_is_back_at_once_is_searched_while_somebody_is_heard():
+    policy, playing = ReopenPolicy(), replace(HALF, is_playing=True)
+    policy.note(USB, 0.0, is_open=True)
+    policy.reset()
+    talking = replace(playing, is_talking=True)
+    assert looks(policy, USB, 10, talking, since=90) == []
+    assert looks(policy, USB, 60, playing, since=100) == [100], "once"
+
+
 def test_a_plugin_is_searched_when_another_program_lets_go_of_its_card():
     policy = ReopenPolicy(lambda: False, lambda: True)
     policy.note(PLAYED_ON, 0.0, is_open=True)

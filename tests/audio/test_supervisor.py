@@ -11,6 +11,7 @@ from appliance.audio.gate import Gate
 from appliance.audio.latency_steps import LATENCY_STEPS_S
 from appliance.audio.mixer import Mixer
 from appliance.audio.stream_counters import INPUT_UNDERFLOW
+from appliance.audio.supervisor import Supervisor
 from appliance.config import SoundConfig
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.errors import SoundError
@@ -181,6 +182,20 @@ def test_a_microphone_that_stops_does_not_interrupt_a_speaker_of_another_card():
             assert microphone.is_closed.wait(DEADLINE_S)
             assert not speaker.is_closed.is_set()
     assert (lost.part, lost.name) == (Part.MICROPHONE, "USB Microphone")
+
+
+def test_a_good_microphone_is_searched_at_once_while_the_far_end_talks_on(monkeypatch):
+    monkeypatch.setattr(f"{Supervisor.__module__}.LONG_LIFE_S", 0.5)
+    driver, mixer = FakeDriver(TWO_CARDS), Mixer()
+    talk = mixer.add("far")
+    with running(driver, Steps(), mixer=mixer):
+        (speaker, play), _ = both_running(driver)
+        with Beating(play):
+            for _ in range(1000):
+                talk(LOUD)
+                if speaker.is_closed.wait(0.01):
+                    break
+        assert speaker.is_closed.is_set(), "the search interrupts it"
 
 
 def test_after_the_loss_of_one_of_two_cards_the_buffer_is_chosen_for_the_other():
