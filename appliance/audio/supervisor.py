@@ -156,8 +156,9 @@ class Supervisor:
             self._note_loss()
         self._close_stopped()
         state = self._state()
-        is_heard = state.is_talking or state.is_playing
-        is_idle = not (is_heard or self._is_in_short_talk())
+        # Evaluated in each case, because it notes when the gate was closed.
+        is_in_short_talk = self._is_in_short_talk()
+        is_idle = not (is_in_short_talk or state.is_talking or state.is_playing)
         self._adapt_buffer(is_idle=is_idle)
         if is_idle:
             self._retry_duplex()

@@ -2,6 +2,7 @@
 
 import queue
 import threading
+import time
 from contextlib import ExitStack
 
 import numpy as np
@@ -78,6 +79,25 @@ def test_a_pause_for_thinking_in_a_talk_is_not_used_for_a_shorter_buffer():
             gate.close(0)
             assert is_seen(steps, is_idle=True)
     assert looks == [False] * 6
+
+
+def test_a_talk_after_a_long_one_of_the_far_end_is_a_short_one():
+    driver, steps, gate, mixer = FakeDriver(), Steps(), Gate(0), Mixer()
+    talk = mixer.add("far")
+    with supervising(driver, steps, gate=gate, mixer=mixer) as (supervisor, _):
+        _, callback = driver.opened.get(timeout=DEADLINE_S)
+        stream = driver.streams.get(timeout=DEADLINE_S)
+        supervisor.long_talk_s = 2.0
+        with Beating(callback):
+            for _ in range(250):
+                talk(LOUD)
+                assert not stream.is_closed.wait(0.01)
+            gate.open()
+            opened_s = time.monotonic()
+            while not steps.looks.empty():
+                steps.looks.get()
+            assert is_seen(steps, is_idle=True)
+            assert time.monotonic() - opened_s > 1.0
 
 
 def test_a_card_that_never_calls_back_is_reported_as_stopped():
