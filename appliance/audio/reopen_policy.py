@@ -55,6 +55,8 @@ class SoundState:
     """The open devices are the first choice."""
     is_talking: bool = False
     """Somebody at this box talks."""
+    is_in_short_talk: bool = False
+    """The same, or is about to: a held button may keep the gate open."""
     is_playing: bool = False
     """Somebody else is heard, or an earcon."""
 
@@ -62,6 +64,11 @@ class SoundState:
     def is_complete(self) -> bool:
         """Whether there is nothing to search for."""
         return self.is_open and self.is_best and not self.is_lost
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether an interruption would be inaudible."""
+        return not (self.is_talking or self.is_in_short_talk or self.is_playing)
 
 
 class ReopenPolicy:
@@ -184,9 +191,9 @@ class ReopenPolicy:
     def _has_to_wait(self, state: SoundState, now_s: float, *, is_urgent: bool) -> bool:
         """Return whether a search would interrupt what is being said.
 
-        `is_urgent`: it is made although somebody is heard.
+        `is_urgent`: it is made unless somebody at this box talks just now.
         """
-        if not state.is_talking and (is_urgent or not state.is_playing):
+        if state.is_idle or (is_urgent and not state.is_talking):
             return False
         if self._waiting_since_s is None:
             self._waiting_since_s = now_s

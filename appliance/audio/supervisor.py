@@ -31,7 +31,7 @@ PAUSE_S: Final = 2.0
 """A pause in speech this long may be used to reopen the streams."""
 LONG_TALK_S: Final = 120.0
 """A gate that has been open for longer is hardly held open by a button. In a shorter
-talk a pause is for thinking, and reopening might cost the next word."""
+talk a pause is for thinking, and reopening might cost the first or the next word."""
 LONG_LIFE_S: Final = 10.0
 """A card lost after working for at least this long is searched for at once."""
 DUPLEX_RETRY_S: Final = 300.0
@@ -156,37 +156,30 @@ class Supervisor:
             self._note_loss()
         self._close_stopped()
         state = self._state()
-        # Evaluated in each case, because it notes when the gate was closed.
-        is_in_short_talk = self._is_in_short_talk()
-        is_idle = not (is_in_short_talk or state.is_talking or state.is_playing)
-        self._adapt_buffer(is_idle=is_idle)
-        if is_idle:
+        self._adapt_buffer(is_idle=state.is_idle)
+        if state.is_idle:
             self._retry_duplex()
         if self._reopen_policy.is_due(self._choice.list_cards, time.monotonic(), state):
             self._reopen()
 
     def _state(self) -> SoundState:
-        now_s, sender = time.monotonic(), self._sender
+        now_s, sender, counters = time.monotonic(), self._sender, self.faults.counters
+        is_gate_open = sender.gate.is_open and "microphone" in counters
+        if not is_gate_open:
+            self._gate_closed_at_s = now_s
         if sender.meter.is_voice:
             self._voice_at_s = now_s
-        has_spoken = now_s - self._voice_at_s < PAUSE_S
+        talked_s = now_s - self._gate_closed_at_s
         return SoundState(
             is_open=self._streams is not None,
             is_stuck=self._driver is not None and bool(self._driver.failure()),
             is_lost=self.faults.is_anything_lost,
             has_no_samples=self.faults.has_no_samples,
             is_best=self._choice.is_best,
-            is_talking=sender.gate.is_open and has_spoken,
-            is_playing="speaker" in self.faults.counters and not sender.mixer.is_idle,
+            is_talking=is_gate_open and now_s - self._voice_at_s < PAUSE_S,
+            is_in_short_talk=is_gate_open and talked_s < self.long_talk_s,
+            is_playing="speaker" in counters and not sender.mixer.is_idle,
         )
-
-    def _is_in_short_talk(self) -> bool:
-        """Return whether a talk goes on that a held button may have begun."""
-        now_s = time.monotonic()
-        if not self._sender.gate.is_open:
-            self._gate_closed_at_s = now_s
-            return False
-        return now_s - self._gate_closed_at_s < self.long_talk_s
 
     def _close_stopped(self) -> None:
         """Close streams whose callbacks have stopped; the other direction goes on."""

@@ -190,6 +190,14 @@ def test_a_working_direction_is_not_interrupted_while_somebody_speaks():
     assert looks(policy, "another card", 10, playing, since=3010) == [3010], "once"
 
 
+def test_a_pause_in_a_short_talk_is_used_only_for_a_card_that_has_just_come():
+    policy = ReopenPolicy()
+    policy.note(USB, 0.0, is_open=True)
+    pausing = replace(HALF, is_in_short_talk=True)
+    assert looks(policy, USB, 60, pausing) == []
+    assert looks(policy, "another card", 60, pausing, since=100) == [100], "once"
+
+
 def test_a_search_that_waits_for_a_pause_is_made_as_soon_as_there_is_one():
     policy = ReopenPolicy()
     policy.note(USB, 0.0, is_open=True)

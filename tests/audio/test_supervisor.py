@@ -206,9 +206,10 @@ def test_a_microphone_that_stops_does_not_interrupt_a_speaker_of_another_card():
 
 def test_a_good_microphone_is_searched_at_once_while_the_far_end_talks_on(monkeypatch):
     monkeypatch.setattr(f"{Supervisor.__module__}.LONG_LIFE_S", 0.5)
-    driver, mixer = FakeDriver(TWO_CARDS), Mixer()
+    driver, mixer, gate = FakeDriver(TWO_CARDS), Mixer(), Gate(0)
+    gate.open()
     talk = mixer.add("far")
-    with running(driver, Steps(), mixer=mixer):
+    with running(driver, Steps(), mixer=mixer, gate=gate):
         (speaker, play), _ = both_running(driver)
         with Beating(play):
             for _ in range(1000):
@@ -216,6 +217,20 @@ def test_a_good_microphone_is_searched_at_once_while_the_far_end_talks_on(monkey
                 if speaker.is_closed.wait(0.01):
                     break
         assert speaker.is_closed.is_set(), "the search interrupts it"
+
+
+def test_a_talk_is_not_interrupted_before_its_first_word_by_a_search():
+    driver, steps, gate = FakeDriver(TWO_CARDS), Steps(), Gate(0)
+    gate.open()
+    with running(driver, steps, gate=gate) as events:
+        _, (microphone, capture) = both_running(driver)
+        with Beating(capture):
+            assert next_lost(events).part is Part.SPEAKER
+            for _ in range(16):
+                steps.looks.get(timeout=DEADLINE_S)
+            assert not microphone.is_closed.is_set()
+            gate.close(0)
+            assert microphone.is_closed.wait(DEADLINE_S)
 
 
 def test_after_the_loss_of_one_of_two_cards_the_buffer_is_chosen_for_the_other():
