@@ -97,7 +97,6 @@ class AudioAdapter:
     async def __aexit__(self, *_: object) -> None:
         """Close the card first, because its callbacks feed the sender."""
         self._supervisor.end()
-        self._card_volumes.apply({})
         self._sender.close()
 
     def do(self, command: SoundCommand) -> None:

@@ -94,7 +94,7 @@ class Supervisor:
         """Hangs since the last success, and after how many one is left out again."""
         self._latency_steps = latency_steps
         self.set_card_volumes: Callable[[dict[Direction, Device]], None] | None = None
-        """Sets the own volumes of cards that were opened; None: nobody does."""
+        """Sets the volumes of cards that were not open before; None: nobody does."""
         self.faults = faults
         """Lost directions and counters."""
         self._iterated_at_s = self._gate_closed_at_s = time.monotonic()
@@ -140,6 +140,7 @@ class Supervisor:
             self._is_wanted = order is _Order.OPEN and self._choice.is_any_wanted
             if not self._is_wanted:
                 self._close_streams()
+                self._pass_devices()
             if order is _Order.END:
                 break
             self._reopen_policy.reset()
@@ -212,6 +213,7 @@ class Supervisor:
         for direction in sorted(stopped):
             self.faults.add(direction, AudioFault.STALL)
             self.faults.lost(direction, devices[direction].stable_name, reason)
+        self._pass_devices()
         self._note_loss()
 
     def _note_loss(self) -> None:
@@ -235,8 +237,7 @@ class Supervisor:
             asked_s = LATENCY_STEPS_S[steps.latency_step]
             _log.info("buffer size changed  latency_ms=%.0f", asked_s * 1000)
             # A search would interrupt a talk for a second.
-            self._close_streams()
-            self._open(self._driver, self._devices)
+            self._open_again(self._driver)
             return
         is_gate_open = self._sender.gate.is_open
         self.faults.note_trouble(is_losing=steps.is_losing, is_gate_open=is_gate_open)
@@ -253,8 +254,13 @@ class Supervisor:
             return
         self.duplex_retry_s *= DUPLEX_RETRY_FACTOR
         self._split_cards = None
+        self._open_again(driver)
+
+    def _open_again(self, driver: Driver) -> None:
+        """Open the same devices with other streams, without a search."""
         self._close_streams()
         self._open(driver, self._devices)
+        self._pass_devices()
 
     def _is_better_listed(self) -> bool:
         """Return whether to search, and update the reasons and notices if not."""
@@ -281,6 +287,7 @@ class Supervisor:
         self._note_missing(missing)
         if wanted:
             self._open(driver, wanted)
+        self._pass_devices()
         is_open = self._streams is not None
         self._reopen_policy.note(cards, time.monotonic(), is_open=is_open)
 
@@ -307,8 +314,6 @@ class Supervisor:
             return
         self._streams = streams
         self._hangs = self._alone_at_hang = 0
-        if self.set_card_volumes is not None:
-            self.set_card_volumes(wanted)
         self._choice.use(wanted, streams.counters)
         self.faults.opened(streams.counters, self._choice.found())
         self._sender.set_delay(self.faults.delay_ms)
@@ -334,6 +339,11 @@ class Supervisor:
     def _note_missing(self, missing: dict[Direction, SoundError]) -> None:
         for direction, exc in missing.items():
             self.faults.lost(direction, exc.part, exc.reason)
+
+    def _pass_devices(self) -> None:
+        if self.set_card_volumes is not None:
+            ways = self.faults.counters
+            self.set_card_volumes({way: self._devices[way] for way in ways})
 
     def _close_streams(self) -> None:
         self.faults.close()

@@ -121,7 +121,7 @@ class RoomConfig(RoomSettings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MixerConfig:
-    """The card's own volumes, set and switched on when it is opened."""
+    """The card's own volumes, set and switched on at a join and when it comes."""
 
     microphone: Percent | None = None
     """Percent of the range; null: left as it is."""

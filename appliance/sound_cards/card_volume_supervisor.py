@@ -35,8 +35,8 @@ _log = logging.getLogger(__name__)
 class CardVolumeSupervisor:
     """Thread that sets and examines the volumes of devices that were opened.
 
-    A driver that hangs blocks this thread only. After half a minute all volumes are
-    only examined: a person may have changed them on the card.
+    A driver that hangs blocks this thread only. Half a minute after a card has come all
+    volumes are only examined: a person may have changed them on the card.
     """
 
     def __init__(
@@ -56,6 +56,10 @@ class CardVolumeSupervisor:
         self._open_mixer = open_mixer
         self._looks_left = 0
         self._changed = threading.Condition()
+        self._card_ids: dict[Direction, str] = {}
+        """Cards of the newest devices."""
+        self._new: set[Direction] = set()
+        """Directions whose card was not among those before; the thread takes them."""
         self._opened: Mapping[Direction, Device] | None = None
         """Devices that the thread takes next; None: it has taken them."""
         self._is_running = False
@@ -68,15 +72,20 @@ class CardVolumeSupervisor:
         self._limit = LogLimit(FAULT_LINES, window_s=FAULT_WINDOW_S)
 
     def apply(self, devices: Mapping[Direction, Device]) -> None:
-        """Set or examine the volumes of these devices, without waiting for it.
+        """Set or examine the volumes of the open devices, without waiting for it.
 
-        While a driver does not answer, only the newest devices are kept.
+        A card that was among those of the last call is not set again: a person may have
+        muted it. While a driver does not answer, only the newest devices are kept.
 
         Thread: any.
         """
         with self._changed:
             self._opened = dict(devices)
-            self._looks_left = LOOKS
+            card_ids = {way: device.card_id for way, device in devices.items()}
+            if new := {way for way, _ in card_ids.items() - self._card_ids.items()}:
+                self._new |= new
+                self._looks_left = LOOKS
+            self._card_ids = card_ids
             self._is_settled = False
             self._changed.notify()
             if self._is_running:
@@ -130,7 +139,8 @@ class CardVolumeSupervisor:
             devices = again
             if self._opened is not None:
                 devices = self._opened
-                self._were_set.clear()
+                self._were_set -= self._new
+                self._new.clear()
             self._opened = None
             self._looks_left -= 1
             self._is_running = bool(devices)

@@ -255,15 +255,27 @@ def test_a_card_whose_duplex_stream_never_runs_is_opened_as_two():
     assert found.part is Part.SPEAKER
 
 
-def test_the_levels_of_a_card_are_set_whenever_it_is_opened():
-    driver, steps = FakeDriver(), Steps()
+def test_the_levels_of_a_card_are_set_after_its_loss_and_not_after_a_new_buffer():
+    driver, steps = FakeDriver(TWO_CARDS), Steps()
     devices: queue.Queue[dict[str, Device]] = queue.Queue()
-    with running(driver, steps, set_card_volumes=devices.put):
-        for _ in range(2):
-            opened = devices.get(timeout=DEADLINE_S)
-            assert {x.name for x in opened.values()} == {"USB Audio"}
-            assert set(opened) == {"microphone", "speaker"}
-            steps.must_move.set()
+    both = {"microphone": "USB Microphone", "speaker": "USB Speaker"}
+
+    def passed():
+        opened = devices.get(timeout=DEADLINE_S)
+        return {way: device.name for way, device in opened.items()}
+
+    with supervising(driver, steps, set_card_volumes=devices.put) as (supervisor, _):
+        both_running(driver)
+        assert passed() == both
+        steps.must_move.set()
+        (_, play), _ = both_running(driver)
+        assert passed() == both, "which are no new ones"
+        with Beating(play):
+            assert passed() == {"speaker": "USB Speaker"}
+            assert passed() == both, "the microphone is new"
+        supervisor.close()
+        while passed():
+            pass
 
 
 def test_earcons_from_before_the_card_is_opened_are_not_played_and_later_ones_are():

@@ -140,6 +140,7 @@ def test_a_card_that_is_plugged_in_all_the_time_is_a_few_lines(
     caplog.set_level(logging.INFO)
     levels = supervise(MixerConfig(speaker=100))
     for _ in range(FAULT_LINES + 2):
+        levels.apply({})
         mixer.write(*FRESH)
         levels.apply(ALONE)
         finish()
@@ -240,6 +241,22 @@ def test_a_card_that_is_muted_on_itself_later_is_a_notice_until_it_is_not(
     mixer.write(*heard)
     finish()
     assert levels.notice("speaker", NAME) == ""
+
+
+def test_a_card_that_is_reopened_stays_muted_until_it_is_plugged_in_again(
+    mixer, supervise
+):
+    levels = supervise(MixerConfig(microphone=80, speaker=90), again_s=0.01)
+    levels.apply(BOTH)
+    finish()
+    mixer.write(Control("PCM Playback Switch", 1), Control("Mic Capture Switch", 0))
+    levels.apply(BOTH)
+    noticed(levels, "microphone", NAME, "switched off")
+    levels.apply(ALONE)
+    finish()
+    levels.apply(BOTH)
+    finish()
+    assert mixer.values() == {"PCM Playback Switch": 1, "Mic Capture Switch": 1}
 
 
 def test_a_level_that_is_set_as_configured_is_not_too_low(mixer, supervise):
