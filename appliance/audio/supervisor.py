@@ -209,10 +209,13 @@ class Supervisor:
                     self._retry_cards, self.duplex_retry_s = cards, DUPLEX_RETRY_S
             self._close_streams()
         # Closing may have failed as well, and names the call in which.
-        reason = self._driver.failure() or STOPPED
-        for direction in sorted(stopped):
+        self._lose({way: devices[way] for way in stopped}, self._driver.failure())
+
+    def _lose(self, devices: dict[Direction, Device], failure: str) -> None:
+        """Post that the streams of these devices have ended."""
+        for direction, device in sorted(devices.items()):
             self.faults.add(direction, AudioFault.STALL)
-            self.faults.lost(direction, devices[direction].stable_name, reason)
+            self.faults.lost(direction, device.stable_name, failure or STOPPED)
         self._pass_devices()
         self._note_loss()
 
@@ -258,7 +261,11 @@ class Supervisor:
 
     def _open_again(self, driver: Driver) -> None:
         """Open the same devices with other streams, without a search."""
+        devices = {way: self._devices[way] for way in self.faults.counters}
         self._close_streams()
+        if failure := driver.failure():
+            self._lose(devices, failure)
+            return
         self._open(driver, self._devices)
         self._pass_devices()
 

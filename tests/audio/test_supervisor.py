@@ -329,6 +329,30 @@ class Hanging(FakeDriver):
         return super().open(wanted, callback)
 
 
+class HangingClose(Hanging):
+    """Driver that hangs, and is killed, when it closes a stream."""
+
+    def open(self, wanted, callback):
+        stream = super().open(wanted, callback)
+        stream.close = self.hang
+        return stream
+
+    def hang(self):
+        self.broken = "does not answer"
+
+
+def test_a_hang_when_a_stream_is_closed_for_a_new_buffer_is_not_one_of_opening():
+    driver, steps = HangingClose(), Steps()
+    with running(driver, steps) as events:
+        stream = driver.streams.get(timeout=DEADLINE_S)
+        _, callback = driver.opened.get(timeout=DEADLINE_S)
+        with Beating(callback):
+            steps.must_move.set()
+            assert next_lost(events).reason == "does not answer"
+        again = driver.streams.get(timeout=DEADLINE_S)
+    assert stream.ways == again.ways == {"microphone", "speaker"}
+
+
 @pytest.mark.parametrize("well", ["microphone", "speaker"])
 @pytest.mark.parametrize(
     "cards",
