@@ -144,6 +144,8 @@ class Supervisor:
             if order is _Order.END:
                 break
             self._reopen_policy.reset()
+            self._left_out = None
+            self._hangs = self._alone_at_hang = 0
             self._check()
         if self._driver is not None:
             self._driver.close()

@@ -329,6 +329,36 @@ class Hanging(FakeDriver):
         return super().open(wanted, callback)
 
 
+class HangingUntil(Hanging):
+    """Driver that hangs until the test lets it be killed."""
+
+    def __init__(self, *directions, cards):
+        super().__init__(*directions, cards=cards)
+        self.is_hanging = threading.Event()
+        self.may_end = threading.Event()
+
+    def open(self, wanted, callback):
+        try:
+            return super().open(wanted, callback)
+        except SoundError:
+            self.is_hanging.set()
+            assert self.may_end.wait(DEADLINE_S)
+            raise
+
+
+def test_a_direction_that_hung_is_opened_after_the_sound_was_closed_and_opened():
+    driver = HangingUntil("speaker", cards=TWO_CARDS)
+    with supervising(driver, Steps()) as (supervisor, _):
+        assert driver.is_hanging.wait(DEADLINE_S)
+        driver.hangs.clear()
+        supervisor.close()
+        supervisor.open()
+        driver.may_end.set()
+        (first, _), (second, _) = both_running(driver)
+    assert (first.ways, second.ways) == ({"speaker"}, {"microphone"})
+    assert driver.searches == 2
+
+
 class HangingClose(Hanging):
     """Driver that hangs, and is killed, when it closes a stream."""
 
