@@ -126,7 +126,7 @@ class StreamRequest:
     def device_name(self) -> str:
         """Name for error messages."""
         device = self.microphone or self.speaker
-        return device.name if device else "card"
+        return device.stable_name if device else "card"
 
 
 class Stream(Protocol):
