@@ -29,7 +29,7 @@ SETTLED_S: Final = 3.0
 """Time after opening a card in which losses do not count: start-up takes the
 processor."""
 REOPENED_S: Final = 0.5
-"""The same after a change of the buffer."""
+"""The same after a change of the streams, or the loss of one of two cards."""
 CALM_S: Final = 60.0
 MAX_CALM_S: Final = 3600.0
 """Shortest and longest time of use without losses before a shorter buffer. Idle
@@ -131,13 +131,15 @@ class LatencySteps:
         # Times and losses of the looks in the last minute.
         self._looks: deque[tuple[float, int]] = deque()
 
-    def start(self, card: str, now_s: float) -> None:
-        """Restart counting: streams of this card, or of these cards, were opened."""
-        is_other = card != self._card
-        if is_other:
+    def start(self, card: str, now_s: float, *, is_change: bool = False) -> None:
+        """Restart counting: streams of this card, or of these cards, were opened.
+
+        `is_change`: in place of other streams of theirs.
+        """
+        if card != self._card:
             self._change_card(card)
             self.latency_step = self._known_step
-        self._count_from(now_s + (SETTLED_S if is_other else REOPENED_S))
+        self._count_from(now_s + (REOPENED_S if is_change else SETTLED_S))
 
     def keep_open(self, card: str, now_s: float) -> None:
         """Restart counting for one of two cards, which stays open with its buffer."""

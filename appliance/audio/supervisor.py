@@ -268,7 +268,7 @@ class Supervisor:
         if failure := driver.failure():
             self._lose(devices, failure)
             return
-        self._open(driver, self._devices)
+        self._open(driver, self._devices, is_change=True)
         self._pass_devices()
 
     def _is_better_listed(self) -> bool:
@@ -300,12 +300,18 @@ class Supervisor:
         is_open = self._streams is not None
         self._reopen_policy.note(cards, time.monotonic(), is_open=is_open)
 
-    def _open(self, driver: Driver, wanted: dict[Direction, Device]) -> None:
+    def _open(
+        self,
+        driver: Driver,
+        wanted: dict[Direction, Device],
+        *,
+        is_change: bool = False,
+    ) -> None:
         left_out, self._left_out = self._left_out, None
         if left_out in wanted and len(wanted) > 1:
             wanted = {way: wanted[way] for way in wanted if way != left_out}
         self._devices = wanted
-        self._latency_steps.start(_names(wanted), time.monotonic())
+        self._latency_steps.start(_names(wanted), time.monotonic(), is_change=is_change)
         streams = Streams(driver, self._sender.mixer, self._sender)
         devices = wanted.get("microphone"), wanted.get("speaker")
         latency_s = LATENCY_STEPS_S[self._latency_steps.latency_step]

@@ -104,12 +104,14 @@ class Steps:
         self.must_move = threading.Event()
         self.is_losing = False
         self.cards: list[str] = []
+        self.changes: list[bool] = []
         self.left_open: list[str] = []
         self.looks: queue.Queue[bool] = queue.Queue()
         """Whether it was idle, at each look."""
 
-    def start(self, card, _now_s):
+    def start(self, card, _now_s, *, is_change):
         self.cards.append(card)
+        self.changes.append(is_change)
 
     def keep_open(self, card, _now_s):
         self.left_open.append(card)

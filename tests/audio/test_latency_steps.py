@@ -42,7 +42,7 @@ class Card:
                     lost_s += every_s
                     self.losses += 1
             if self.steps.update(self.losses, self.now_s, is_idle=is_idle):
-                self.steps.start(self.name, self.now_s)
+                self.steps.start(self.name, self.now_s, is_change=True)
                 self.losses = 0
                 return self.now_s - begun_s
         return None
@@ -136,8 +136,11 @@ def test_one_loss_every_two_seconds_for_a_minute_is_too_many():
 
 def test_losses_during_start_up_do_not_count():
     card = Card()
-    assert card.run(SETTLED_S - LOOK_S, every_s=0.1) is None
-    assert card.run(120, every_s=None) is None
+    for _ in range(2):
+        assert card.run(SETTLED_S - LOOK_S, every_s=0.1) is None
+        assert card.run(120, every_s=None) is None
+        card.steps.start(CARD, card.now_s)
+        card.losses = 0
 
 
 def test_a_card_without_losses_gets_a_shorter_buffer_while_both_sides_are_silent():

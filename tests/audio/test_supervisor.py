@@ -49,6 +49,7 @@ def test_a_longer_buffer_is_opened_without_searching_for_cards_again():
     assert {event.part for event in found} == parts, "nothing was reported as lost"
     assert driver.searches == 1
     assert steps.cards == ["USB Audio"] * 2
+    assert steps.changes == [False, True]
 
 
 def is_seen(steps, *, is_idle):
