@@ -18,9 +18,10 @@ fi
 case ${1-} in
   run | pair | doctor) ;;
   *)
-    if [ "$*" != "config check" ] || [ "$(id -u)" -ne 0 ]; then
-      exec "$program" "$@"
-    fi
+    case ${PTT_APPLIANCE_CONFIG-}$* in
+      "config check" | "config check --json") [ "$(id -u)" -eq 0 ] || exec "$program" "$@" ;;
+      *) exec "$program" "$@" ;;
+    esac
     ;;
 esac
 # Help needs no root.
