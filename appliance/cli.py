@@ -159,7 +159,7 @@ def _config_check(args: argparse.Namespace) -> int:
 
     try:
         loaded = _loaded(args)
-        need_room(loaded)
+        need_room(loaded, " Variables of the service alone are not seen here.")
     except ConfigError as exc:
         if not args.json:
             raise

@@ -90,8 +90,8 @@ def screen_of(
     return Reading(Config).section(Config, "", layers).screen
 
 
-def need_room(loaded: Loaded) -> None:
-    """Check that there is a room to join.
+def need_room(loaded: Loaded, remark: str = "") -> None:
+    """Check that there is a room to join; the error's sentence ends with `remark`.
 
     Raises:
         ConfigError: neither a token source nor a fixed token is given.
@@ -100,7 +100,7 @@ def need_room(loaded: Loaded) -> None:
     if room.token is None and room.token_url is None:
         sentence = (
             "expected the address that issues tokens, found nothing. "
-            "Write https://…, or give room.url and room.token."
+            f"Write https://…, or give room.url and room.token.{remark}"
         )
         raise ConfigError(Fault("room.token_url", sentence, str(loaded.path)))
 

@@ -39,7 +39,9 @@ def placeholder_fault(value: object) -> str | None:
             f"unknown placeholder {{{name}}}. {hint} "
             f"Write {{{{{name}}}}} for the text itself."
         )
-    for name in _unquoted(value):
+    # On the first level `room` may be a key, as it is written.
+    inner = value.values() if isinstance(value, Mapping) else ()
+    for name in chain.from_iterable(map(_unquoted, inner)):
         return f'{{{name}}} without quotes is no placeholder. Write "{{{name}}}".'
     return None
 

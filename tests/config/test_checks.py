@@ -269,6 +269,7 @@ def test_a_placeholder_that_cannot_be_filled_in_is_a_fault(setting, line):
         "room.token_url=https://h/{identity}/{display_name}/{name}",
         'room.token_body={metadata: "{\\"a\\": {}}", b: "{{user}}", c: "{not this}"}',
         "room.token_body={a: {other}, b: {room: x}, c: {room: null, d: 1}, e: null}",
+        "room.token_body={identity: null}",
     ],
 )
 def test_known_placeholders_and_other_braces_are_accepted(setting):
