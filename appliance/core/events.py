@@ -80,6 +80,8 @@ class Failure:
     """Retrying soon will not help."""
     is_announced: bool = False
     """The connection worked until the end: what was sent before has arrived."""
+    is_own: bool = False
+    """The box has left the room because of it."""
     retry_after_s: float = 0.0
     """Shortest wait that the token source asked for; 0: none."""
 

@@ -38,7 +38,8 @@ CHANGE_S: Final = 30.0
 """Time to join another room; the first failure after it sends the box back. Our choice:
 a server that is just starting and a Wi-Fi gap of 20 s are over by then, whether each
 attempt fails at once or after 5 s, and whoever chose a room that is down is back in the
-previous one soon. The time without a network does not count."""
+previous one soon. The time without a network does not count, nor the time until the
+room has ended in which the box was before."""
 REFUSED_S: Final = 600.0
 """Our choice: soon enough for an owner who waits for it, rare enough for a server."""
 LONGEST_ASKED_S: Final = 300.0
@@ -71,15 +72,17 @@ def failed(
         return state, ()
     state = session.with_backoff_reset(state, now_s)
     failure = event.failure
-    if failure.is_announced and failure.cause is Cause.SERVER_LOST:
-        # The box has left by itself, which ends the agent's session as on request.
+    if failure.is_own:
+        # It ends the agent's session, as on request.
         state = session.with_agent_left(state, now_s)
     state = _with_failure(state, failure.cause, failure.reason)
     # The refusal of a request over the network before says nothing about this one.
     is_final = failure.is_final and state.link_since_s <= state.since_s
     asked_s = min(failure.retry_after_s, LONGEST_ASKED_S)
-    # A wait that would end too late is not waited for.
-    if (back := _change_undone(state, now_s + asked_s, is_final=is_final)) is not None:
+    # A wait that would end too late is not waited for, unless the previous room's token
+    # comes from the same source.
+    next_s = now_s if _has_same_source(state) else now_s + asked_s
+    if (back := _change_undone(state, next_s, is_final=is_final)) is not None:
         return session.after_end(replace(back, goal=Goal.REJOIN), now_s)
     if is_final:
         return _refused(state, now_s), ()
@@ -167,7 +170,8 @@ def _change_undone(
     change, cause = state.change, state.cause
     if change is None or cause is None or change.back_to == state.preset:
         return None
-    ends_s = max(change.since_s, state.link_since_s) + CHANGE_S
+    begin_s = max(change.since_s, state.link_since_s, session.left_room_ends_s(state))
+    ends_s = begin_s + CHANGE_S
     if not is_final and (state.is_link_down or next_s < ends_s):
         return None
     return replace(
@@ -175,6 +179,16 @@ def _change_undone(
         preset=change.back_to,
         failed_change=FailedChange(state.preset, cause, state.reason),
     )
+
+
+def _has_same_source(state: State) -> bool:
+    """Return whether the tokens of the chosen and the previous room have one source."""
+    if state.change is None:
+        return False
+    room = state.config.room
+    urls: dict[str | None, str | None] = {x.name: x.token_url for x in room.presets}
+    urls[None] = room.token_url
+    return urls[state.change.back_to] == urls[state.preset]
 
 
 def _with_retry(state: State, now_s: float, least_s: float = 0.0) -> State:

@@ -20,21 +20,25 @@ NOT_IN_TIME: Final = Failure(
 NOT_PUBLISHED: Final = Failure(
     Cause.SERVER_LOST,
     "the server did not accept the microphone's track; see the server's log",
+    is_own=True,
 )
 ONLY_ONCE: Final = Failure(
     Cause.SERVER_LOST,
     "this server takes the microphone's track only once in a session; joining again",
     is_announced=True,
+    is_own=True,
 )
 NO_AUDIO: Final = Failure(
     Cause.SERVER_LOST,
     "LiveKit's library delivers no audio of the others",
     is_announced=True,
+    is_own=True,
 )
 NOT_SENT: Final = Failure(
     Cause.SERVER_LOST,
     "LiveKit's library sends nothing of the microphone's sound",
     is_announced=True,
+    is_own=True,
 )
 _SERVER_ERROR: Final = Failure(
     Cause.SERVER_LOST, "the server answers with an error; see the server's log"

@@ -116,9 +116,15 @@ class CoreHarness:
         return RoomFailed(self.state.ticket, failure)
 
     def lost(
-        self, cause: Cause = Cause.SERVER_LOST, *, is_announced: bool = False
+        self,
+        cause: Cause = Cause.SERVER_LOST,
+        *,
+        is_announced: bool = False,
+        is_own: bool = False,
     ) -> RoomLost:
-        failure = Failure(cause, "the room went", is_announced=is_announced)
+        failure = Failure(
+            cause, "the room went", is_announced=is_announced, is_own=is_own
+        )
         return RoomLost(self.state.ticket, failure)
 
     def left(self) -> RoomLeft:

@@ -106,7 +106,7 @@ def test_without_an_agent_and_after_an_outage_the_room_is_joined_at_once():
 def test_a_room_that_the_box_gives_up_is_left_as_long_as_on_request(story):
     """It was joined, but without sound: the agent's session ends as on request."""
     box = with_agent_and_presets()
-    box.play(HOME, 60.0, box.lost(is_announced=True))
+    box.play(HOME, 60.0, box.lost(is_own=True))
     assert box.view().banner == "disconnected: server lost, retry in 4 s"
     assert fetches(box, *story, AGENT_ENDS_S - 0.1) == 0
     assert fetches(box, 0.2) == 1
@@ -114,7 +114,12 @@ def test_a_room_that_the_box_gives_up_is_left_as_long_as_on_request(story):
 
 def test_a_room_without_an_agent_that_the_box_gives_up_is_joined_again_at_once():
     box = in_room()
-    assert fetches(box, 60.0, box.lost(is_announced=True), 1.0) == 1
+    assert fetches(box, 60.0, box.lost(is_own=True), 1.0) == 1
+
+
+def test_a_server_that_restarts_is_joined_again_at_once():
+    box = with_agent_and_presets()
+    assert fetches(box, HOME, 60.0, box.lost(is_announced=True), 1.0) == 1
 
 
 def test_a_button_that_proves_to_float_does_not_bring_the_box_back_earlier():

@@ -2,6 +2,7 @@
 
 import pytest
 
+from appliance.config import Config, Preset, RoomConfig
 from appliance.core.commands import FetchToken, LeaveRoom
 from appliance.core.events import (
     Button,
@@ -54,10 +55,23 @@ def test_a_refused_token_gives_the_room_up_too():
 
 
 @pytest.mark.parametrize(("asked_s", "room"), [(CHANGE_S, None), (5.0, "garage")])
-def test_a_room_whose_token_source_asks_for_a_long_wait_is_given_up(asked_s, room):
-    box = moving()
+def test_a_room_whose_own_token_source_asks_for_a_long_wait_is_given_up(asked_s, room):
+    here = RoomConfig(token_url="https://here", presets=(other_source(),))
+    box = in_room(Config(room=here))
+    box.play(GARAGE, box.left())
     failed = box.play(box.no_token(retry_after_s=asked_s))
     assert presets(failed or next_try(box)) == [room]
+
+
+def other_source() -> Preset:
+    return Preset(name="garage", token_url="https://there")
+
+
+def test_a_wait_that_the_source_of_both_rooms_asks_for_is_kept():
+    box = moving()
+    assert box.play(box.no_token(retry_after_s=300.0)) == ()
+    assert box.state.retry_at_s == box.now_s + 300.0
+    assert presets(next_try(box)) == ["garage"]
 
 
 def next_try(box):
