@@ -7,9 +7,9 @@ participant has left. So a box that nobody uses does this, without any sound:
     in the room, alone    for 1, 1, 2, 4, 8, 10, 10 ... minutes
     out of the room       for `CLOSED_S`
 
-A talk, a press and a typed line postpone leaving by `PAUSE_S`. Somebody who talks here,
-presses the talk button, types a line, leaves or joins makes the wait 1 minute again. An
-agent that just comes does not.
+A talk, a typed line and the first of several presses postpone leaving by `PAUSE_S`.
+Somebody who talks here, presses the talk button, types a line, leaves or joins makes
+the wait 1 minute again. An agent that just comes does not.
 
 An agent that leaves a session in which nobody here talked, pressed the talk button or
 typed a line may end by itself each time. The box stays until somebody does so, and then
@@ -21,6 +21,7 @@ from math import inf
 from typing import Final
 
 from appliance.core import session
+from appliance.core.events import Button
 from appliance.core.state import Goal, State, Step
 
 FIRST_S: Final = 60.0
@@ -45,8 +46,11 @@ def update(before: State, after: State, now_s: float) -> State:
     is_absent = _is_missing(state) and state.is_in_room
     is_idle = state.is_connected and _is_idle(state)
     may_leave = is_absent and is_idle and not is_over(state)
-    is_new_use = _is_new_use(before, after)
-    idle_since_s = None if is_new_use else conversation.idle_since_s
+    is_pressed = after.talk.is_button_down and not before.talk.is_button_down
+    is_new_use = is_pressed or _is_new_use(before, after)
+    # A contact that chatters does not keep the box here for ever.
+    is_postponed = is_new_use and not (is_pressed and _is_pressed_again(after))
+    idle_since_s = None if is_postponed else conversation.idle_since_s
     conversation = replace(
         conversation,
         absent_since_s=_since_s(conversation.absent_since_s, now_s, is_so=is_absent),
@@ -160,14 +164,18 @@ def _is_in_use(state: State) -> bool:
 
 
 def _is_new_use(before: State, after: State) -> bool:
-    """Return whether somebody talks, or has just pressed or typed a line.
+    """Return whether somebody talks, or has just typed a line.
 
     A line that waits is not new in each session.
     """
     is_voice = after.talk.is_on and after.levels.is_voice
-    is_pressed = after.talk.is_button_down and not before.talk.is_button_down
-    is_typed = len(after.chat.queued) > len(before.chat.queued)
-    return is_voice or is_pressed or is_typed
+    return is_voice or len(after.chat.queued) > len(before.chat.queued)
+
+
+def _is_pressed_again(state: State) -> bool:
+    """Return whether the talk button was pressed shortly before its newest press."""
+    talks = (one for one in state.press_series if one.button is Button.TALK)
+    return any(one.presses > 1 for one in talks)
 
 
 def _is_idle(state: State) -> bool:

@@ -24,10 +24,9 @@ LOST_S: Final = 5.0
 After this time without a press the wire is no longer suspected.
 """
 MOST_PRESSES: Final = 50
-"""Presses in quick succession after which further ones ask for no session: a contact
-that chatters too rarely to float would have one token fetched after the other, all day.
-Our choice: more than anybody presses, and even, so that the leave button's last press
-undoes its first one."""
+"""Presses in quick succession after which a button asks for no session any more: a
+contact that chatters too rarely to float would have one token fetched after the other,
+all day. Our choice: more than anybody presses."""
 HELD_S: Final = 600.0
 """After this time a button that is down counts as jammed; our choice, longer than a
 person holds one. A talk that is on is no jam."""
@@ -35,8 +34,8 @@ SAME_EFFECT: Final = (
     frozenset({Button.LEAVE, Button.NEXT_ROOM}),
     frozenset({Button.VOLUME_UP, Button.VOLUME_DOWN}),
 )
-"""Buttons that change the same. They have a common series of presses, because their
-wires float together when their common ground breaks."""
+"""Buttons that change the same. What both have changed is restored, because their wires
+float together when their common ground breaks."""
 
 
 def pressed(state: State, event: ButtonPressed, now_s: float) -> Step:
@@ -77,8 +76,6 @@ def released(state: State, event: ButtonReleased, now_s: float) -> Step:
     series = _series(state, event.button, now_s) if event.is_lost else None
     if series is None:
         return state, ending
-    # The next press is one of another button.
-    state = _with_presses(state, series, 0)
     state, restoring = _restored(state, event.button, series.before, now_s)
     return state, (*ending, *restoring)
 
@@ -118,8 +115,10 @@ def _jams(state: State) -> list[tuple[Button, float]]:
 
 def _pressed(state: State, button: Button, now_s: float) -> Step:
     match button:
-        case Button.LEAVE | Button.NEXT_ROOM if _is_chatter(state, button, now_s):
-            return state, ()
+        case Button.LEAVE | Button.NEXT_ROOM if chatter := _chatter(state, button):
+            # At once, because this button cannot do so any more.
+            is_first = chatter.presses == MOST_PRESSES + 1
+            return _back(state, chatter.before, now_s) if is_first else (state, ())
         case Button.LEAVE:
             return _leave(state, now_s)
         case Button.NEXT_ROOM:
@@ -132,7 +131,7 @@ def _pressed(state: State, button: Button, now_s: float) -> Step:
 
 def _rejoined(state: State, commands: tuple[Command, ...], now_s: float) -> Step:
     """Rejoin on a talk press if the box was removed; only a new press talks."""
-    if not state.is_removed or _is_chatter(state, Button.TALK, now_s):
+    if not state.is_removed or _chatter(state, Button.TALK) is not None:
         return state, commands
     state, joining = session.join(state, state.preset, None, now_s)
     return state, (*commands, *joining)
@@ -140,33 +139,32 @@ def _rejoined(state: State, commands: tuple[Command, ...], now_s: float) -> Step
 
 def _series(state: State, button: Button, now_s: float) -> PressSeries | None:
     """Return the series of presses that goes on; None: the next press begins one."""
-    newest = (one for one in state.press_series if button in one.buttons)
-    series = next(newest, None)
+    series = _newest_series(state, button)
     return series if series and now_s - series.last_s < LOST_S else None
+
+
+def _newest_series(state: State, button: Button) -> PressSeries | None:
+    return next((one for one in state.press_series if one.button is button), None)
 
 
 def _with_series(state: State, button: Button, now_s: float) -> State:
     """Return the state before a press, which begins or continues a series."""
-    alone = frozenset({button})
-    series = _series(state, button, now_s) or PressSeries(
-        buttons=next((same for same in SAME_EFFECT if button in same), alone),
-        last_s=now_s,
-        before=replace(state, press_series=()),
-    )
-    return _with_presses(state, replace(series, last_s=now_s), series.presses + 1)
-
-
-def _with_presses(state: State, series: PressSeries, presses: int) -> State:
-    """Return the state with this newest series, which has so many presses."""
-    others = (one for one in state.press_series if one.buttons != series.buttons)
-    series = replace(series, presses=presses)
+    series = _series(state, button, now_s)
+    if series is None:
+        alike = next((same for same in SAME_EFFECT if button in same), frozenset())
+        found = (_series(state, other, now_s) for other in alike - {button})
+        other = next(found, None)
+        before = other.before if other else replace(state, press_series=())
+        series = PressSeries(button, now_s, before)
+    series = replace(series, last_s=now_s, presses=series.presses + 1)
+    others = (one for one in state.press_series if one.button is not button)
     return replace(state, press_series=(*others, series))
 
 
-def _is_chatter(state: State, button: Button, now_s: float) -> bool:
-    """Return whether the newest press is one of more than anybody presses."""
-    series = _series(state, button, now_s)
-    return series is not None and series.presses > MOST_PRESSES
+def _chatter(state: State, button: Button) -> PressSeries | None:
+    """Return the newest series, if it has more presses than anybody presses."""
+    series = _newest_series(state, button)
+    return series if series is not None and series.presses > MOST_PRESSES else None
 
 
 def _restored(state: State, lost: Button, before: State, now_s: float) -> Step:

@@ -208,7 +208,7 @@ class PressSeries:
     If a floating wire caused them, what they changed of that state is restored.
     """
 
-    buttons: frozenset[Button]
+    button: Button
     last_s: float
     """Time of the newest press."""
     before: "State"

@@ -31,7 +31,7 @@ from tests.core.story import (
     started,
     with_presets,
 )
-from tests.core.test_lost_button import hum
+from tests.core.test_lost_button import chatter, hum
 from tests.core.test_voice_agent import (
     QUIET,
     ROBOT,
@@ -190,6 +190,13 @@ def test_a_floating_wire_of_the_talk_button_calls_no_agent_that_ended_by_itself(
     left = hum(box, Button.TALK, 180)
     assert leaves(box, 8 * 3600.0) + len(of(LeaveRoom, left)) == 0
     assert box.view().faults == ()
+
+
+def test_a_talk_button_that_chatters_does_not_keep_the_box_without_its_agent():
+    box = expecting()
+    box.play(box.people(ROBOT), agent(box), PRESS, 1.0, RELEASE, gone(box))
+    box.play(box.people())
+    assert len(of(LeaveRoom, chatter(box, Button.TALK, 3000))) == 1
 
 
 def test_a_box_that_is_used_stays():

@@ -280,13 +280,31 @@ def chatter(box, button, presses):
 def test_a_button_that_chatters_has_few_tokens_fetched_and_leaves_the_box_online(
     button,
 ):
-    box = in_room(with_presets("garage"))
-    assert 0 < len(of(FetchToken, chatter(box, button, 190))) <= MOST_PRESSES
+    box = in_room(with_presets("garage", "cellar"))
+    assert 0 < len(of(FetchToken, chatter(box, button, 190))) <= MOST_PRESSES + 1
     box.enter()
     assert chatter(box, button, 600) == ()
-    assert box.phase() is Phase.IN_ROOM
+    assert (box.phase(), box.view().preset) == (Phase.IN_ROOM, None)
     box.play(LOST_S)
     assert chatter(box, button, 2) != ()
+
+
+@pytest.mark.parametrize("cause", [Cause.ROOM_CLOSED, Cause.REPLACED])
+def test_a_leave_button_that_chatters_does_not_end_the_wait_of_a_box_put_out(cause):
+    box = in_room()
+    box.play(box.lost(cause, is_announced=True), 5)
+    retry_at_s = box.state.retry_at_s
+    chatter(box, Button.LEAVE, 60)
+    assert (box.phase(), box.state.retry_at_s) == (Phase.WAITING, retry_at_s)
+
+
+def test_the_leave_button_works_while_the_room_button_chatters():
+    box = in_room(with_presets("garage", "cellar"))
+    chatter(box, Button.NEXT_ROOM, 60)
+    box.enter()
+    box.play(LEAVE, LEAVE_UP, box.left())
+    assert chatter(box, Button.NEXT_ROOM, 60) == ()
+    assert box.phase() is Phase.LEFT
 
 
 def test_a_talk_button_that_chatters_does_not_call_a_box_back_that_was_put_out():
