@@ -92,6 +92,8 @@ class OwnTrack:
         """The server has dropped the track since it was last published."""
         self._is_unchecked = False
         """The connection was resumed: the SDK may have published the track again."""
+        self._is_republished = False
+        """It has done so, without a check of DTX."""
         self._is_paused = False
         self._changed = asyncio.Event()
         self._posted = Permissions()
@@ -148,13 +150,15 @@ class OwnTrack:
         """Publish nothing until `resume`: the SDK may be publishing the track again."""
         self._is_paused = True
 
-    def resume(self) -> None:
+    def resume(self, *, is_republished: bool) -> None:
         """Check the track: on a new connection the SDK has published it again, or not.
 
         The SDK does not report that it could not.
         """
         self._is_paused = False
         self._is_unchecked = True
+        # Of a server that mishandles another publication, the track stays as it is.
+        self._is_republished = is_republished and not self._is_once
         self.changed()
 
     def unmute(self) -> None:
@@ -204,7 +208,9 @@ class OwnTrack:
         if not self._may_publish:
             await self._withdraw()
             return None
-        if (self._is_published and await self._is_sent()) or self._is_paused:
+        is_sent = self._is_published and await self._is_sent()
+        # If the permission was revoked meanwhile, the next change handles it.
+        if is_sent or self._is_paused or not self._may_publish:
             return None
         if self._is_used_up:
             return ONLY_ONCE
@@ -222,8 +228,14 @@ class OwnTrack:
         return None if is_outdated else failure
 
     async def _withdraw(self) -> None:
-        """Stop sending and drop the publication."""
+        """Stop sending and drop the publication, during an interruption after it.
+
+        The library would never finish unpublishing then.
+        """
         self.stop()
+        if self._is_paused:
+            self._is_dropped = True
+            return
         await self.unpublish()
         self._publication = None
 
@@ -274,7 +286,10 @@ class OwnTrack:
             await self.unpublish()
 
     async def _is_sent(self) -> bool:
-        """Return whether the track is sent, with DTX; asked after an interruption."""
+        """Return whether the track is sent, and with DTX if the SDK published it again.
+
+        It is asked only after an interruption.
+        """
         if self._is_listener or not self._is_unchecked:
             return True
         self._is_unchecked = False
@@ -288,8 +303,8 @@ class OwnTrack:
         except TimeoutError:
             _log.warning("microphone's track is not sent on the resumed connection")
             return False
-        # A server that mishandles another publication is not asked for DTX again.
-        return self._is_once or any(DTX in line for line in streams.values())
+        has_dtx = any(DTX in line for line in streams.values())
+        return has_dtx or not self._is_republished
 
     async def _wait_for_stream(self, known: dict[str, str]) -> dict[str, str]:
         """Wait until a new encoder sends, and return the parameters of all encoders.

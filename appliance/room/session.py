@@ -274,12 +274,12 @@ class Session:
         self._is_paused = False
         # Without a track there is no sign of a new connection: assume one.
         is_new = self._is_reconnected or not self.own.has_publication
-        self._is_reconnected = False
+        is_republished, self._is_reconnected = self._is_reconnected, False
         _log.info("connection resumed  ticket=%d new=%s", self.ticket, is_new)
         self._subscriber.want_all(self.room)
         self._people.resume()
         self.agent.resume()
-        self.own.resume()
+        self.own.resume(is_republished=is_republished)
         self._context.post(RoomResumed(self.ticket, is_new=is_new))
 
     def _fail(self, exc: BaseException) -> None:

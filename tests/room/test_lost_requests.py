@@ -65,6 +65,7 @@ async def test_a_track_that_the_library_could_not_publish_again_is_sent_and_stay
         async with asyncio.timeout(DEADLINE_S):
             while box.feed.connects < 2 or mutes(friend) != [True]:
                 await asyncio.sleep(0.05)
+        await hears_nothing(friend)
         box.room.do(UnmuteTrack(1))
         await hears_tone(friend)
     assert not any(isinstance(event, RoomLost) for event in box.events)
