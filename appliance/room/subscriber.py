@@ -19,8 +19,9 @@ TRACKS_EACH: Final = 4
 are the microphone and the sound of a shared screen."""
 LATE_S: Final = 5.0
 """Interval of looking for tracks that do not arrive; one that is muted takes 3 s."""
-LATE_LOOKS: Final = 2
-"""Looks at which a track is missing before it is subscribed to anew."""
+LATE_LOOKS: Final = 3
+"""Looks at which a track is missing before it is subscribed to anew: LiveKit's server
+tries again every 3 s by itself."""
 GAP_S: Final = 1.0
 """From the end of a subscription to the next one; our choice: the server carries out
 only the last of two requests that it reads at once."""
@@ -61,6 +62,8 @@ class Subscriber:
         self._log_limit = LogLimit()
         self._subscriptions: dict[str, _Subscription] = {}
         self._muted: frozenset[str] = frozenset()
+        self._ended: set[str] = set()
+        """Ids of tracks whose subscription has ended a moment ago."""
 
     @property
     def is_playing(self) -> bool:
@@ -79,7 +82,8 @@ class Subscriber:
         may take its place.
         """
         for track in self._missing(other):
-            track.set_subscribed(True)
+            if track.sid not in self._ended:
+                track.set_subscribed(True)
 
     async def follow(self, room: rtc.Room, is_paused: Callable[[], bool]) -> None:
         """Subscribe anew, once, to each track that does not arrive, until cancelled.
@@ -102,13 +106,23 @@ class Subscriber:
             ]
             looks = {track.sid: looks.get(track.sid, 0) + 1 for _, track in missing}
             late = [x for x in missing if looks[x[1].sid] == LATE_LOOKS]
-            for other, track in late:
-                message, level = "track does not arrive  from=%s", logging.WARNING
-                self._log_track(message, other.identity, level)
-                track.set_subscribed(False)
             if late:
-                await asyncio.sleep(GAP_S)
-                self.want_all(room)
+                await self._subscribe_anew(late)
+
+    async def _subscribe_anew(
+        self, late: list[tuple[rtc.RemoteParticipant, rtc.RemoteTrackPublication]]
+    ) -> None:
+        for other, track in late:
+            message, level = "track does not arrive  from=%s", logging.WARNING
+            self._log_track(message, other.identity, level)
+            track.set_subscribed(False)
+        self._ended = {track.sid for _, track in late}
+        await asyncio.sleep(GAP_S)
+        self._ended = set()
+        for other, track in late:
+            # Also if it has arrived meanwhile: the server has withdrawn it since.
+            if other.track_publications.get(track.sid) is track:
+                track.set_subscribed(True)
 
     def open(
         self,

@@ -35,8 +35,8 @@ class Guest:
         self.identity = identity
         self.track_publications = {}
 
-    def publish(self, subscriber, sid, **more):
-        self.track_publications[sid] = Publication(sid, **more)
+    def publish(self, subscriber, sid, make=Publication, **more):
+        self.track_publications[sid] = make(sid, **more)
         other: Any = self
         subscriber.want(other)
 
@@ -89,10 +89,46 @@ def test_tracks_that_are_played_keep_their_place_when_the_order_changes():
     assert eve.wanted() == []
 
 
+class LatePublication(Publication):
+    """Publication whose track arrives just when its subscription is ended."""
+
+    def set_subscribed(self, is_on):
+        super().set_subscribed(is_on)
+        self.subscribed = self.subscribed or not is_on
+
+
+async def test_a_track_that_arrives_while_it_is_subscribed_to_anew_stays_subscribed(
+    monkeypatch,
+):
+    monkeypatch.setattr(subscriber_module, "LATE_S", 0.01)
+    monkeypatch.setattr(subscriber_module, "GAP_S", 0.01)
+    ann = Guest("ann")
+    follower = Follower(ann, LatePublication)
+    await follower.look(6)
+    assert ann.track_publications["voice"].requests == [True, False, True]
+
+
+async def test_another_track_does_not_shorten_the_end_of_a_subscription(monkeypatch):
+    monkeypatch.setattr(subscriber_module, "LATE_S", 0.01)
+    ann = Guest("ann")
+    follower = Follower(ann)
+    voice = ann.track_publications["voice"]
+    async with asyncio.timeout(DEADLINE_S):
+        while voice.requests != [True, False]:
+            await asyncio.sleep(0.001)
+    ann.publish(follower.subscriber, "other")
+    assert voice.requests == [True, False]
+    assert ann.track_publications["other"].requests == [True]
+    async with asyncio.timeout(DEADLINE_S):
+        while voice.requests != [True, False, True]:
+            await asyncio.sleep(0.01)
+    follower.task.cancel()
+
+
 class Follower:
     """Subscriber that looks for tracks that do not arrive."""
 
-    def __init__(self, guest, *, can_subscribe=True, is_paused=False):
+    def __init__(self, guest, make=Publication, *, can_subscribe=True, is_paused=False):
         self.looks = asyncio.Semaphore(0)
         self._is_paused = is_paused
         permissions = SimpleNamespace(can_subscribe=can_subscribe)
@@ -100,9 +136,16 @@ class Follower:
             remote_participants={guest.identity: guest},
             local_participant=SimpleNamespace(permissions=permissions),
         )
-        subscriber = new_subscriber()
-        guest.publish(subscriber, "voice")
-        self.task = asyncio.ensure_future(subscriber.follow(room, self._look))
+        self.subscriber = new_subscriber()
+        guest.publish(self.subscriber, "voice", make)
+        self.task = asyncio.ensure_future(self.subscriber.follow(room, self._look))
+
+    async def look(self, times):
+        """Wait for so many looks, and end."""
+        async with asyncio.timeout(DEADLINE_S):
+            for _ in range(times):
+                await self.looks.acquire()
+        self.task.cancel()
 
     def _look(self):
         self.looks.release()
@@ -124,10 +167,7 @@ async def test_a_track_that_does_not_arrive_is_subscribed_to_anew_once(
     monkeypatch.setattr(subscriber_module, "GAP_S", 0.01)
     ann = Guest("ann")
     follower = Follower(ann, **facts)
-    for _ in range(6):
-        async with asyncio.timeout(DEADLINE_S):
-            await follower.looks.acquire()
-    follower.task.cancel()
+    await follower.look(8)
     assert ann.track_publications["voice"].requests == requests
 
 
