@@ -35,8 +35,8 @@ _log = logging.getLogger(__name__)
 class CardVolumeSupervisor:
     """Thread that sets and examines the volumes of devices that were opened.
 
-    A driver that hangs blocks this thread only. Half a minute after a card has come all
-    volumes are only examined: a person may have changed them on the card.
+    A driver that hangs blocks this thread only. Half a minute after a card has come its
+    volume is only examined: a person may have changed it on the card.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class CardVolumeSupervisor:
             "speaker": config.speaker,
         }
         self._open_mixer = open_mixer
-        self._looks_left = 0
+        self._looks_left: dict[Direction, int] = {}
         self._changed = threading.Condition()
         self._card_ids: dict[Direction, str] = {}
         """Cards of the newest devices."""
@@ -82,9 +82,9 @@ class CardVolumeSupervisor:
         with self._changed:
             self._opened = dict(devices)
             card_ids = {way: device.card_id for way, device in devices.items()}
-            if new := {way for way, _ in card_ids.items() - self._card_ids.items()}:
-                self._new |= new
-                self._looks_left = LOOKS
+            new = {way for way, _ in card_ids.items() - self._card_ids.items()}
+            self._new |= new
+            self._looks_left |= dict.fromkeys(new, LOOKS)
             self._card_ids = card_ids
             self._is_settled = False
             self._changed.notify()
@@ -119,7 +119,7 @@ class CardVolumeSupervisor:
                     **self._notices,
                     direction: (device.stable_name, notice),
                 }
-                if self._looks_left <= 0 and not notice:
+                if self._looks_left[direction] <= 0 and not notice:
                     self._were_set.add(direction)
             devices = {way: x for way, x in devices.items() if x.card_id}
 
@@ -132,7 +132,7 @@ class CardVolumeSupervisor:
         with self._changed:
             if self._opened is None:
                 is_bad = any(self._notices[direction][1] for direction in again)
-                is_early = bool(again) and self._looks_left > 0
+                is_early = any(self._looks_left[direction] > 0 for direction in again)
                 self._is_settled = not (is_bad or is_early)
                 if again:
                     self._changed.wait(LATER_S if self._is_settled else AGAIN_S)
@@ -142,7 +142,8 @@ class CardVolumeSupervisor:
                 self._were_set -= self._new
                 self._new.clear()
             self._opened = None
-            self._looks_left -= 1
+            for direction in devices:
+                self._looks_left[direction] -= 1
             self._is_running = bool(devices)
             self._is_settled = self._is_settled or not devices
         return devices

@@ -259,6 +259,20 @@ def test_a_card_that_is_reopened_stays_muted_until_it_is_plugged_in_again(
     assert mixer.values() == {"PCM Playback Switch": 1, "Mic Capture Switch": 1}
 
 
+def test_another_card_does_not_prolong_the_setting_of_a_card_that_came_before(
+    mixer, supervise, tmp_path
+):
+    config = MixerConfig(microphone=80, speaker=90)
+    levels = supervise(config, again_s=0.01, later_s=0.01, looks=3)
+    microphone: dict[Direction, Device] = {"microphone": DEVICE}
+    levels.apply(microphone)
+    finish()
+    Mixer(tmp_path, "Other").write(*FRESH)
+    mixer.write(Control("Mic Capture Switch", 0))
+    levels.apply(microphone | OTHER)
+    noticed(levels, "microphone", NAME, "switched off")
+
+
 def test_a_level_that_is_set_as_configured_is_not_too_low(mixer, supervise):
     levels = supervise(MixerConfig(microphone=0, speaker=10))
     levels.apply(BOTH)
