@@ -19,7 +19,7 @@ from appliance.audio.mixer import Mixer
 from appliance.audio.sender import Sender
 from appliance.audio.stream_faults import StreamFaults
 from appliance.audio.supervisor import Supervisor
-from appliance.config import Config
+from appliance.config import Config, TalkMode
 from appliance.core.commands import (
     ClearPreRoll,
     CloseGate,
@@ -86,6 +86,9 @@ class AudioAdapter:
             choice, driver, self._sender, stream_faults, steps
         )
         self._supervisor.set_card_volumes = self._card_volumes.apply
+        if config.talk.mode is TalkMode.OPEN:
+            # Nobody holds a button: a pause may be used from the start.
+            self._supervisor.long_talk_s = 0.0
 
     async def __aenter__(self) -> Self:
         """Start the threads; the card stays closed until `OpenSound`."""

@@ -14,6 +14,7 @@ and in the last case only if the list gives hope, in a pause of speech.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isinf
 from typing import Final
 
 from appliance.sound_cards.alsa_devices import closed_pcms, without_closed
@@ -97,7 +98,6 @@ class ReopenPolicy:
         """PCMs that came with the last change of the cards and cannot be opened yet."""
         self._looked_at_s = float("-inf")
         self._waiting_since_s: float | None = None
-        self._is_reset = False
 
     def reset(self) -> None:
         """Make a search due at once: on a command, or when a good card was lost.
@@ -105,7 +105,6 @@ class ReopenPolicy:
         For a missing direction it is made although somebody is heard: a card that was
         unplugged for a moment is back, and its list is the same.
         """
-        self._is_reset = True
         self._searched_at_s = float("-inf")
         self._closed_searches = self._interrupting_searches = 0
 
@@ -141,7 +140,6 @@ class ReopenPolicy:
         self._cards = cards
         self._searched_at_s = now_s
         self._waiting_since_s = None
-        self._is_reset = False
 
     def is_due(
         self, list_cards: Callable[[], str], now_s: float, state: SoundState
@@ -173,7 +171,8 @@ class ReopenPolicy:
             return False
         # udev may set the permissions of a new card after the first search.
         is_new = is_other or bool(self._unopened - closed_pcms(cards))
-        is_urgent = state.is_lost and (is_new or self._is_reset)
+        is_reset = isinf(self._searched_at_s)
+        is_urgent = state.is_lost and (is_new or is_reset)
         return not self._has_to_wait(state, now_s, is_urgent=is_urgent)
 
     def _is_other_card(self, cards: str) -> bool:

@@ -1,5 +1,6 @@
 """Tests of the supervisor with a fake of PortAudio."""
 
+import asyncio
 import queue
 import threading
 import time
@@ -8,12 +9,15 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 
+from appliance.audio.adapter import AudioAdapter
+from appliance.audio.capture_processing import CaptureProcessing
 from appliance.audio.gate import Gate
 from appliance.audio.latency_steps import LATENCY_STEPS_S
 from appliance.audio.mixer import Mixer
 from appliance.audio.stream_counters import INPUT_UNDERFLOW
 from appliance.audio.supervisor import Supervisor
-from appliance.config import SoundConfig
+from appliance.config import Config, SoundConfig, TalkConfig, TalkMode
+from appliance.core.commands import OpenGate, OpenSound
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.errors import SoundError
 from appliance.sound_cards.devices import Device
@@ -232,6 +236,33 @@ def test_a_talk_is_not_interrupted_before_its_first_word_by_a_search():
             assert not microphone.is_closed.is_set()
             gate.close(0)
             assert microphone.is_closed.wait(DEADLINE_S)
+
+
+class BusySpeaker(FakeDriver):
+    """Driver whose speaker is in use at the first attempt to open it."""
+
+    is_busy = True
+
+    def open(self, wanted, callback):
+        if wanted.speaker and self.is_busy:
+            self.is_busy = False
+            raise SoundError(wanted.device_name, "Device unavailable")
+        return super().open(wanted, callback)
+
+
+async def test_in_open_mode_a_missing_speaker_is_searched_in_the_first_pause():
+    driver = BusySpeaker(TWO_CARDS)
+    config = Config(talk=TalkConfig(mode=TalkMode.OPEN))
+    processing = CaptureProcessing(None, None)
+    async with AudioAdapter(
+        config, lambda _: None, lambda: driver, processing
+    ) as adapter:
+        adapter.do(OpenSound())
+        adapter.do(OpenGate())
+        _, capture = await asyncio.to_thread(driver.opened.get, timeout=DEADLINE_S)
+        with Beating(capture):
+            while {"speaker"} not in driver.wanted:
+                await asyncio.to_thread(driver.opened.get, timeout=DEADLINE_S)
 
 
 def test_after_the_loss_of_one_of_two_cards_the_buffer_is_chosen_for_the_other():
