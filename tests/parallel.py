@@ -1,4 +1,4 @@
-"""Runs all tests in three processes at the same time, because most of them wait.
+"""Runs all tests in four processes at the same time, because most of them wait.
 
 The tests in `BESIDE` use no sound card and measure no delays, so that they may run
 beside those that do, at a lower priority. Their output follows when all
@@ -20,7 +20,8 @@ BESIDE = (
         *("panel", "process", "systemd", "token_server", "tokens"),
         *("test_cli.py", "test_exit.py", "test_lint_and_types.py"),
     ),
-    ("agents", "room"),
+    ("room",),
+    ("agents",),
 )
 """Folders and modules of the other processes; the first one has everything else."""
 PYTEST = (sys.executable, "-m", "pytest")

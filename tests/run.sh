@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up what the tests need and runs them all, in three processes. With arguments it runs one pytest with them.
+# Sets up what the tests need and runs them all, in four processes. With arguments it runs one pytest with them.
 set -euo pipefail
 # shellcheck source=systemd/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../systemd/setup.sh"
