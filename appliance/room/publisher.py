@@ -158,7 +158,7 @@ class OwnTrack:
         self._is_paused = False
         self._is_unchecked = True
         # Of a server that mishandles another publication, the track stays as it is.
-        self._is_republished = is_republished and not self._is_once
+        self._is_republished |= is_republished and not self._is_once
         self.changed()
 
     def unmute(self) -> None:
@@ -216,7 +216,7 @@ class OwnTrack:
             return ONLY_ONCE
         if self._is_published:
             self._renew()
-        self._is_dropped = self._is_unchecked = False
+        self._is_dropped = self._is_unchecked = self._is_republished = False
         await self._withdraw()
         failure = await self._publish()
         if failure is None:
@@ -280,7 +280,8 @@ class OwnTrack:
             async with asyncio.timeout(SENDING_S):
                 streams = await self._wait_for_stream(streams)
             newest = streams.keys() - known
-            if not tries_left or any(DTX in streams[one] for one in newest):
+            has_dtx = any(DTX in streams[one] for one in newest)
+            if has_dtx or not tries_left or self._is_paused:
                 return
             _log.debug("publishing the track again  reason=no_dtx")
             await self.unpublish()
@@ -303,8 +304,8 @@ class OwnTrack:
         except TimeoutError:
             _log.warning("microphone's track is not sent on the resumed connection")
             return False
-        has_dtx = any(DTX in line for line in streams.values())
-        return has_dtx or not self._is_republished
+        is_republished, self._is_republished = self._is_republished, False
+        return not is_republished or any(DTX in line for line in streams.values())
 
     async def _wait_for_stream(self, known: dict[str, str]) -> dict[str, str]:
         """Wait until a new encoder sends, and return the parameters of all encoders.

@@ -107,10 +107,12 @@ class Subscriber:
             looks = {track.sid: looks.get(track.sid, 0) + 1 for _, track in missing}
             late = [x for x in missing if looks[x[1].sid] == LATE_LOOKS]
             if late:
-                await self._subscribe_anew(late)
+                await self._subscribe_anew(room, late)
 
     async def _subscribe_anew(
-        self, late: list[tuple[rtc.RemoteParticipant, rtc.RemoteTrackPublication]]
+        self,
+        room: rtc.Room,
+        late: list[tuple[rtc.RemoteParticipant, rtc.RemoteTrackPublication]],
     ) -> None:
         for other, track in late:
             message, level = "track does not arrive  from=%s", logging.WARNING
@@ -118,11 +120,12 @@ class Subscriber:
             track.set_subscribed(False)
         self._ended = {track.sid for _, track in late}
         await asyncio.sleep(GAP_S)
-        self._ended = set()
-        for other, track in late:
-            # Also if it has arrived meanwhile: the server has withdrawn it since.
-            if other.track_publications.get(track.sid) is track:
-                track.set_subscribed(True)
+        ended, self._ended = self._ended, set()
+        for other in room.remote_participants.values():
+            for track in audio_tracks(other):
+                # Also if it has arrived meanwhile: the server has withdrawn it since.
+                if track.sid in ended:
+                    track.set_subscribed(True)
 
     def open(
         self,

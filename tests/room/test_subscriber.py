@@ -125,6 +125,25 @@ async def test_another_track_does_not_shorten_the_end_of_a_subscription(monkeypa
     follower.task.cancel()
 
 
+async def test_a_track_that_a_new_connection_lists_meanwhile_is_subscribed_to(
+    monkeypatch,
+):
+    monkeypatch.setattr(subscriber_module, "LATE_S", 0.01)
+    monkeypatch.setattr(subscriber_module, "GAP_S", 0.1)
+    ann = Guest("ann")
+    follower = Follower(ann)
+    voice = ann.track_publications["voice"]
+    async with asyncio.timeout(DEADLINE_S):
+        while voice.requests != [True, False]:
+            await asyncio.sleep(0.001)
+    ann.publish(follower.subscriber, "voice")
+    listed = ann.track_publications["voice"]
+    async with asyncio.timeout(DEADLINE_S):
+        while listed.requests != [True]:
+            await asyncio.sleep(0.01)
+    follower.task.cancel()
+
+
 class Follower:
     """Subscriber that looks for tracks that do not arrive."""
 
