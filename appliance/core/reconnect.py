@@ -11,6 +11,7 @@ from dataclasses import replace
 from math import inf
 from typing import Final
 
+from appliance.config import Preset, RoomConfig
 from appliance.core import session
 from appliance.core.commands import DropToken
 from appliance.core.events import Cause, LinkChanged, RoomFailed, RoomLost, TokenFailed
@@ -81,8 +82,12 @@ def failed(
     asked_s = min(failure.retry_after_s, LONGEST_ASKED_S)
     # A wait that would end too late is not waited for, unless the previous room's token
     # comes from the same source.
-    next_s = now_s if _has_same_source(state) else now_s + asked_s
+    has_same_source = _has_same_source(state)
+    next_s = now_s if has_same_source else now_s + asked_s
     if (back := _change_undone(state, next_s, is_final=is_final)) is not None:
+        if asked_s and has_same_source:
+            back = replace(back, cause=failure.cause, reason=failure.reason)
+            return _with_retry(back, now_s, asked_s), ()
         return session.after_end(replace(back, goal=Goal.REJOIN), now_s)
     if is_final:
         return _refused(state, now_s), ()
@@ -186,9 +191,11 @@ def _has_same_source(state: State) -> bool:
     if state.change is None:
         return False
     room = state.config.room
-    urls: dict[str | None, str | None] = {x.name: x.token_url for x in room.presets}
-    urls[None] = room.token_url
-    return urls[state.change.back_to] == urls[state.preset]
+    rooms: dict[str | None, RoomConfig | Preset] = {x.name: x for x in room.presets}
+    rooms[None] = room
+    # A token that is written in the configuration needs no source.
+    one, other = (rooms[name] for name in (state.change.back_to, state.preset))
+    return (one.token, one.token_url) == (other.token, other.token_url)
 
 
 def _with_retry(state: State, now_s: float, least_s: float = 0.0) -> State:

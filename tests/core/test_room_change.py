@@ -72,6 +72,19 @@ def test_a_wait_that_the_source_of_both_rooms_asks_for_is_kept():
     assert box.play(box.no_token(retry_after_s=300.0)) == ()
     assert box.state.retry_at_s == box.now_s + 300.0
     assert presets(next_try(box)) == ["garage"]
+    assert box.play(box.no_token(retry_after_s=300.0)) == ()
+    assert box.view().banner.startswith("disconnected: no token, retry in 300 s")
+    assert presets(next_try(box)) == [None]
+
+
+def test_a_previous_room_with_a_token_of_its_own_is_joined_again_at_once():
+    url = "https://here"
+    own = Preset(name="garage", token_url=url, token="t", url="wss://there")
+    box = in_room(Config(room=RoomConfig(token_url=url, presets=(own,))))
+    box.play(GARAGE, box.left())
+    box.enter()
+    box.play(JoinAsked(), box.left())
+    assert presets(box.play(box.no_token(retry_after_s=300.0))) == ["garage"]
 
 
 def next_try(box):
