@@ -46,11 +46,8 @@ def update(before: State, after: State, now_s: float) -> State:
     is_absent = _is_missing(state) and state.is_in_room
     is_idle = state.is_connected and _is_idle(state)
     may_leave = is_absent and is_idle and not is_over(state)
-    is_pressed = after.talk.is_button_down and not before.talk.is_button_down
-    is_new_use = is_pressed or _is_new_use(before, after)
-    # A contact that chatters does not keep the box here for ever.
-    is_postponed = is_new_use and not (is_pressed and _is_pressed_again(after))
-    idle_since_s = None if is_postponed else conversation.idle_since_s
+    is_new_use = _is_new_use(before, after)
+    idle_since_s = None if is_new_use else conversation.idle_since_s
     conversation = replace(
         conversation,
         absent_since_s=_since_s(conversation.absent_since_s, now_s, is_so=is_absent),
@@ -160,22 +157,27 @@ def _is_in_use(state: State) -> bool:
     """
     is_voice = state.talk.is_on and state.levels.is_voice
     is_typed = state.is_in_room and bool(state.chat.queued)
-    return is_voice or state.talk.is_button_down or is_typed
+    return is_voice or _is_pressed(state) or is_typed
 
 
 def _is_new_use(before: State, after: State) -> bool:
-    """Return whether somebody talks, or has just typed a line.
+    """Return whether somebody talks, or has just pressed or typed a line.
 
     A line that waits is not new in each session.
     """
     is_voice = after.talk.is_on and after.levels.is_voice
-    return is_voice or len(after.chat.queued) > len(before.chat.queued)
+    is_pressed = _is_pressed(after) and not _is_pressed(before)
+    is_typed = len(after.chat.queued) > len(before.chat.queued)
+    return is_voice or is_pressed or is_typed
 
 
-def _is_pressed_again(state: State) -> bool:
-    """Return whether the talk button was pressed shortly before its newest press."""
+def _is_pressed(state: State) -> bool:
+    """Return whether the talk button is down, and was not pressed shortly before.
+
+    So a contact that chatters does not call one agent after the other.
+    """
     talks = (one for one in state.press_series if one.button is Button.TALK)
-    return any(one.presses > 1 for one in talks)
+    return state.talk.is_button_down and all(one.presses == 1 for one in talks)
 
 
 def _is_idle(state: State) -> bool:

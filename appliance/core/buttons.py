@@ -116,17 +116,46 @@ def _jams(state: State) -> list[tuple[Button, float]]:
 def _pressed(state: State, button: Button, now_s: float) -> Step:
     match button:
         case Button.LEAVE | Button.NEXT_ROOM if chatter := _chatter(state, button):
-            # At once, because this button cannot do so any more.
-            is_first = chatter.presses == MOST_PRESSES + 1
-            return _back(state, chatter.before, now_s) if is_first else (state, ())
+            return _chattered(state, chatter, now_s)
         case Button.LEAVE:
-            return _leave(state, now_s)
+            state, commands = _leave(state, now_s)
+            return _overruled(state, Button.NEXT_ROOM), commands
         case Button.NEXT_ROOM:
-            return session.next_room(state, now_s)
+            state, commands = session.next_room(state, now_s)
+            return _overruled(state, Button.LEAVE), commands
         case Button.NEXT_PAGE:
             return _next_page(state), ()
         case _:
             return _turn_volume(state, is_up=button is Button.VOLUME_UP)
+
+
+def forget_presses(state: State) -> State:
+    """Return the state in which no press counts from before a request on the page."""
+    rooms = Button.LEAVE, Button.NEXT_ROOM
+    others = (one for one in state.press_series if one.button not in rooms)
+    return replace(state, press_series=tuple(others))
+
+
+def _chattered(state: State, chatter: PressSeries, now_s: float) -> Step:
+    """Ignore a press, and undo the others when the button begins to be ignored.
+
+    With the leave button somebody may have left meanwhile, which stays so.
+    """
+    is_first = chatter.presses == MOST_PRESSES + 1
+    is_left = chatter.button is Button.NEXT_ROOM and _stays_out(state)
+    return (
+        _back(state, chatter.before, now_s) if is_first and not is_left else (state, ())
+    )
+
+
+def _overruled(state: State, button: Button) -> State:
+    """Return the state in which the presses of a button that chatters are done with."""
+    series = _chatter(state, button)
+    if series is None:
+        return state
+    others = tuple(one for one in state.press_series if one is not series)
+    before = replace(state, press_series=())
+    return replace(state, press_series=(*others, replace(series, before=before)))
 
 
 def _rejoined(state: State, commands: tuple[Command, ...], now_s: float) -> Step:

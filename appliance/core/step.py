@@ -98,8 +98,9 @@ def _handle(state: State, event: events.Event, now_s: float) -> Step:
         case events.MuteAsked():
             return talk.page_mute(state, is_on=event.is_on), ()
         case events.LeaveAsked():
-            return session.end(state, Goal.STAY_OUT, now_s)
+            return session.end(buttons.forget_presses(state), Goal.STAY_OUT, now_s)
         case events.JoinAsked():
+            state = buttons.forget_presses(state)
             return session.join(state, event.preset, event.display_name, now_s)
         case events.VolumeAsked():
             return buttons.set_volume(state, event.percent)

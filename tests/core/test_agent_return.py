@@ -197,6 +197,11 @@ def test_a_talk_button_that_chatters_does_not_keep_the_box_without_its_agent():
     box.play(box.people(ROBOT), agent(box), PRESS, 1.0, RELEASE, gone(box))
     box.play(box.people())
     assert len(of(LeaveRoom, chatter(box, Button.TALK, 3000))) == 1
+    # The next agent ends by itself, and nobody but the contact was there.
+    box.play(CLOSED_S)
+    box.enter()
+    box.play(box.people(ROBOT), agent(box), 1.0, gone(box), box.people())
+    assert not of(LeaveRoom, chatter(box, Button.TALK, 3000))
 
 
 def test_a_box_that_is_used_stays():

@@ -15,6 +15,7 @@ from appliance.core.events import (
     ButtonReleased,
     Cause,
     ChatTyped,
+    JoinAsked,
     StopAsked,
     VolumeAsked,
 )
@@ -305,6 +306,26 @@ def test_the_leave_button_works_while_the_room_button_chatters():
     box.play(LEAVE, LEAVE_UP, box.left())
     assert chatter(box, Button.NEXT_ROOM, 60) == ()
     assert box.phase() is Phase.LEFT
+    box.play(ButtonReleased(Button.NEXT_ROOM, is_lost=True))
+    assert box.phase() is Phase.LEFT
+
+
+def test_a_room_button_without_presets_does_not_call_a_box_back_that_somebody_left():
+    box = in_room()
+    chatter(box, Button.NEXT_ROOM, 25)
+    box.play(LEAVE, LEAVE_UP, box.left())
+    assert chatter(box, Button.NEXT_ROOM, 60) == ()
+    assert box.phase() is Phase.LEFT
+
+
+@pytest.mark.parametrize("button", [Button.LEAVE, Button.NEXT_ROOM])
+def test_a_room_that_is_chosen_on_the_page_stays_while_a_button_chatters(button):
+    box = in_room(with_presets("garage", "cellar"))
+    chatter(box, button, 20)
+    box.play(JoinAsked("cellar"), box.left())
+    box.enter()
+    chatter(box, button, 60)
+    assert box.view().preset == "cellar"
 
 
 def test_a_talk_button_that_chatters_does_not_call_a_box_back_that_was_put_out():
