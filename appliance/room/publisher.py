@@ -93,7 +93,7 @@ class OwnTrack:
         self._is_unchecked = False
         """The connection was resumed: the SDK may have published the track again."""
         self._is_republished = False
-        """It has done so, without a check of DTX."""
+        """The track was published without a complete check of DTX."""
         self._is_paused = False
         self._changed = asyncio.Event()
         self._posted = Permissions()
@@ -282,6 +282,9 @@ class OwnTrack:
             newest = streams.keys() - known
             has_dtx = any(DTX in streams[one] for one in newest)
             if has_dtx or not tries_left or self._is_paused:
+                self._is_republished = self._is_paused and not (
+                    has_dtx or self._is_once
+                )
                 return
             _log.debug("publishing the track again  reason=no_dtx")
             await self.unpublish()
@@ -304,8 +307,11 @@ class OwnTrack:
         except TimeoutError:
             _log.warning("microphone's track is not sent on the resumed connection")
             return False
-        is_republished, self._is_republished = self._is_republished, False
-        return not is_republished or any(DTX in line for line in streams.values())
+        has_dtx = any(DTX in line for line in streams.values())
+        is_sent = has_dtx or not self._is_republished
+        # Nothing is published anew during an interruption; it is asked again after it.
+        self._is_republished &= self._is_paused and not is_sent
+        return is_sent
 
     async def _wait_for_stream(self, known: dict[str, str]) -> dict[str, str]:
         """Wait until a new encoder sends, and return the parameters of all encoders.

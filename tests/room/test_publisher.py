@@ -23,6 +23,8 @@ class CountingRoom:
         self.local_participant = self
         self.has_dtx = has_dtx
         self.has_encoder = has_encoder
+        self.gets_encoder = False
+        """The next publication has an encoder."""
         self.permissions = SimpleNamespace(
             can_publish=True,
             can_publish_sources=[],
@@ -35,6 +37,7 @@ class CountingRoom:
         self.readings = asyncio.Semaphore(0)
 
     async def publish_track(self, track, _options):
+        self.has_encoder |= self.gets_encoder
         sid = f"TR_{len(self.published)}"
         self.published.append(sid)
         found = SimpleNamespace(sid=sid, muted=track.muted)
@@ -122,11 +125,15 @@ async def test_dtx_is_asked_for_again_if_the_sdk_has_published_again():
     async with joined(room) as (own, feed, _):
         own.pause()
         room.has_encoder = False
+        room.readings = asyncio.Semaphore(0)
         own.resume(is_republished=True)
         await room.read(1)
         # The check has not ended when the connection breaks again.
         own.pause()
         room.has_encoder = True
+        room.readings = asyncio.Semaphore(0)
+        await room.read(1)
+        await asyncio.sleep(SHORT_S)
         own.resume(is_republished=False)
         await until(lambda: len(room.published) == 2 * TRIES and feed.is_connected)
 
@@ -138,9 +145,8 @@ async def test_a_track_that_is_not_sent_after_an_interruption_is_replaced(monkey
         room.has_encoder = False
         own.pause()
         own.resume(is_republished=False)
-        await until(lambda: len(room.published) == 2)
-        room.has_encoder = True
-        await until(lambda: feed.is_connected)
+        room.gets_encoder = True
+        await until(lambda: len(room.published) == 2 and feed.is_connected)
     assert room.unpublished[0] == "TR_0"
     assert given_up == []
 
