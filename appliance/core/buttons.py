@@ -30,8 +30,9 @@ all day. Our choice: more than anybody presses."""
 HELD_S: Final = 600.0
 """After this time a button that is down counts as jammed; our choice, longer than a
 person holds one. A talk that is on is no jam."""
+ROOM_BUTTONS: Final = frozenset({Button.LEAVE, Button.NEXT_ROOM})
 SAME_EFFECT: Final = (
-    frozenset({Button.LEAVE, Button.NEXT_ROOM}),
+    ROOM_BUTTONS,
     frozenset({Button.VOLUME_UP, Button.VOLUME_DOWN}),
 )
 """Buttons that change the same. What both have changed is restored, because their wires
@@ -116,46 +117,29 @@ def _jams(state: State) -> list[tuple[Button, float]]:
 def _pressed(state: State, button: Button, now_s: float) -> Step:
     match button:
         case Button.LEAVE | Button.NEXT_ROOM if chatter := _chatter(state, button):
-            return _chattered(state, chatter, now_s)
+            # At once, because this button cannot do so any more.
+            is_first = chatter.presses == MOST_PRESSES + 1
+            undone = _back(state, button, chatter.before, now_s) if is_first else None
+            return undone or (state, ())
         case Button.LEAVE:
-            state, commands = _leave(state, now_s)
-            return _overruled(state, Button.NEXT_ROOM), commands
+            return _leave(state, now_s)
         case Button.NEXT_ROOM:
-            state, commands = session.next_room(state, now_s)
-            return _overruled(state, Button.LEAVE), commands
+            return session.next_room(state, now_s)
         case Button.NEXT_PAGE:
             return _next_page(state), ()
         case _:
             return _turn_volume(state, is_up=button is Button.VOLUME_UP)
 
 
-def forget_presses(state: State) -> State:
-    """Return the state in which no press counts from before a request on the page."""
-    rooms = Button.LEAVE, Button.NEXT_ROOM
-    others = (one for one in state.press_series if one.button not in rooms)
-    return replace(state, press_series=tuple(others))
-
-
-def _chattered(state: State, chatter: PressSeries, now_s: float) -> Step:
-    """Ignore a press, and undo the others when the button begins to be ignored.
-
-    With the leave button somebody may have left meanwhile, which stays so.
-    """
-    is_first = chatter.presses == MOST_PRESSES + 1
-    is_left = chatter.button is Button.NEXT_ROOM and _stays_out(state)
-    return (
-        _back(state, chatter.before, now_s) if is_first and not is_left else (state, ())
-    )
-
-
-def _overruled(state: State, button: Button) -> State:
-    """Return the state in which the presses of a button that chatters are done with."""
-    series = _chatter(state, button)
-    if series is None:
-        return state
-    others = tuple(one for one in state.press_series if one is not series)
+def requested(step: Step) -> Step:
+    """Return the step of a request on the page, which no loss of a button undoes."""
+    state, commands = step
     before = replace(state, press_series=())
-    return replace(state, press_series=(*others, replace(series, before=before)))
+    series = (
+        replace(one, before=before) if one.button in ROOM_BUTTONS else one
+        for one in state.press_series
+    )
+    return replace(state, press_series=tuple(series)), commands
 
 
 def _rejoined(state: State, commands: tuple[Command, ...], now_s: float) -> Step:
@@ -213,12 +197,17 @@ def _restored(state: State, lost: Button, before: State, now_s: float) -> Step:
         case Button.VOLUME_UP | Button.VOLUME_DOWN:
             return set_volume(state, before.volume_percent)
         case _:
-            return _back(state, before, now_s)
+            return _back(state, lost, before, now_s)
 
 
-def _back(state: State, before: State, now_s: float) -> Step:
-    """Return to the previous room, or stay out if the room had been left."""
+def _back(state: State, lost: Button, before: State, now_s: float) -> Step:
+    """Return to the previous room, or stay out if the room had been left.
+
+    With the leave button somebody may have left it while the room button chattered.
+    """
     state = replace(state, chat=state.chat.queued_again(before.chat.queued))
+    if lost is Button.NEXT_ROOM and _stays_out(state):
+        return replace(state, preset=before.preset), ()
     if before.is_removed:
         return _put_out(state, before, now_s)
     was_left = _stays_out(before)

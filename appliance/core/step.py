@@ -98,10 +98,10 @@ def _handle(state: State, event: events.Event, now_s: float) -> Step:
         case events.MuteAsked():
             return talk.page_mute(state, is_on=event.is_on), ()
         case events.LeaveAsked():
-            return session.end(buttons.forget_presses(state), Goal.STAY_OUT, now_s)
-        case events.JoinAsked():
-            state = buttons.forget_presses(state)
-            return session.join(state, event.preset, event.display_name, now_s)
+            return buttons.requested(session.end(state, Goal.STAY_OUT, now_s))
+        case events.JoinAsked(preset, display_name):
+            joining = session.join(state, preset, display_name, now_s)
+            return buttons.requested(joining)
         case events.VolumeAsked():
             return buttons.set_volume(state, event.percent)
         case events.GainAsked():

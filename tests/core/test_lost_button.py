@@ -1,5 +1,7 @@
 """A button whose pin fails: nobody can undo with it what it has done."""
 
+from dataclasses import replace
+
 import pytest
 
 from appliance.core.buttons import LOST_S, MOST_PRESSES
@@ -16,6 +18,7 @@ from appliance.core.events import (
     Cause,
     ChatTyped,
     JoinAsked,
+    LeaveAsked,
     StopAsked,
     VolumeAsked,
 )
@@ -315,7 +318,40 @@ def test_a_room_button_without_presets_does_not_call_a_box_back_that_somebody_le
     chatter(box, Button.NEXT_ROOM, 25)
     box.play(LEAVE, LEAVE_UP, box.left())
     assert chatter(box, Button.NEXT_ROOM, 60) == ()
+    box.play(ButtonReleased(Button.NEXT_ROOM, is_lost=True))
     assert box.phase() is Phase.LEFT
+
+
+def test_a_hold_of_the_leave_button_is_not_undone_by_the_loss_of_the_room_button():
+    box = in_room(with_hold_of_leave())
+    chatter(box, Button.NEXT_ROOM, 60)
+    box.enter()
+    box.play(LEAVE, 1.1, LEAVE_UP, box.left())
+    chatter(box, Button.NEXT_ROOM, 10)
+    box.play(ButtonReleased(Button.NEXT_ROOM, is_lost=True))
+    assert (box.phase(), box.view().preset) == (Phase.LEFT, None)
+
+
+def with_hold_of_leave():
+    config = with_presets("garage", "cellar")
+    return replace(config, talk=replace(config.talk, leave_hold_ms=1000))
+
+
+@pytest.mark.parametrize("request_made", [LeaveAsked(), JoinAsked("cellar")])
+@pytest.mark.parametrize("button", [Button.LEAVE, Button.NEXT_ROOM])
+def test_a_button_that_is_ignored_stays_so_after_a_request_on_the_page(
+    button, request_made
+):
+    box = in_room(with_presets("garage", "cellar"))
+    chatter(box, button, 60)
+    box.enter()
+    box.play(request_made, box.left())
+    if box.phase() is Phase.FETCHING:
+        box.enter()
+    wanted = box.phase(), box.view().preset
+    assert chatter(box, button, 60) == ()
+    box.play(ButtonReleased(button, is_lost=True))
+    assert (box.phase(), box.view().preset) == wanted
 
 
 @pytest.mark.parametrize("button", [Button.LEAVE, Button.NEXT_ROOM])
