@@ -108,7 +108,8 @@ async def test_a_track_that_arrives_while_it_is_subscribed_to_anew_stays_subscri
     assert ann.track_publications["voice"].requests == [True, False, True]
 
 
-async def test_another_track_does_not_shorten_the_end_of_a_subscription(monkeypatch):
+async def resting(monkeypatch):
+    """Return a guest, the follower, and a track whose subscription has just ended."""
     monkeypatch.setattr(subscriber_module, "LATE_S", 0.01)
     ann = Guest("ann")
     follower = Follower(ann)
@@ -116,6 +117,11 @@ async def test_another_track_does_not_shorten_the_end_of_a_subscription(monkeypa
     async with asyncio.timeout(DEADLINE_S):
         while voice.requests != [True, False]:
             await asyncio.sleep(0.001)
+    return ann, follower, voice
+
+
+async def test_another_track_does_not_shorten_the_end_of_a_subscription(monkeypatch):
+    ann, follower, voice = await resting(monkeypatch)
     ann.publish(follower.subscriber, "other")
     assert voice.requests == [True, False]
     assert ann.track_publications["other"].requests == [True]
@@ -128,14 +134,8 @@ async def test_another_track_does_not_shorten_the_end_of_a_subscription(monkeypa
 async def test_a_track_that_a_new_connection_lists_meanwhile_is_subscribed_to(
     monkeypatch,
 ):
-    monkeypatch.setattr(subscriber_module, "LATE_S", 0.01)
     monkeypatch.setattr(subscriber_module, "GAP_S", 0.1)
-    ann = Guest("ann")
-    follower = Follower(ann)
-    voice = ann.track_publications["voice"]
-    async with asyncio.timeout(DEADLINE_S):
-        while voice.requests != [True, False]:
-            await asyncio.sleep(0.001)
+    ann, follower, _ = await resting(monkeypatch)
     ann.publish(follower.subscriber, "voice")
     listed = ann.track_publications["voice"]
     async with asyncio.timeout(DEADLINE_S):
