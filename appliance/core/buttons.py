@@ -78,7 +78,9 @@ def released(state: State, event: ButtonReleased, now_s: float) -> Step:
     if series is None:
         return state, ending
     state, restoring = _restored(state, event.button, series.before, now_s)
-    return state, (*ending, *restoring)
+    # A wire that is repaired works at once.
+    others = (one for one in state.press_series if one is not series)
+    return replace(state, press_series=tuple(others)), (*ending, *restoring)
 
 
 def tick(state: State, now_s: float) -> Step:
@@ -131,12 +133,24 @@ def _pressed(state: State, button: Button, now_s: float) -> Step:
             return _turn_volume(state, is_up=button is Button.VOLUME_UP)
 
 
-def requested(step: Step) -> Step:
-    """Return the step of a request on the page, which no loss of a button undoes."""
+def requested(old: State, step: Step) -> Step:
+    """Return the step of a request on the page, which no loss of a button undoes.
+
+    `old` is the state before it.
+    """
     state, commands = step
     before = replace(state, press_series=())
+    if state.preset != old.preset:
+        # The lines that waited are given up for good.
+        before = replace(before, chat=state.chat.given_up(old.chat.queued))
+    # What the other buttons have changed is still undone, but not this request.
     series = (
-        replace(one, before=before) if one.button in ROOM_BUTTONS else one
+        replace(
+            one,
+            before=before
+            if one.button in ROOM_BUTTONS
+            else replace(one.before, phase=state.phase, cause=state.cause),
+        )
         for one in state.press_series
     )
     return replace(state, press_series=tuple(series)), commands
@@ -191,11 +205,17 @@ def _restored(state: State, lost: Button, before: State, now_s: float) -> Step:
             is_muted = before.talk.is_muted or state.is_open_mode
             state = talk.page_mute(state, is_on=True) if is_muted else state
             state = agent_return.unused(state, before)
-            return _put_out(state, before, now_s) if before.is_removed else (state, ())
+            has_leave = _series(state, Button.LEAVE, now_s) is not None
+            is_left = _stays_out(state) and not has_leave
+            is_undone = _would_wait(before, now_s) and not is_left
+            return _put_out(state, before, now_s) if is_undone else (state, ())
         case Button.NEXT_PAGE:
             return replace(state, screen_page=before.screen_page), ()
         case Button.VOLUME_UP | Button.VOLUME_DOWN:
             return set_volume(state, before.volume_percent)
+        case _ if _chatter(state, lost) and not _would_wait(before, now_s):
+            # All was undone when this button began to be ignored.
+            return state, ()
         case _:
             return _back(state, lost, before, now_s)
 
@@ -208,7 +228,7 @@ def _back(state: State, lost: Button, before: State, now_s: float) -> Step:
     state = replace(state, chat=state.chat.queued_again(before.chat.queued))
     if lost is Button.NEXT_ROOM and _stays_out(state):
         return replace(state, preset=before.preset), ()
-    if before.is_removed:
+    if _would_wait(before, now_s):
         return _put_out(state, before, now_s)
     was_left = _stays_out(before)
     if (state.preset, _stays_out(state)) == (before.preset, was_left):
@@ -217,6 +237,11 @@ def _back(state: State, lost: Button, before: State, now_s: float) -> Step:
         state = replace(state, preset=before.preset)
         return session.end(state, Goal.STAY_OUT, now_s)
     return session.join(state, before.preset, None, now_s)
+
+
+def _would_wait(before: State, now_s: float) -> bool:
+    """Return whether a box that was put out would still wait by itself."""
+    return before.is_removed and now_s < before.retry_at_s
 
 
 def _put_out(state: State, before: State, now_s: float) -> Step:

@@ -98,10 +98,11 @@ def _handle(state: State, event: events.Event, now_s: float) -> Step:
         case events.MuteAsked():
             return talk.page_mute(state, is_on=event.is_on), ()
         case events.LeaveAsked():
-            return buttons.requested(session.end(state, Goal.STAY_OUT, now_s))
+            leaving = session.end(state, Goal.STAY_OUT, now_s)
+            return buttons.requested(state, leaving)
         case events.JoinAsked(preset, display_name):
             joining = session.join(state, preset, display_name, now_s)
-            return buttons.requested(joining)
+            return buttons.requested(state, joining)
         case events.VolumeAsked():
             return buttons.set_volume(state, event.percent)
         case events.GainAsked():

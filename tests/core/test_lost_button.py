@@ -337,6 +337,71 @@ def with_hold_of_leave():
     return replace(config, talk=replace(config.talk, leave_hold_ms=1000))
 
 
+@pytest.mark.parametrize(
+    ("request_made", "preset"), [(LeaveAsked(), None), (JoinAsked("cellar"), "cellar")]
+)
+def test_a_request_after_a_press_called_the_box_back_is_not_undone_with_the_talk_wire(
+    request_made, preset
+):
+    box = in_room(with_presets("garage", "cellar"))
+    box.play(box.lost(Cause.ROOM_CLOSED, is_announced=True), PRESS, RELEASE)
+    box.enter()
+    box.play(request_made, box.left(), LOST)
+    phase = Phase.LEFT if preset is None else Phase.FETCHING
+    assert (box.phase(), box.view().preset) == (phase, preset)
+
+
+def test_a_box_that_was_left_while_the_talk_button_chattered_stays_out():
+    box = in_room()
+    box.play(box.lost(Cause.ROOM_CLOSED, is_announced=True))
+    chatter(box, Button.TALK, 2)
+    box.enter()
+    box.play(LEAVE, LEAVE_UP, box.left())
+    chatter(box, Button.TALK, 60)
+    box.play(LOST)
+    assert box.phase() is Phase.LEFT
+
+
+def test_a_choice_with_the_other_button_stays_when_an_ignored_one_is_lost():
+    box = in_room(with_presets("garage", "cellar"))
+    chatter(box, Button.LEAVE, 60)
+    box.enter()
+    box.play(ButtonPressed(Button.NEXT_ROOM), box.left())
+    box.enter()
+    chatter(box, Button.LEAVE, 10)
+    box.play(ButtonReleased(Button.LEAVE, is_lost=True))
+    assert (box.phase(), box.view().preset) == (Phase.IN_ROOM, "garage")
+
+
+def test_a_box_that_was_called_with_the_leave_button_stays_when_the_room_one_is_lost():
+    box = in_room(with_presets("garage"))
+    box.play(LEAVE, LEAVE_UP, box.left(), 60)
+    chatter(box, Button.NEXT_ROOM, 60)
+    box.play(LEAVE, LEAVE_UP)
+    box.enter()
+    chatter(box, Button.NEXT_ROOM, 10)
+    box.play(ButtonReleased(Button.NEXT_ROOM, is_lost=True))
+    assert box.phase() is Phase.IN_ROOM
+
+
+def test_a_line_that_a_choice_on_the_page_gave_up_is_not_sent_to_the_other_room():
+    box = in_room(with_presets("garage", "cellar"))
+    box.play(box.paused(), ChatTyped("c1", "hello", 5))
+    chatter(box, Button.LEAVE, 20)
+    box.play(JoinAsked("cellar"))
+    chatter(box, Button.LEAVE, 40)
+    assert not of(SendChat, box.enter())
+
+
+def test_a_button_that_is_repaired_works_at_once():
+    box = in_room()
+    hum(box, Button.LEAVE, 182)
+    box.play(box.left())
+    box.enter()
+    box.play(3, LEAVE, LEAVE_UP)
+    assert box.phase() is Phase.LEAVING
+
+
 @pytest.mark.parametrize("request_made", [LeaveAsked(), JoinAsked("cellar")])
 @pytest.mark.parametrize("button", [Button.LEAVE, Button.NEXT_ROOM])
 def test_a_button_that_is_ignored_stays_so_after_a_request_on_the_page(
