@@ -11,7 +11,6 @@ from dataclasses import replace
 from math import inf
 from typing import Final
 
-from appliance.config import Preset, RoomConfig
 from appliance.core import session
 from appliance.core.commands import DropToken
 from appliance.core.events import Cause, LinkChanged, RoomFailed, RoomLost, TokenFailed
@@ -190,11 +189,9 @@ def _has_same_source(state: State) -> bool:
     """Return whether the tokens of the chosen and the previous room have one source."""
     if state.change is None:
         return False
-    room = state.config.room
-    rooms: dict[str | None, RoomConfig | Preset] = {x.name: x for x in room.presets}
-    rooms[None] = room
+    one = session.room_settings(state.config, state.change.back_to)
+    other = session.room_settings(state.config, state.preset)
     # A token that is written in the configuration needs no source.
-    one, other = (rooms[name] for name in (state.change.back_to, state.preset))
     return (one.token, one.token_url) == (other.token, other.token_url)
 
 

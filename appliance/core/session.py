@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Final, assert_never
 
+from appliance.config import Config, Preset, RoomConfig
 from appliance.core.commands import DropToken, FetchToken, JoinRoom, LeaveRoom
 from appliance.core.events import Permissions, RoomJoined, RoomResumed, TokenReady
 from appliance.core.state import Conversation, Goal, Phase, RoomChange, State, Step
@@ -106,7 +107,8 @@ def token_ready(state: State, event: TokenReady, now_s: float) -> Step:
     if state.phase is not Phase.FETCHING:
         return state, ()
     details = event.details
-    is_wanted = details.expects_agent or _is_agent_configured(state)
+    settings = room_settings(state.config, state.preset)
+    is_wanted = details.expects_agent or settings.expect_agent
     # No agent comes into a room of dTelecom, and nothing could be kept for it there.
     is_expected = is_wanted and not details.is_dtelecom
     state = replace(
@@ -180,11 +182,10 @@ def _presets(state: State) -> tuple[str | None, ...]:
     return (None, *(preset.name for preset in state.config.room.presets))
 
 
-def _is_agent_configured(state: State) -> bool:
-    """Return whether the chosen room's settings say that a voice agent comes."""
-    room = state.config.room
-    named = (preset for preset in room.presets if preset.name == state.preset)
-    return next(named, room).expect_agent
+def room_settings(config: Config, preset: str | None) -> RoomConfig | Preset:
+    """Return the settings of a preset; None is the room of the section `room`."""
+    named = (one for one in config.room.presets if one.name == preset)
+    return next(named, config.room)
 
 
 def _with_target(
