@@ -138,7 +138,7 @@ def _devices(args: argparse.Namespace) -> int:
 
 
 def _pair(args: argparse.Namespace) -> int:
-    from appliance.doctor.probes import health
+    from appliance.doctor.checks import health
     from appliance.page.pair_command import PairOptions, pair
     from appliance.process.state_files import state_folder
 

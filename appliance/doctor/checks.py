@@ -1,9 +1,14 @@
-"""Checks of sound cards, key file, network, clock, token source and server."""
+"""Checks of key file, network, clock, token source and server, and what they ask.
+
+The clock of a server and the health of this box are asked without checking
+certificates, because with a wrong clock none is valid.
+"""
 
 import asyncio
 import os
 import socket
 import ssl
+import subprocess
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,32 +17,37 @@ from functools import cache
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
+import httpx
+import msgspec
+
 from appliance.audio.portaudio import PortAudio
 from appliance.config import Config
 from appliance.core import fault_table
 from appliance.core.commands import FetchToken
 from appliance.core.events import Failure
 from appliance.core.fault_table import HardwareFault
-from appliance.doctor.probes import RemoteClock
 from appliance.doctor.sound_cards import all_devices
 from appliance.net.http_client import certificate_advice
+from appliance.net.listen import parsed, url
 from appliance.net.url import without_query
 from appliance.process.settings_store import SettingsStore
 from appliance.process.state_files import state_folder
 from appliance.sound_cards.devices import Device
 from appliance.tokens.adapter import TokenAdapter
+from appliance.tokens.client import date_s
 
-CONNECT_S = 5.0
-"""Longest time to connect to the server; as for a token source."""
+ASK_S: Final = 5.0
+"""Longest time for one question; as for a token source's connection.
 
-DAY_S = 86_400
-"""Seconds; for longer times the time of day alone would be misleading."""
-
+The system's tools only take long if a driver hangs or systemd is overloaded.
+"""
+DAY_S: Final = 86_400
+"""For longer times the time of day alone would be misleading."""
 OLDEST_YEAR: Final = 2026
 """Year of this version; the clock of a Pi without network starts in the past."""
 TOLERANCE_S: Final = 60
 """A token that is valid from now on is refused by a server whose clock is behind."""
-_UNITS: Final = ((86_400, "days"), (3600, "hours"), (60, "minutes"))
+_UNITS: Final = ((DAY_S, "days"), (3600, "hours"), (60, "minutes"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,16 @@ class Finding:
 def finding(part: str, fault: HardwareFault, **facts: object) -> Finding:
     """Return the finding of this fault, with these facts."""
     return Finding(part, fault.described(**facts), fault.advice(**facts))
+
+
+def finished(command: list[str]) -> subprocess.CompletedProcess[str] | None:
+    """Run a program; None if it is missing or does not end within `ASK_S`."""
+    try:
+        return subprocess.run(
+            command, check=False, capture_output=True, text=True, timeout=ASK_S
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
 
 
 def network(current_address: Callable[[], str | None]) -> Finding:
@@ -115,24 +135,20 @@ def server(url: str | None) -> Finding:
 
 
 def _connect(url: SplitResult) -> None:
-    is_plain = url.scheme == "ws"
-    host, port = url.hostname or "", url.port or (80 if is_plain else 443)
-    with _connected((host, port)) as connection:
-        if not is_plain:
-            ssl.create_default_context().wrap_socket(
-                connection, server_hostname=host
-            ).close()
-
-
-def _connected(address: tuple[str, int]) -> socket.socket:
-    """Return a connection, or raise the error of the likeliest address of the host.
+    """Connect, or raise the error of the likeliest address of the host.
 
     The last one may be IPv6, which is missing here.
     """
+    is_plain = url.scheme == "ws"
+    host, port = url.hostname or "", url.port or (80 if is_plain else 443)
     try:
-        return socket.create_connection(address, CONNECT_S, all_errors=True)
+        connection = socket.create_connection((host, port), ASK_S, all_errors=True)
     except ExceptionGroup as exc:
         raise exc.exceptions[0] from exc
+    with connection:
+        if not is_plain:
+            context = ssl.create_default_context()
+            context.wrap_socket(connection, server_hostname=host).close()
 
 
 def _is_known(host: str) -> bool:
@@ -154,11 +170,8 @@ async def try_token(
         TokenError: none was issued; the sentence has the reason.
     """
     answer = await source.answer(FetchToken(0, preset, None))
-    claims = answer.claims
-    return (
-        f"token for room {claims.room} {_until(claims.expires_at_s, now_s)}",
-        answer.details.url,
-    )
+    until = _until(answer.claims.expires_at_s, now_s)
+    return f"token for room {answer.claims.room} {until}", answer.details.url
 
 
 def _until(ends_at_s: float | None, now_s: float) -> str:
@@ -200,6 +213,38 @@ def ignore(_event: object) -> None:
     """Ignore the event: there is no control loop here."""
 
 
+@dataclass(frozen=True, slots=True)
+class RemoteClock:
+    """Clock of another machine."""
+
+    host: str
+    now_s: float
+    """Seconds since the epoch, at the time of its answer."""
+
+
+def remote_clock(urls: Iterable[str | None]) -> RemoteClock | None:
+    """Return the clock of the first server that says its time; None: nobody does.
+
+    Any status will do; nothing but the host is taken from the address.
+    """
+    for origin in map(_origin, filter(None, urls)):
+        response = _asked("HEAD", origin) if origin else None
+        now_s = date_s(response.headers.get("date", "")) if response else None
+        if now_s is not None:
+            return RemoteClock(urlsplit(origin).hostname or "", now_s)
+    return None
+
+
+def _origin(server: str) -> str:
+    """Return the address of the server alone; empty where it has no usable one."""
+    try:
+        parts = urlsplit(server)
+    except ValueError:
+        return ""
+    place = parts.netloc.rpartition("@")[2]
+    return "" if "{" in place else f"{parts.scheme.replace('ws', 'http')}://{place}/"
+
+
 def clock(now_s: float, remote: RemoteClock | None) -> Finding:
     """Compare the clock with that of another machine.
 
@@ -226,3 +271,36 @@ def _duration(seconds: float) -> str:
         if seconds >= 2 * unit_s:
             return f"{seconds / unit_s:.0f} {unit}"
     return f"{seconds:.0f} seconds"
+
+
+class Health(msgspec.Struct, frozen=True):
+    """Answer of the page's `/health`, which has all of these keys."""
+
+    status: str
+    faults: tuple[str, ...]
+    fault_ids: tuple[str, ...]
+    """Faults of the hardware, by their ids in the fault table."""
+
+
+def health(listen: str) -> Health | None:
+    """Return what the box that listens there says of itself; None: no answer."""
+    response = _asked("GET", f"{url(*parsed(listen), '127.0.0.1')}/health")
+    if response is None:
+        return None
+    try:
+        return msgspec.json.decode(response.content, type=Health)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _asked(method: str, address: str) -> httpx.Response | None:
+    """Return the response; None if there is none in time."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        # No proxies of the environment: as for the token source.
+        with httpx.Client(verify=context, timeout=ASK_S, trust_env=False) as client:
+            return client.request(method, address)
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError):
+        return None

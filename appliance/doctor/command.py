@@ -9,11 +9,9 @@ from typing import Final
 from appliance.config import Cards, Config, Preset, RoomConfig
 from appliance.core import fault_table
 from appliance.doctor import checks
-from appliance.doctor.checks import CheckInputs, Finding, clock
-from appliance.doctor.panel import pins, screen
-from appliance.doctor.probes import Health, finished, health, remote_clock
+from appliance.doctor.checks import CheckInputs, Finding, Health, finished, health
+from appliance.doctor.hardware import pins, screen, wifi
 from appliance.doctor.sound_cards import card_name
-from appliance.doctor.wifi import wifi
 from appliance.errors import ApplianceError, SoundError
 from appliance.net.network_monitor import current_address, current_interface
 from appliance.sound_cards.alsa_mixer import opened
@@ -31,13 +29,11 @@ _ADVICE: Final = {
     "activating": f"If it stays so, read the log: sudo {_LOG}.",
 }
 """Remedy for each state of a unit that does not run."""
+RUNNING: Final = "running"
 _NO_PAGE: Final = (
     "If it has just started, run this again. Else its log has the reason, for example "
     f"another program on the port of page.listen: sudo {_LOG}."
 )
-
-
-RUNNING: Final = "running"
 
 
 def service(
@@ -51,9 +47,10 @@ def service(
     Source: systemctl(1), "show"; org.freedesktop.systemd1(5), `LoadState` and
     `ActiveState`.
     """
-    values = _properties(systemctl)
-    if values is None:
+    done = finished([systemctl, "show", "--property=LoadState,ActiveState", UNIT])
+    if done is None or done.returncode != 0:
         return _running(ask, "unknown, systemd does not respond here")
+    values = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
     if values.get("LoadState") == "not-found":
         return _running(ask, "not installed")
     state = values.get("ActiveState", "unknown")
@@ -83,15 +80,6 @@ def _words(fault_id: str) -> str:
     """Return the words of a fault; those of another version are not known."""
     known = (fault.outline() for fault in fault_table.TABLE if fault.id == fault_id)
     return next(known, "") or fault_id
-
-
-def _properties(systemctl: str) -> dict[str, str] | None:
-    """Return properties of the unit; None without systemd."""
-    done = finished([systemctl, "show", "--property=LoadState,ActiveState", UNIT])
-    if done is None or done.returncode != 0:
-        return None
-    pairs = (line.partition("=") for line in done.stdout.splitlines())
-    return {key: value for key, _, value in pairs}
 
 
 def doctor(config: Config, inputs: CheckInputs, *, as_json: bool = False) -> int:
@@ -128,8 +116,8 @@ def findings_of(config: Config, inputs: CheckInputs) -> Iterator[Finding]:
             yield checks.encryption_key(key_file)
     yield checks.network(current_address)
     yield wifi(current_interface)
-    remote = remote_clock(urls)
-    yield clock(time.time(), remote)
+    remote = checks.remote_clock(urls)
+    yield checks.clock(time.time(), remote)
     yield checks.names([*urls, config.metrics.post_url])
     yield from tokens(config.room, inputs.fetch_token)
 
@@ -180,6 +168,7 @@ def tokens(
 
 
 def _lines(finding: Finding) -> str:
-    mark = "ok   " if finding.is_good else "WRONG"
-    line = f"{mark}  {finding.part}: {finding.found}"
-    return line if finding.is_good else f"{line}\n       {finding.advice}"
+    line = f"{finding.part}: {finding.found}"
+    if finding.is_good:
+        return f"ok     {line}"
+    return f"WRONG  {line}\n       {finding.advice}"

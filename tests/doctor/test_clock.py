@@ -4,8 +4,7 @@ import asyncio
 
 import pytest
 
-from appliance.doctor.checks import clock
-from appliance.doctor.probes import RemoteClock, remote_clock
+from appliance.doctor.checks import RemoteClock, clock, remote_clock
 from tests.tokens.fake_server import http, says, serving
 
 NOW_S = 1_795_000_000.0

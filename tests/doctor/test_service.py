@@ -5,8 +5,8 @@ from functools import partial
 
 import pytest
 
+from appliance.doctor.checks import Health, health
 from appliance.doctor.command import service
-from appliance.doctor.probes import Health, health
 from tests.clock import Clock
 from tests.page.fake_app import serving
 from tests.tokens import fake_server

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from appliance.doctor import checks
-from appliance.doctor.wifi import wifi
+from appliance.doctor.hardware import wifi
 from appliance.net.network_monitor import current_address, current_interface
 
 NO_NMCLI = "/nowhere/nmcli"

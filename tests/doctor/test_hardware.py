@@ -9,7 +9,7 @@ from gpiozero.pins.mock import MockFactory, MockPin
 
 from appliance.config import ButtonsConfig, LampsConfig, ScreenConfig
 from appliance.doctor.checks import Finding
-from appliance.doctor.panel import pins, screen
+from appliance.doctor.hardware import pins, screen
 from appliance.errors import PanelError
 from appliance.panel.pins import Factory, PinSource
 from appliance.panel.simulated import REVISION

@@ -1,0 +1,179 @@
+"""Checks of screen, pins and Wi-Fi.
+
+Screen and pins are opened as the box does. The power saving of Wi-Fi delays packets by
+tenths of a second.
+"""
+
+import errno
+import shlex
+import shutil
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+from appliance.config import ButtonsConfig, LampsConfig, Pin, ScreenConfig
+from appliance.core import fault_table
+from appliance.doctor.checks import Finding, finding, finished, ignore
+from appliance.errors import PanelError
+from appliance.panel.gpio_chip import LGPIO
+from appliance.panel.i2c import NAME, OpenBus, found_address, open_smbus, opened
+from appliance.panel.lamps import OutputPin
+from appliance.panel.pins import (
+    PINS,
+    Factory,
+    InputPin,
+    PinSource,
+    import_errors,
+    label,
+    wired,
+)
+
+RUNTIME: Final = Path("/run/ptt-appliance")
+"""Folder that systemd makes for the running service, and removes when it stops."""
+INTERFACES: Final = Path("/sys/class/net")
+IW: Final = "/usr/sbin/iw"
+"""In Debian it is in a folder that only root has in its PATH."""
+_UNSUPPORTED: Final = f"(-{errno.EOPNOTSUPP})"
+"""End of iw's message for a driver without this setting."""
+
+
+def screen(config: ScreenConfig, open_bus: OpenBus = open_smbus) -> Finding:
+    """Check the OLED's packages, and write a byte to it that changes nothing.
+
+    The running box may use it at the same time: the kernel keeps transfers apart.
+    """
+    if config.driver == "none":
+        return Finding("screen", "none configured")
+    try:
+        with import_errors(NAME):
+            import_module("luma.oled")
+            import_module("PIL")
+            bus = opened(config.bus, open_bus)
+        try:
+            address = found_address(bus, config)
+        finally:
+            bus.close()
+    except PanelError as exc:
+        remedy = "If there is no screen, write screen: {driver: none}."
+        advice = f"{exc.reason.removesuffix('.')}. {remedy}"
+        return Finding("screen", "does not work", advice)
+    return Finding("screen", f"responds at 0x{address:02X} on I²C bus {config.bus}")
+
+
+def pins(
+    buttons: ButtonsConfig,
+    lamps: LampsConfig,
+    source: PinSource = PINS,
+    runtime: Path = RUNTIME,
+) -> Finding:
+    """Open each wired pin and close it; lamps stay dark.
+
+    The kernel does not say which program uses lgpio, so a busy pin is no fault while
+    the service runs: the box itself reports pins that it cannot open.
+    """
+    inputs, outputs = (
+        {label(name, pin): pin for name, pin in wired(section).items()}
+        for section in (buttons, lamps)
+    )
+    wires = inputs | outputs
+    if not wires:
+        return Finding("pins", "none configured")
+    try:
+        factory = source.open_factory()
+    except PanelError as exc:
+        return Finding("pins", f"no pins for {', '.join(wires)}", exc.reason)
+    usable, held, faults = [], [], {}
+    for wire, pin in wires.items():
+        try:
+            state = _tried(factory, pin, is_button=wire in inputs)
+            usable.append(f"{wire} {state}".rstrip())
+        except PanelError as exc:
+            line = source.line(factory, pin.pin, exc.reason)
+            if line.consumer == LGPIO and runtime.exists():
+                held.append(wire)
+            else:
+                faults[wire] = line.user or exc.reason
+    holder = "the running box or another program that uses lgpio"
+    found = (
+        f"{', '.join(usable)} can be used" if usable else "",
+        f"{holder} holds {', '.join(held)}" if held else "",
+        f"{', '.join(faults)} cannot be used" if faults else "",
+    )
+    advice = (f"{wire}: {reason}" for wire, reason in faults.items())
+    return Finding("pins", "; ".join(filter(None, found)), "; ".join(advice))
+
+
+def _tried(factory: Factory, pin: Pin, *, is_button: bool) -> str:
+    """Open and close the pin; return whether a button is pressed.
+
+    Raises:
+        PanelError: it cannot be opened.
+    """
+    if not is_button:
+        OutputPin(factory, pin, is_lit=False).close()
+        return ""
+    button = InputPin(factory, pin, ignore)
+    button.close()
+    return "(pressed)" if button.was_closed else ""
+
+
+def wifi(
+    current_interface: Callable[[], str | None],
+    interfaces: Path = INTERFACES,
+    iw: str | None = None,
+    nmcli: str = "nmcli",
+) -> Finding:
+    """Check the power saving of the interface that is in use.
+
+    `current_interface` returns the one with this machine's address; None: there is no
+    network. `iw` is the program to call; None: the installed one.
+    """
+    try:
+        interface = current_interface()
+    except OSError:
+        # The check of the network reports it.
+        interface = None
+    if interface is None:
+        return Finding("Wi-Fi", "no network is in use")
+    if not (interfaces / interface / "wireless").exists():
+        return Finding("Wi-Fi", f"not used, the network is on {interface}")
+    program = iw or shutil.which("iw") or IW
+    question = [program, "dev", interface, "get", "power_save"]
+    done = finished(question)
+    if done and _UNSUPPORTED in done.stderr:
+        return Finding("Wi-Fi", f"the driver of {interface} has no power save")
+    state = done.stdout.strip().rpartition(" ")[2] if done else ""
+    if state == "on":
+        facts = {"interface": interface, "commands": _remedy(interface, nmcli)}
+        return finding("Wi-Fi", fault_table.WIFI_SLEEPS, **facts)
+    if state == "off":
+        return Finding("Wi-Fi", f"{interface} power save off")
+    advice = f"Run sudo {' '.join(question)} for the reason."
+    if done is None and not Path(program).exists():
+        advice = "Install iw (sudo apt install iw) and run doctor again."
+    return Finding("Wi-Fi", f"{interface} power save unknown", advice)
+
+
+def _remedy(interface: str, nmcli: str) -> str:
+    """Return how to switch power saving off so that it stays so after a restart.
+
+    Source: nm-settings-nmcli(5), `802-11-wireless.powersave`: 2 is "disable".
+    """
+    asked = ["-e", "no", "-g", "GENERAL.CONNECTION", "device", "show", interface]
+    done = finished([nmcli, *asked])
+    name = done.stdout.strip() if done and done.returncode == 0 else ""
+    if name:
+        quoted = shlex.quote(name)
+        return (
+            f"sudo nmcli connection modify {quoted}"
+            f" 802-11-wireless.powersave 2 && sudo nmcli connection up {quoted}"
+        )
+    rule = (
+        f'ACTION=="add", SUBSYSTEM=="net", KERNEL=="{interface}", '
+        f'RUN+="{IW} dev %k set power_save off"'
+    )
+    return (
+        f"echo '{rule}' | sudo tee "
+        "/etc/udev/rules.d/70-wifi-power-save.rules, then restart the box."
+    )
