@@ -23,12 +23,35 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action=_Version, nargs=0, help="print the version")
     add = _commands(root)
-    _add_run(add)
+    sources, as_json = _sources(), argparse.ArgumentParser(add_help=False)
+    _add_json(as_json)
+    add(
+        "run",
+        parents=[sources],
+        help="join the room and stay there",
+        description="The appliance: joins the room and serves the page until it is "
+        "stopped; SIGTERM and Ctrl-C leave the room cleanly.",
+        epilog="Example: ptt-appliance run --config config.yaml --set talk.mode=hold",
+    )
     _add_demo(add)
-    _add_doctor(add)
-    _add_devices(add)
-    _add_pair(add)
-    _add_config(add)
+    add(
+        "doctor",
+        parents=[sources, as_json],
+        help="find faults of this appliance",
+        description="Checks cards, screen, pins, network, clock, token source and "
+        "server, and says what to do; exits 0 without faults, else 1.",
+        epilog="Example: ptt-appliance doctor",
+    )
+    add(
+        "devices",
+        parents=[as_json],
+        help="list sound cards",
+        description="Lists the sound cards and the names for sound.microphone and "
+        "sound.speaker.",
+        epilog="Example: ptt-appliance devices --json",
+    )
+    _add_pair(add, sources, as_json)
+    _add_config(add, sources, as_json)
     _add_token_server(add)
     return root
 
@@ -48,15 +71,29 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _add_run(add: Add) -> None:
-    parser = add(
-        "run",
-        help="join the room and stay there",
-        description="The appliance: joins the room and serves the page until it is "
-        "stopped; SIGTERM and Ctrl-C leave the room cleanly.",
-        epilog="Example: ptt-appliance run --config config.yaml --set talk.mode=hold",
+def _sources() -> argparse.ArgumentParser:
+    """Return the options that say where the configuration comes from."""
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument(
+        "--config",
+        metavar="FILE",
+        type=Path,
+        help="default: $PTT_APPLIANCE_CONFIG, else /etc/ptt-appliance/config.yaml",
     )
-    _add_sources(parser)
+    options.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        dest="settings",
+        type=_setting,
+        action="append",
+        default=[],
+        help="overrides file and environment; can be repeated",
+    )
+    return options
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _add_demo(add: Add) -> None:
@@ -98,38 +135,14 @@ def _add_demo(add: Add) -> None:
     _add_json(parser)
 
 
-def _add_doctor(add: Add) -> None:
-    parser = add(
-        "doctor",
-        help="find faults of this appliance",
-        description="Checks cards, screen, pins, network, clock, token source and "
-        "server, and says what to do; exits 0 without faults, else 1.",
-        epilog="Example: ptt-appliance doctor",
-    )
-    _add_sources(parser)
-    _add_json(parser)
-
-
-def _add_devices(add: Add) -> None:
-    parser = add(
-        "devices",
-        help="list sound cards",
-        description="Lists the sound cards and the names for sound.microphone and "
-        "sound.speaker.",
-        epilog="Example: ptt-appliance devices --json",
-    )
-    _add_json(parser)
-
-
-def _add_pair(add: Add) -> None:
+def _add_pair(add: Add, *parents: argparse.ArgumentParser) -> None:
     parser = add(
         "pair",
+        parents=parents,
         help="print the address and the PIN for a phone",
         description="Prints the page's address, the PIN and a QR code.",
         epilog="Example: ptt-appliance pair",
     )
-    _add_sources(parser)
-    _add_json(parser)
     parser.add_argument(
         "--reset",
         action="store_true",
@@ -142,7 +155,7 @@ def _add_pair(add: Add) -> None:
     )
 
 
-def _add_config(add: Add) -> None:
+def _add_config(add: Add, *parents: argparse.ArgumentParser) -> None:
     parser = add(
         "config",
         help="check or show the configuration",
@@ -150,22 +163,20 @@ def _add_config(add: Add) -> None:
         epilog="Example: ptt-appliance config check --config config.yaml",
     )
     inner = _commands(parser)
-    check = inner(
+    inner(
         "check",
+        parents=parents,
         help="find mistakes",
         description="Prints one line per mistake and exits 78, or 0 without any.",
         epilog="Example: ptt-appliance config check --config config.yaml",
     )
-    _add_sources(check)
-    _add_json(check)
-    show = inner(
+    inner(
         "show",
+        parents=parents,
         help="print every value and its source",
         description="Prints every value and its source, with secrets hidden.",
         epilog="Example: ptt-appliance config show --set talk.mode=hold",
     )
-    _add_sources(show)
-    _add_json(show)
     inner(
         "schema",
         help="print the JSON Schema",
@@ -197,28 +208,6 @@ def _add_token_server(add: Add) -> None:
         type=_listen,
         help="default: 127.0.0.1:8787, which other machines cannot reach",
     )
-
-
-def _add_sources(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        type=Path,
-        help="default: $PTT_APPLIANCE_CONFIG, else /etc/ptt-appliance/config.yaml",
-    )
-    parser.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        dest="settings",
-        type=_setting,
-        action="append",
-        default=[],
-        help="overrides file and environment; can be repeated",
-    )
-
-
-def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _setting(text: str) -> str:
