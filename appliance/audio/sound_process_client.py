@@ -38,7 +38,7 @@ from appliance.audio.sound_process_main import (
     STREAMS,
 )
 from appliance.core import fault_table
-from appliance.process.small_process import BLOCKED_SIGNALS, command
+from appliance.process.native_stderr import BLOCKED_SIGNALS, command
 from appliance.sound_cards.alsa_devices import OURS
 
 _CONFIGURATION_LINE: Final = re.compile(

@@ -30,7 +30,6 @@ class Background:
     """
 
     def __init__(self) -> None:
-        """Start without tasks."""
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 

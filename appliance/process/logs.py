@@ -47,12 +47,6 @@ AREAS = {
 """Area of each logger; all others have the area `system`."""
 CHATTY = ("httpx", "httpcore", "websockets", "uvicorn", "livekit", "PIL", "asyncio")
 """Libraries that log every request; only their warnings are written."""
-LEVELS = {
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warn": logging.WARNING,
-    "error": logging.ERROR,
-}
 FIELDS = frozenset(
     {"PRIORITY", "LOGGER", "THREAD_NAME", "CODE_FILE", "CODE_LINE", "CODE_FUNC"}
 )
@@ -138,13 +132,13 @@ def start_logging(
     # A full disk or a closed terminal must not end the process, and the report that
     # logging would print about it shows arguments without redaction.
     logging.raiseExceptions = False
-    is_journal = is_run_by_systemd(os.environ, descriptor)
-    journal = journal_handler() if is_journal else None
+    journal = journal_handler() if is_run_by_systemd(os.environ, descriptor) else None
     handler = journal or _standard_error(descriptor)
     handler.setFormatter(Redacting(tuple(secrets), has_time=journal is None))
-    logging.basicConfig(level=LEVELS[level], handlers=[handler], force=True)
+    number = logging.getLevelNamesMapping()[level.upper()]
+    logging.basicConfig(level=number, handlers=[handler], force=True)
     for name in CHATTY:
-        logging.getLogger(name).setLevel(max(logging.WARNING, LEVELS[level]))
+        logging.getLogger(name).setLevel(max(logging.WARNING, number))
     logging.captureWarnings(capture=True)
     sys.excepthook = _uncaught
     threading.excepthook = _uncaught_in_thread

@@ -7,7 +7,7 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.process.stderr_filter import (
+from appliance.process.native_stderr import (
     LAST_LINES,
     LINES,
     LONGEST_BYTES,
