@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from appliance.app import App
 from appliance.audio.adapter import AudioAdapter
 from appliance.audio.capture_processing import CaptureProcessing
 from appliance.audio.driver import Driver
@@ -22,7 +21,7 @@ from appliance.panel.buttons import Buttons
 from appliance.panel.lamps import Lamps
 from appliance.panel.oled import open_oled, size_px
 from appliance.panel.pins import PINS, PinSource
-from appliance.ports import Adapters, Viewer
+from appliance.ports import Adapters, Post, Viewer
 from appliance.process.settings_store import SettingsStore
 from appliance.process.state_files import state_folder
 from appliance.process.systemd import SystemdNotifier
@@ -49,19 +48,20 @@ class Hardware:
 
 
 def adapters(
-    config: Config, app: App, hardware: Hardware, store: SettingsStore, counts: Counters
+    config: Config,
+    post: Post,
+    hardware: Hardware,
+    store: SettingsStore,
+    counts: Counters,
 ) -> Adapters:
     """Return all adapters except the token source, not yet opened.
 
     Thread: any.
     """
-    processing = CaptureProcessing(
-        echo_canceller(config.sound), voice_cleaner(config.sound)
-    )
-    driver, folder = hardware.sound_library, state_folder(os.environ)
-    audio = AudioAdapter(config, app.post, driver, processing, folder)
-
-    post = app.post
+    sound, folder = config.sound, state_folder(os.environ)
+    processing = CaptureProcessing(echo_canceller(sound), voice_cleaner(sound))
+    audio = AudioAdapter(config, post, hardware.sound_library, processing, folder)
+    metrics = metrics_text(counts, audio.figures)
     return Adapters(
         store=store,
         sound=audio,
@@ -72,21 +72,11 @@ def adapters(
         ),
         viewers=(
             Lamps(config.lamps, post, hardware.pins),
-            *_screen(config, app, hardware),
-            *_page(config, app, metrics_text(counts, audio.figures), hardware.pin_hint),
-            *_metrics_push(config, counts),
+            *_optional_viewers(config, post, hardware, counts, metrics),
             SystemdNotifier(audio.is_alive),
             *hardware.viewers,
         ),
     )
-
-
-def _screen(config: Config, app: App, hardware: Hardware) -> Iterator[Viewer]:
-    if config.screen.driver == "none":
-        return
-    from appliance.panel.screen import Screen
-
-    yield Screen(config.screen, app.post, hardware.open_display)
 
 
 def metrics_text(
@@ -109,30 +99,29 @@ def metrics_text(
     return text
 
 
-def _page(
+def _optional_viewers(
     config: Config,
-    app: App,
+    post: Post,
+    hardware: Hardware,
+    counts: Counters,
     metrics: Callable[[], Awaitable[str]],
-    pin_hint: str,
 ) -> Iterator[Viewer]:
-    if not config.page.enabled:
-        return
-    from appliance.page.adapter import Page, PageSettings
+    if config.screen.driver != "none":
+        from appliance.panel.screen import Screen
 
-    settings = PageSettings(
-        name=config.name or "",
-        state_directory=state_folder(os.environ),
-        metrics=metrics,
-        screen_px=size_px(config.screen),
-        pin_hint=pin_hint,
-    )
-    yield Page(config.page, app.post, settings)
+        yield Screen(config.screen, post, hardware.open_display)
+    if config.page.enabled:
+        from appliance.page.adapter import Page, PageSettings
 
+        settings = PageSettings(
+            name=config.name or "",
+            state_directory=state_folder(os.environ),
+            metrics=metrics,
+            screen_px=size_px(config.screen),
+            pin_hint=hardware.pin_hint,
+        )
+        yield Page(config.page, post, settings)
+    if config.metrics.post_url:
+        from appliance.metrics.push import MetricsPush
 
-def _metrics_push(config: Config, counts: Counters) -> Iterator[Viewer]:
-    url = config.metrics.post_url
-    if not url:
-        return
-    from appliance.metrics.push import MetricsPush
-
-    yield MetricsPush(url, config.name or "", counts)
+        yield MetricsPush(config.metrics.post_url, config.name or "", counts)

@@ -27,11 +27,6 @@ EXIT_USAGE: Final = 2
 EXIT_CONFIG: Final = 78
 """EX_CONFIG of sysexits.h; systemd does not restart the service after it."""
 
-_SERVICES: Final = frozenset({"run", "token-server"})
-"""Commands that systemd runs."""
-
-Command = Callable[[argparse.Namespace], int]
-
 
 def program() -> NoReturn:
     """Run one command and end the process: the entry point `ptt-appliance`."""
@@ -83,7 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Ctrl-C, or the reader closed the pipe.
         return EXIT_FAILURE
     except OSError as exc:
-        if args.command in _SERVICES:
+        # systemd runs these.
+        if args.command in {"run", "token-server"}:
             raise
         print(f"ptt-appliance: {exc.strerror or exc}", file=sys.stderr)
         return EXIT_FAILURE
@@ -91,7 +87,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    _exit_cleanly_until_ready()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # Also while modules are still being imported. Not by an exception: one that is
+        # raised in a finalizer is ignored.
+        signal.signal(number, lambda *_: os._exit(EXIT_OK))
     # NumPy's linear algebra, which is not used, would start a thread per core: 0.1 s
     # of CPU time. A value from the environment has priority.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -197,13 +196,6 @@ def _replace_unprintable() -> None:
             stream.reconfigure(errors="replace")
 
 
-def _exit_cleanly_until_ready() -> None:
-    """Exit with 0 on SIGTERM also while modules are still being imported."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # Not by an exception: one that is raised in a finalizer is ignored.
-        signal.signal(number, lambda *_: os._exit(EXIT_OK))
-
-
 def _loaded(args: argparse.Namespace) -> "Loaded":
     from appliance.config.load import load
 
@@ -216,7 +208,7 @@ def _json(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
-_COMMANDS: dict[str, Command] = {
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "run": _run,
     "demo": _demo,
     "doctor": _doctor,

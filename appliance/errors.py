@@ -46,12 +46,10 @@ class ConfigError(ApplianceError, ValueError):
     """The configuration cannot be used; nothing runs until a person fixes it."""
 
     def __init__(self, *faults: Fault) -> None:
-        """Store every fault, so that all can be fixed at once."""
         super().__init__(*faults)
         self.faults = faults
 
     def __str__(self) -> str:
-        """Return one line per fault."""
         return "\n".join(str(fault) for fault in self.faults)
 
 
@@ -59,13 +57,11 @@ class PartError(ApplianceError, OSError):
     """A part of the hardware cannot be used now."""
 
     def __init__(self, part: str, reason: str) -> None:
-        """Store the part and the reason."""
         super().__init__(part, reason)
         self.part = part
         self.reason = reason
 
     def __str__(self) -> str:
-        """Return part and reason in one sentence."""
         return f"{self.part}: {self.reason}"
 
 
@@ -89,7 +85,7 @@ class TokenError(ApplianceError, ConnectionError):
         timing: str = "",
         retry_after_s: float = 0.0,
     ) -> None:
-        """Store the cause, a word for the core, and the sentence for people.
+        """Store what the core and people need.
 
         Args:
             cause: a word for the core.
@@ -112,7 +108,6 @@ class TokenError(ApplianceError, ConnectionError):
         return f"{self.sentence} {self.remark}".rstrip()
 
     def __str__(self) -> str:
-        """Return the reason and the timing."""
         return f"{self.reason} {self.timing}".rstrip()
 
 

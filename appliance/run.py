@@ -80,7 +80,7 @@ async def appliance(
     def build() -> Adapters:
         from appliance.assembly import Hardware, adapters
 
-        return adapters(config, app, hardware or Hardware(), store, counts)
+        return adapters(config, app.post, hardware or Hardware(), store, counts)
 
     async def make() -> Adapters:
         await tokens.asked()

@@ -6,7 +6,7 @@ The counters are kept from events and states, the figures by the audio path itse
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -96,34 +96,25 @@ CHAT = {
 CHAT_FAILED = (AudioDirection.SEND, "failed")
 """The same of each line that fails: an outage may lose several."""
 
-_IN_ROOM = frozenset({Phase.IN_ROOM, Phase.PAUSED})
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
 class Histogram:
     """Cumulative counts of a measured value."""
 
-    bounds: tuple[float, ...]
-    """Ascending; a value above the last one counts only in the total."""
-    counts: list[int] = field(init=False)
-    """Values up to each bound, then all values."""
-    total: float = 0.0
-    """Sum of all values."""
-
-    def __post_init__(self) -> None:
-        """Start at zero."""
-        self.counts = [0] * (len(self.bounds) + 1)
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        """Start at zero; `bounds` are ascending."""
+        self.bounds = (*bounds, math.inf)
+        self.counts = [0] * len(self.bounds)
+        """Values up to each bound."""
+        self.total = 0.0
+        """Sum of all values."""
 
     def add(self, value: float) -> None:
         """Count one more value."""
         self.total += value
-        for index, (bound, _) in enumerate(self.buckets()):
+        for index, bound in enumerate(self.bounds):
             self.counts[index] += value <= bound
-
-    def buckets(self) -> Iterator[tuple[float, int]]:
-        """Yield each upper bound and its count; the last bound is infinite."""
-        yield from zip((*self.bounds, math.inf), self.counts, strict=True)
 
 
 class Counters:
@@ -133,7 +124,6 @@ class Counters:
     """
 
     def __init__(self) -> None:
-        """Start at zero."""
         self.joins = 0
         self.leaves = 0
         """Rooms left by a user's command."""
@@ -170,7 +160,7 @@ class Counters:
         self.rtt_s = after.rtt_s
 
     def _count_phase(self, before: State, after: State) -> None:
-        was_in, is_in = before.phase in _IN_ROOM, after.phase in _IN_ROOM
+        was_in, is_in = before.is_in_room, after.is_in_room
         if is_in and not was_in:
             self.joins += 1
         elif is_in and after.phase is Phase.IN_ROOM:
@@ -180,15 +170,14 @@ class Counters:
 
     def _count_end(self, after: State) -> None:
         """Count the end of a session, as a leave or as an outage."""
-        is_leaving = after.phase is Phase.LEAVING
         is_outage = after.goal is Goal.REJOIN and after.cause is not None
-        if is_leaving and not is_outage:
+        if after.phase is Phase.LEAVING and not is_outage:
             self.leaves += 1
         else:
             self.reconnects[after.cause or Cause.SERVER_LOST] += 1
 
     def _count_packets(self, event: Event, before: State, after: State) -> None:
-        if after.phase not in _IN_ROOM:
+        if not after.is_in_room:
             self.reception_delay_s = self.concealed_ratio = None
         elif isinstance(event, ConnectionMeasured) and event.ticket == before.ticket:
             self.reception_delay_s = event.reception.delay_s
@@ -222,6 +211,5 @@ def _failed(state: State) -> list[ChatLine]:
     return [line for line in state.chat.lines if line.state is Delivery.FAILED]
 
 
-def _newest(state: State) -> tuple[str, str] | None:
-    lines: tuple[ChatLine, ...] = state.chat.lines[-1:]
-    return (lines[0].sender_id, lines[0].id) if lines else None
+def _newest(state: State) -> list[tuple[str, str]]:
+    return [(line.sender_id, line.id) for line in state.chat.lines[-1:]]

@@ -5,7 +5,7 @@ prefix `ptt_`, and the library's one for the process. The library's default regi
 not used.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -92,7 +92,7 @@ def _talk(counts: Counters) -> Iterator[Metric]:
     yield HistogramMetricFamily(
         "ptt_access_seconds",
         "From the press to the first frame handed to the encoder.",
-        [(floatToGoString(bound), count) for bound, count in access.buckets()],
+        list(zip(map(floatToGoString, access.bounds), access.counts, strict=True)),
         access.total,
     )
 
@@ -158,11 +158,11 @@ def _audio(figures: AudioFigures) -> Iterator[Metric]:
 def _counter(
     name: str,
     explanation: str,
-    labels: Iterable[str],
+    labels: list[str],
     values: Mapping[tuple[str, ...], float],
 ) -> Metric:
     """Return a counter with one sample for each combination of label values."""
-    family = CounterMetricFamily(name, explanation, labels=list(labels))
+    family = CounterMetricFamily(name, explanation, labels=labels)
     for key, value in values.items():
         family.add_metric(key, value)
     return family

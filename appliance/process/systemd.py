@@ -45,7 +45,7 @@ def watchdog_s(environ: Mapping[str, str], pid: int) -> float | None:
 def systemd_notify(environ: Mapping[str, str]) -> Notify:
     """Return the function that notifies systemd; it does nothing without systemd."""
     if "NOTIFY_SOCKET" not in environ:
-        return _no_notification
+        return lambda _lines: None
     try:
         from systemd.daemon import notify
     except ImportError:
@@ -70,12 +70,9 @@ class SystemdNotifier:
     ) -> None:
         """Keep what a watchdog signal depends on.
 
-        Args:
-            is_alive: returns True while audio runs or is known to be absent. It is
-                called on the event loop, so a blocked loop sends no signal either.
-            notify: sends to systemd; None: from the environment.
-            limit_s: longest time between two watchdog signals in seconds; None:
-                from the environment.
+        `is_alive` returns True while audio runs or is known to be absent. It is called
+        on the event loop, so a blocked loop sends no signal either. `limit_s` is the
+        longest time between two watchdog signals. None: from the environment.
         """
         self._is_alive = is_alive
         self._notify = notify or systemd_notify(os.environ)
@@ -145,7 +142,3 @@ def _notify_socket(address: str, lines: str) -> None:
         address = f"\0{address[1:]}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.sendto(lines.encode(), address)
-
-
-def _no_notification(_lines: str) -> None:
-    """Do nothing: this process was not started by systemd."""
