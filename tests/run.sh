@@ -11,7 +11,7 @@ command -v npm >/dev/null || need_packages npm
 set_up_for_development requirements.lock tests/requirements.lock
 cd "$repository"
 # Made once and kept; inside a test these minutes would look like a hang.
-.venv/bin/python -m appliance.demo.build_server
+.venv/bin/python -m appliance.demo.livekit_server
 .venv/bin/python -m tests.agents.venv
 .venv/bin/python -m tests.npm
 if [[ $# -gt 0 ]]; then

@@ -18,8 +18,7 @@ import pytest
 import yaml
 from livekit import rtc
 
-from appliance.demo.build_server import find_or_build
-from appliance.demo.livekit_server import LocalServer
+from appliance.demo.livekit_server import LocalServer, find_or_build
 from appliance.token_server.signing import Signer
 from tests.card.asound import Card, plug_in
 from tests.loopback import http_client

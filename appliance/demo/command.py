@@ -16,7 +16,7 @@ from appliance.audio.latency_steps import LATENCY_STEPS_S
 from appliance.audio.portaudio import PortAudio
 from appliance.audio.streams import RATES_HZ
 from appliance.config import RoomConfig, SoundConfig
-from appliance.demo.build_server import find_or_build
+from appliance.demo.livekit_server import find_or_build
 from appliance.demo.run import Demo, Setup
 from appliance.demo.simulated_card import Recording, SimulatedCard, phrase
 from appliance.errors import DemoError, SoundError

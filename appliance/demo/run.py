@@ -8,27 +8,28 @@ import sys
 import termios
 import time
 import tty
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 from appliance.app import App
 from appliance.assembly import Hardware
 from appliance.audio.driver import Driver
 from appliance.config import RoomConfig, SoundConfig
 from appliance.config.load import load
-from appliance.core.events import StopAsked
+from appliance.core.events import Button, ChatTyped, StopAsked
 from appliance.core.state import ScreenPage
-from appliance.core.view import TalkState, View
+from appliance.core.view import ConnectionState, TalkState, View
 from appliance.demo.companion import Companion, Summary
-from appliance.demo.controls import HINT, QUIT, Keyboard, Script
 from appliance.demo.livekit_server import LocalServer
 from appliance.demo.simulated_card import SimulatedCard
 from appliance.net.listen import pairing_url
 from appliance.panel.simulated import SimulatedPins
-from appliance.ports import Viewer
+from appliance.ports import Post, Viewer
 from appliance.run import appliance
 from appliance.token_server.signing import Signer
 
@@ -38,6 +39,106 @@ TURN_S: Final = 4.0
 """Time for which the script holds the talk button if the microphone is real."""
 PRESS_S: Final = 0.3
 """Longer than the time from a press to the start of the talk and the phrase."""
+REPLY_S: Final = 1.0
+"""Pause for the answer to a chat message, which takes 0.1 s."""
+REPETITION_S: Final = 8.0
+"""Pause for the repetition of a talk, and some time after it."""
+
+HINT: Final = "space talk  l leave/rejoin  n page  + - volume  q quit"
+BUTTONS: Final = {
+    " ": Button.TALK,
+    "l": Button.LEAVE,
+    "n": Button.NEXT_PAGE,
+    "+": Button.VOLUME_UP,
+    "-": Button.VOLUME_DOWN,
+}
+QUIT: Final = frozenset({"q", "\x04"})
+"""The latter is Ctrl-D."""
+TAP_S: Final = 0.06
+"""Longer than the debounce time, shorter than a held press."""
+KEY_REPEAT_S: Final = 0.2
+"""A held key repeats every 30-50 ms; separate presses are slower."""
+
+
+class Script:
+    """Script that sends a chat message and talks, again and again."""
+
+    def __init__(
+        self, pins: SimulatedPins, post: Post, speak: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Start paused; `speak` returns when the talk button can be released."""
+        self._pins = pins
+        self._post = post
+        self._speak = speak
+        self._is_ready = asyncio.Event()
+        self.is_pressing = False
+        """Whether the script holds the talk button."""
+
+    def see(self, view: View) -> None:
+        """Let the script run only while the box is connected and not alone."""
+        if view.connection is ConnectionState.CONNECTED and view.people:
+            self._is_ready.set()
+        else:
+            self._is_ready.clear()
+
+    async def run(self) -> None:
+        """Have one exchange after the other until cancelled."""
+        for number in count(1):
+            await self._is_ready.wait()
+            text = f"hello, this is line {number} of the demo"
+            self._post(ChatTyped(uuid4().hex, text, time.time_ns() // 1_000_000))
+            await asyncio.sleep(REPLY_S)
+            self.is_pressing = True
+            self._pins.press(Button.TALK)
+            try:
+                await self._speak()
+            finally:
+                self._pins.release(Button.TALK)
+                self.is_pressing = False
+            await asyncio.sleep(REPETITION_S)
+
+
+class Keyboard:
+    """Keys of the terminal as the simulated buttons. Thread: the event loop's.
+
+    A terminal reports when a key is pressed, and repeats it while it is held, but never
+    reports its release. Each key is therefore a short press of its button. The first
+    talk key starts a talk; the next one, or the end of its repetition, ends it.
+    """
+
+    def __init__(self, pins: SimulatedPins, is_talking: Callable[[], bool]) -> None:
+        """Start without a pressed key; `is_talking` returns whether a talk is on."""
+        self._pins = pins
+        self._is_talking = is_talking
+        self._loop = asyncio.get_running_loop()
+        self._newest = ("", float("-inf"))
+        self._end: asyncio.TimerHandle | None = None
+
+    def press(self, key: str) -> bool:
+        """Handle one key; return whether it has a button."""
+        button = BUTTONS.get(key)
+        if button is None:
+            return False
+        now_s = self._loop.time()
+        newest_key, newest_s = self._newest
+        is_held = key == newest_key and now_s - newest_s < KEY_REPEAT_S
+        self._newest = key, now_s
+        if button is Button.TALK and (self._end or self._is_talking()):
+            if self._end is not None:
+                self._end.cancel()
+            self._end = self._loop.call_later(KEY_REPEAT_S, self._end_talk)
+        elif not is_held:
+            self._tap(button)
+        return True
+
+    def _end_talk(self) -> None:
+        self._end = None
+        if self._is_talking():
+            self._tap(Button.TALK)
+
+    def _tap(self, button: Button) -> None:
+        self._pins.press(button)
+        self._loop.call_later(TAP_S, self._pins.release, button)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,20 +230,17 @@ class Demo(Viewer):
             # A person is opening the page.
             self._take_over()
         if self.summary.count(view):
-            self._begin_talk()
+            if not self._script.is_pressing:
+                # It is a person's talk.
+                self._take_over()
+            if isinstance(self._setup.card, SimulatedCard):
+                self._setup.card.speak()
         self._script.see(view)
         before, self._news = self._news, tuple(_news(view))
         for line in self._news:
             if line not in before:
                 # Others wrote parts of it: no control characters to the terminal.
                 self._say("".join(x if x.isprintable() else " " for x in line))
-
-    def _begin_talk(self) -> None:
-        """Say the phrase; a talk that the script did not start is a person's."""
-        if not self._script.is_pressing:
-            self._take_over()
-        if isinstance(self._setup.card, SimulatedCard):
-            self._setup.card.speak()
 
     async def _speak(self) -> None:
         """Wait until the phrase has been said, or a person has had time to speak."""

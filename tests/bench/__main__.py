@@ -11,8 +11,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-from appliance.demo.build_server import find_or_build
-from appliance.demo.livekit_server import LocalServer
+from appliance.demo.livekit_server import LocalServer, find_or_build
 from appliance.errors import DemoError
 from tests.bench import (
     agent,

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from appliance.demo.build_server import find_or_build
+from appliance.demo.livekit_server import find_or_build
 from tests.bench import speech_signal
 from tests.bench.bench_run import BenchRun
 from tests.bench.client import Client

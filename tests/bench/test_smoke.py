@@ -6,8 +6,7 @@ from dataclasses import replace
 import pytest
 from livekit import rtc
 
-from appliance.demo.build_server import find_or_build
-from appliance.demo.livekit_server import LocalServer
+from appliance.demo.livekit_server import LocalServer, find_or_build
 from tests.bench import (
     busy,
     crowd,

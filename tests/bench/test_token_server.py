@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-from appliance.demo.build_server import find_or_build
-from appliance.demo.livekit_server import LocalServer
+from appliance.demo.livekit_server import LocalServer, find_or_build
 from tests.bench import token_server
 from tests.bench.bench_run import BenchRun
 from tests.bench.plan import QUICK

@@ -24,8 +24,7 @@ from typing import Final
 import httpx
 from websockets.exceptions import WebSocketException
 
-from appliance.demo.build_server import find_or_build
-from appliance.demo.livekit_server import LocalServer
+from appliance.demo.livekit_server import LocalServer, find_or_build
 from tests.bench.bench_run import BenchRun
 from tests.bench.client import UnmeasurableError
 from tests.bench.plan import QUICK

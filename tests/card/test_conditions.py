@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.demo.build_server import find_or_build
-from appliance.demo.livekit_server import LocalServer
+from appliance.demo.livekit_server import LocalServer, find_or_build
 from tests.card import machine, machine_conditions, simulated_box
 from tests.card.conditions import CONDITIONS, Begin, Condition, measured
 from tests.card.faults import FAULTS

@@ -2,7 +2,7 @@
 
 import pytest
 
-from appliance.demo.build_server import find_or_build
+from appliance.demo.livekit_server import find_or_build
 
 
 @pytest.fixture(scope="session")

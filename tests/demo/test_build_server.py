@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from appliance.demo import build_server
-from appliance.demo.build_server import find_or_build
+from appliance.demo import livekit_server
+from appliance.demo.livekit_server import find_or_build
 from appliance.errors import DemoError
 
 PINNED = f"livekit-server-v1.13.5-{os.uname().machine}"
@@ -85,7 +85,7 @@ def test_a_server_is_built_once_with_the_compiler_on_path(cache, on_path):
 
 
 def test_a_long_build_reports_its_progress(cache, on_path, monkeypatch):
-    monkeypatch.setattr(build_server, "PROGRESS_S", 0.1)
+    monkeypatch.setattr(livekit_server, "PROGRESS_S", 0.1)
     # Ends when the line with the progress has been reported.
     slow = GOOD_GO.replace(
         "while [",

@@ -6,7 +6,7 @@ import pytest
 
 from appliance.config import ButtonsConfig, LampsConfig
 from appliance.core.events import Button
-from appliance.demo.controls import KEY_REPEAT_S, Keyboard
+from appliance.demo.run import KEY_REPEAT_S, Keyboard
 from appliance.panel.simulated import SimulatedPins
 
 DEADLINE_S = 10.0

@@ -24,8 +24,8 @@ import pytest
 
 from appliance.audio.dsp import level_dbfs
 from appliance.demo.command import listen_address
-from appliance.demo.controls import KEY_REPEAT_S
 from appliance.demo.livekit_server import LocalServer
+from appliance.demo.run import KEY_REPEAT_S
 from appliance.demo.simulated_card import phrase
 from appliance.token_server.signing import Signer
 from tests.card.faults import table

@@ -27,7 +27,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from appliance.demo.build_server import find_or_build
+from appliance.demo.livekit_server import find_or_build
 from appliance.errors import DemoError
 from tests.bench.client import UnmeasurableError
 from tests.guest import (

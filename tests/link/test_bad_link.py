@@ -6,7 +6,7 @@ import statistics
 import msgspec
 import pytest
 
-from appliance.demo.build_server import find_or_build
+from appliance.demo.livekit_server import find_or_build
 from tests.bench import link_presses
 from tests.bench.link_calls import Call, Event, Order
 from tests.bench.links import in_namespace

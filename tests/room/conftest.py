@@ -11,8 +11,7 @@ from livekit import rtc
 from appliance.config import ChatConfig, Config, RoomConfig
 from appliance.core.commands import JoinRoom, LeaveRoom
 from appliance.core.events import ConnectionDetails, RoomJoined, RoomLeft
-from appliance.demo.build_server import find_or_build
-from appliance.demo.livekit_server import LocalServer
+from appliance.demo.livekit_server import LocalServer, find_or_build
 from appliance.room.adapter import LiveKitRoom
 from tests.loopback import http_client
 from tests.room.fakes import DEADLINE_S, FakeFeed, FakePlayback

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import httpx
 
-from appliance.demo.build_server import find_or_build
+from appliance.demo.livekit_server import find_or_build
 from tests.room.conftest import Server
 from tests.systemd.booted import CLONE, USER, Booted
 

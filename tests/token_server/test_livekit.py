@@ -7,8 +7,7 @@ import jwt
 import pytest
 from livekit import rtc
 
-from appliance.demo.build_server import find_or_build
-from appliance.demo.livekit_server import LocalServer
+from appliance.demo.livekit_server import LocalServer, find_or_build
 from tests.token_server.clients import asking_server, settings
 
 KEYS = {
