@@ -48,7 +48,6 @@ class App:
     """Control loop of the appliance; ends with the command `Exit`."""
 
     def __init__(self) -> None:
-        """Create the inbox; events can be posted before `run`."""
         self._state: State | None = None
         self._observe: Observe = lambda *_: None
         self._inbox: deque[tuple[Event, float]] = deque()
@@ -117,19 +116,15 @@ class App:
             # A stop during start-up may have ended the run already.
             if not self._done.is_set():
                 await adapters.enter(stack)
-                self._start(adapters)
+                self._adapters = adapters
+                queued, self._queued = self._queued, []
+                for command in queued:
+                    self._dispatch(command)
+                self._drain()
             await self._done.wait()
             self._stop_timer()
             if self._failure is not None:
                 raise self._failure
-
-    def _start(self, adapters: Adapters) -> None:
-        """Run the commands queued during start-up and publish the first view."""
-        self._adapters = adapters
-        queued, self._queued = self._queued, []
-        for command in queued:
-            self._dispatch(command)
-        self._drain()
 
     def _on_loop_error(
         self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]
@@ -186,7 +181,6 @@ class App:
             self._adapters.sound.do(command)
 
     def _show(self, newest: View, viewers: tuple[Viewer, ...]) -> None:
-        """Pass the view to every viewer, if it has changed."""
         if newest == self._view:
             return
         self._view = newest

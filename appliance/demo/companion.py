@@ -39,7 +39,6 @@ class Listener:
     """Detector of the start and end of one person's talks, by level; no I/O."""
 
     def __init__(self) -> None:
-        """Start in silence."""
         self._before: deque[Samples] = deque(maxlen=MARGIN_BLOCKS)
         self._talk: list[Samples] = []
         self._silent = 0
@@ -76,7 +75,6 @@ class Companion:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Leave the room."""
         await self._room.disconnect()
         for task in self._tasks:
             task.cancel()
@@ -109,7 +107,6 @@ class Companion:
         task.add_done_callback(self._tasks.discard)
 
     async def _repeat(self) -> None:
-        """Repeat one talk after the other."""
         while True:
             samples = await self._talks.get()
             self._begin_repetition()

@@ -58,7 +58,8 @@ class LocalServer:
         self.udp_port = 0
         self._binary = binary
         self._address = address
-        self._folder = Path()
+        self.log = Path()
+        """Log file of the server; removed with the context."""
         self._process: Process | None = None
 
     @property
@@ -67,18 +68,13 @@ class LocalServer:
         return f"ws://{self._address}:{self.port}"
 
     @property
-    def log(self) -> Path:
-        """Log file of the server; removed with the context."""
-        return self._folder / "log"
-
-    @property
     def pid(self) -> int | None:
         """Process id of the running server."""
         return self._process.pid if self._process else None
 
     async def __aenter__(self) -> Self:
         """Start on free ports; raises the same errors as `start`."""
-        self._folder = Path(tempfile.mkdtemp(prefix="livekit-server-"))
+        self.log = Path(tempfile.mkdtemp(prefix="livekit-server-"), "log")
         try:
             await self._start_on_free_ports()
         except BaseException:
@@ -88,9 +84,8 @@ class LocalServer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """End the server and remove its log."""
         await self.kill()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.log.parent, ignore_errors=True)
 
     async def start(self) -> None:
         """Start again after `kill`, and wait until it answers, or raise `DemoError`."""

@@ -44,7 +44,6 @@ class MetricsPush:
         self._background = Background()
 
     async def __aenter__(self) -> Self:
-        """Start the task that posts."""
         await self._background.open(self._post_changes())
         return self
 

@@ -55,14 +55,12 @@ def device_file(path: Path) -> DeviceFile:
 
 def may_use(account: Account, file: DeviceFile) -> bool:
     """Return whether owner and mode let this account read and write."""
-    if account.user == "root":
-        return True
-    bits = file.mode & 0o7
-    if file.group in account.groups:
-        bits = file.mode >> 3 & 0o7
+    bits = file.mode
     if file.owner == account.user:
-        bits = file.mode >> 6 & 0o7
-    return bits & _READ_WRITE == _READ_WRITE
+        bits >>= 6
+    elif file.group in account.groups:
+        bits >>= 3
+    return account.user == "root" or bits & _READ_WRITE == _READ_WRITE
 
 
 def join_group(group: str, user: str = "") -> str:

@@ -10,8 +10,8 @@ import os
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Literal
 
@@ -54,15 +54,6 @@ FIELDS = frozenset(
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class _Window:
-    """Lines of one kind since a point in time."""
-
-    since_s: float
-    lines: int = 0
-    left_out: int = 0
-
-
 class LogLimit:
     """Rate limiter that admits a few lines of each kind and counts the others.
 
@@ -80,23 +71,24 @@ class LogLimit:
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start with nothing counted; admit so many lines of one kind per window."""
-        self._lines = lines
+        self._most = lines
         self._window_s = window_s
         self._now_s = now_s
-        self._windows: dict[Hashable, _Window] = {}
+        self._since_s: dict[Hashable, float] = {}
+        """Start of the window of each kind."""
+        self._lines: Counter[Hashable] = Counter()
+        self._left_out: Counter[Hashable] = Counter()
 
     def admitted(self, kind: Hashable) -> int | None:
         """Return how many lines were left out before this one; None: leave it out."""
         now_s = self._now_s()
-        window = self._windows.setdefault(kind, _Window(now_s))
-        if now_s - window.since_s >= self._window_s:
-            window.since_s, window.lines = now_s, 0
-        window.lines += 1
-        if window.lines > self._lines:
-            window.left_out += 1
+        if now_s - self._since_s.setdefault(kind, now_s) >= self._window_s:
+            self._since_s[kind], self._lines[kind] = now_s, 0
+        self._lines[kind] += 1
+        if self._lines[kind] > self._most:
+            self._left_out[kind] += 1
             return None
-        left_out, window.left_out = window.left_out, 0
-        return left_out
+        return self._left_out.pop(kind, 0)
 
     def log(
         self, logger: logging.Logger, level: int, message: str, *facts: object

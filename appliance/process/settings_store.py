@@ -173,26 +173,23 @@ class SettingsStore:
                 await self._changed.wait()
 
     def _flush(self) -> None:
-        """Write the files that have other content.
+        """Write the files that have other content; report fault or recovery.
 
         Thread: any.
         """
         with self._writing:
             for name, content in tuple(self._wanted.items()):
-                if content != self._written.get(name):
-                    self._write(name, content)
-
-    def _write(self, name: str, content: VolumeAndGain | Identity) -> None:
-        """Write the file, and report fault or recovery."""
-        try:
-            write_whole(self._folder / name, msgspec.json.encode(content))
-        except OSError as exc:
-            self._written.pop(name, None)
-            self._failed(exc)
-            return
-        self._written[name] = content
-        if self._fault.worked():
-            self._post(PartFound(Part.STORE, str(self._folder)))
+                if content == self._written.get(name):
+                    continue
+                try:
+                    write_whole(self._folder / name, msgspec.json.encode(content))
+                except OSError as exc:
+                    self._written.pop(name, None)
+                    self._failed(exc)
+                    continue
+                self._written[name] = content
+                if self._fault.worked():
+                    self._post(PartFound(Part.STORE, str(self._folder)))
 
     def _decoded(self, name: str, kind: type[KeptT]) -> KeptT | None:
         """Return the content of the file; None if it is missing or unreadable."""
@@ -203,18 +200,14 @@ class SettingsStore:
         except FileNotFoundError:
             return None
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-            self._set_aside(path, str(exc))
+            message = "stored file is damaged, set aside  file=%s reason=%s"
+            _log.warning(message, path, exc)
+            # Defaults are used, and it can be examined.
+            with contextlib.suppress(OSError):
+                path.replace(path.with_name(f"{name}.bad"))
         except OSError as exc:
             self._failed(exc)
         return None
-
-    def _set_aside(self, path: Path, reason: str) -> None:
-        """Rename a damaged file, so that defaults are used and it can be examined."""
-        _log.warning(
-            "stored file is damaged, set aside  file=%s reason=%s", path, reason
-        )
-        with contextlib.suppress(OSError):
-            path.replace(path.with_name(f"{path.name}.bad"))
 
     def _failed(self, exc: OSError) -> None:
         reason = store_reason(exc)

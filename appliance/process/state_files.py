@@ -52,8 +52,15 @@ def write_whole(path: Path, content: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     scratch = path.with_name(path.name + SCRATCH)
     scratch.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
-        _write_through(scratch, content)
+        with os.fdopen(os.open(scratch, flags, 0o600), "wb") as file:
+            if os.geteuid() == 0:
+                owner = path.parent.stat()
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         scratch.replace(path)
     except OSError:
         # A full disk has space for an empty file, which would remain.
@@ -61,17 +68,6 @@ def write_whole(path: Path, content: bytes) -> None:
             scratch.unlink()
         raise
     _sync_folder(path.parent)
-
-
-def _write_through(path: Path, content: bytes) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
-        if os.geteuid() == 0:
-            owner = path.parent.stat()
-            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:
@@ -83,9 +79,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def derived_identity(
-    folder: Path, machine_files: Iterable[Path] = MACHINE_FILES
-) -> str | None:
+def derived_identity(folder: Path, machine_files: Iterable[Path]) -> str | None:
     """Return the identity of this machine; None where it has no number of its own.
 
     Args:
@@ -115,8 +109,5 @@ def _number(path: Path) -> str:
 
 
 def _spelled(number: int) -> str:
-    letters = []
-    for _ in range(LENGTH):
-        number, remainder = divmod(number, len(LETTERS))
-        letters.append(LETTERS[remainder])
-    return f"box-{''.join(letters)}"
+    values = (number // len(LETTERS) ** place for place in range(LENGTH))
+    return "box-" + "".join(LETTERS[value % len(LETTERS)] for value in values)

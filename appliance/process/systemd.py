@@ -83,14 +83,12 @@ class SystemdNotifier:
         self._background = Background()
 
     async def __aenter__(self) -> Self:
-        """Start the watchdog signals, if systemd expects them."""
         await self._background.open()
         if self._watchdog_s is not None:
             self._background.start(self._ping(self._watchdog_s / PINGS))
         return self
 
     async def __aexit__(self, *failure: object) -> None:
-        """Notify systemd that the process is stopping."""
         if self._background.is_open:
             self._send("STOPPING=1")
         await self._background.close(*failure)
