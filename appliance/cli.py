@@ -64,7 +64,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         OSError: of a service, unexpectedly; the journal gets the traceback.
     """
     args = parser().parse_args(argv)
-    _replace_unprintable()
+    for stream in (sys.stdout, sys.stderr):
+        # Replace characters that the terminal cannot show, instead of failing.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         status = _COMMANDS[args.command](args)
         sys.stdout.flush()
@@ -187,13 +190,6 @@ def _token_server(args: argparse.Namespace) -> int:
     from appliance.token_server.command import serve
 
     return serve(args.config, args.listen, os.environ)
-
-
-def _replace_unprintable() -> None:
-    """Replace characters that the terminal cannot show, instead of failing."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
 
 
 def _loaded(args: argparse.Namespace) -> "Loaded":

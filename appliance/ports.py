@@ -115,13 +115,10 @@ class Playback(Protocol):
     """
 
     def add(self, talker: str) -> "Callable[[Block], None]":
-        """Add a talker, and return the function that takes its blocks.
-
-        Args:
-            talker: unique name; it must not be in use.
+        """Add a talker, whose name must not be in use.
 
         Returns:
-            Takes one block of 10 ms; any thread, one at a time.
+            Takes one block of the talker's; any thread, one at a time.
         """
 
     def remove(self, talker: str) -> None:

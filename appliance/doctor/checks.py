@@ -115,8 +115,7 @@ def names(urls: Iterable[str | None]) -> Finding:
 def server(url: str | None) -> Finding:
     """Check the connection to the room's server; its media ports are not tested.
 
-    Args:
-        url: valid ws or wss address; None: not known.
+    `url` is a valid ws or wss address; None: not known.
     """
     if url is None:
         advice = "Fix the token source first, or set room.url."
@@ -246,11 +245,9 @@ def _origin(server: str) -> str:
 
 
 def clock(now_s: float, remote: RemoteClock | None) -> Finding:
-    """Compare the clock with that of another machine.
+    """Compare the clock with that of another machine; None: nobody says the time.
 
-    Args:
-        now_s: seconds since the epoch, right after the remote clock was read.
-        remote: clock of another machine; None: nobody says the time.
+    `now_s` is in seconds since the epoch, right after the remote clock was read.
     """
     now = datetime.fromtimestamp(now_s, UTC)
     found = f"{now:%Y-%m-%d %H:%M} UTC"

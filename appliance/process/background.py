@@ -16,8 +16,7 @@ from typing import Any
 
 Work = Coroutine[object, object, None]
 Spawn = Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
-"""Run a coroutine as a task, as `Background.start` does; its failure ends the process.
-"""
+"""Run a coroutine as a task, as `Background.start` does; failure ends the process."""
 
 
 class Background:

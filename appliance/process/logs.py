@@ -12,7 +12,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from types import TracebackType
 from typing import Final, Literal
 
 from appliance.process.redaction import redacted
@@ -114,12 +113,7 @@ def start_logging(
     """Send every log line of the process to the journal or to standard error.
 
     Uncaught exceptions and warnings become log lines too. A second call replaces the
-    first one.
-
-    Args:
-        level: value of `log.level` in the configuration.
-        secrets: values to hide wherever they appear.
-        descriptor: standard error.
+    first one. The values in `secrets` are hidden wherever they appear.
     """
     # A full disk or a closed terminal must not end the process, and the report that
     # logging would print about it shows arguments without redaction.
@@ -132,8 +126,8 @@ def start_logging(
     for name in CHATTY:
         logging.getLogger(name).setLevel(max(logging.WARNING, number))
     logging.captureWarnings(capture=True)
-    sys.excepthook = _uncaught
-    threading.excepthook = _uncaught_in_thread
+    sys.excepthook = lambda _kind, exc, _trace: _uncaught(exc)
+    threading.excepthook = lambda args: _uncaught(args.exc_value)
 
 
 def is_run_by_systemd(environ: Mapping[str, str], descriptor: int = 2) -> bool:
@@ -149,9 +143,8 @@ def is_run_by_systemd(environ: Mapping[str, str], descriptor: int = 2) -> bool:
     return environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
-def area(logger: str) -> str:
+def area(name: str) -> str:
     """Return the area of a logger."""
-    name = logger
     while name:
         if name in AREAS:
             return AREAS[name]
@@ -234,16 +227,7 @@ def _standard_error(descriptor: int) -> logging.Handler:
         return logging.NullHandler()
 
 
-def _uncaught(
-    kind: type[BaseException],
-    exc: BaseException,
-    trace: TracebackType | None,
-) -> None:
-    if not issubclass(kind, KeyboardInterrupt):
-        _log.critical("unexpected error", exc_info=(kind, exc, trace))
-
-
-def _uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
+def _uncaught(exc: BaseException | None) -> None:
     # A thread that runs while the interpreter ends has no exception value.
-    if args.exc_value is not None:
-        _uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+    if exc is not None and not isinstance(exc, KeyboardInterrupt):
+        _log.critical("unexpected error", exc_info=exc)

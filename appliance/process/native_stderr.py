@@ -51,11 +51,8 @@ def limit_native_stderr(
 ) -> int:
     """Pass the output to file descriptor 2 through the rate limit.
 
-    `sys.stderr` keeps the real standard error.
-
-    Args:
-        secrets: values to hide.
-        has_priority: standard error is read by systemd.
+    `sys.stderr` keeps the real standard error. The secrets are hidden. `has_priority`:
+    systemd reads standard error.
 
     Returns:
         The descriptor of the real standard error, for the log and for crash dumps; 2
@@ -106,11 +103,9 @@ class LineLimit:
         """Lines suppressed in this window."""
 
     def lines(self, written: bytes, now_s: float) -> Iterator[bytes]:
-        """Yield the lines to write now.
+        """Yield the lines to write at `now_s`, a monotonic clock's.
 
-        Args:
-            written: new bytes; may be empty and may end within a line.
-            now_s: monotonic clock.
+        `written` are new bytes, which may be none and may end within a line.
         """
         if now_s >= self._ends_s:
             yield from self._count()
