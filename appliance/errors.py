@@ -99,13 +99,9 @@ class TokenError(ApplianceError, ConnectionError):
         self.cause = cause
         self.sentence = sentence
         self.remark = remark
+        self.reason = f"{sentence} {remark}".rstrip()
         self.timing = timing
         self.retry_after_s = retry_after_s
-
-    @property
-    def reason(self) -> str:
-        """The sentence and the remark."""
-        return f"{self.sentence} {self.remark}".rstrip()
 
     def __str__(self) -> str:
         return f"{self.reason} {self.timing}".rstrip()

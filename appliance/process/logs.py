@@ -46,9 +46,7 @@ AREAS = {
 """Area of each logger; all others have the area `system`."""
 CHATTY = ("httpx", "httpcore", "websockets", "uvicorn", "livekit", "PIL", "asyncio")
 """Libraries that log every request; only their warnings are written."""
-FIELDS = frozenset(
-    {"PRIORITY", "LOGGER", "THREAD_NAME", "CODE_FILE", "CODE_LINE", "CODE_FUNC"}
-)
+FIELDS = {"PRIORITY", "LOGGER", "THREAD_NAME", "CODE_FILE", "CODE_LINE", "CODE_FUNC"}
 """Fields kept in a journal entry; others hold the arguments without redaction."""
 _log = logging.getLogger(__name__)
 
@@ -160,17 +158,16 @@ def journal_handler(
     `send` takes the place of the journal.
     """
     try:
-        from systemd.journal import JournalHandler
-        from systemd.journal import send as write
+        import systemd.journal
     except ImportError:
         return None
-    deliver = send or write
+    deliver = send or systemd.journal.send
 
     def send_safe(message: str, **fields: object) -> None:
         kept = {key: value for key, value in fields.items() if key in FIELDS}
         deliver(message, SYSLOG_IDENTIFIER="ptt-appliance", **kept)
 
-    handler: logging.Handler = JournalHandler(sender_function=send_safe)
+    handler: logging.Handler = systemd.journal.JournalHandler(sender_function=send_safe)
     return handler
 
 

@@ -126,8 +126,6 @@ class SettingsStore:
 
     async def __aexit__(self, *failure: object) -> None:
         """Write volume and gain if they are not written yet."""
-        if not self._background.is_open:
-            return
         await self._background.close(*failure)
         self._flush()
 
