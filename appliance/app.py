@@ -92,13 +92,9 @@ class App:
     ) -> None:
         """Open every adapter, run until `Exit`, close them all.
 
-        Args:
-            state: the initial state.
-            tokens: the token source; it is opened first, so that the first request runs
-                while `make` takes about half of the start-up time.
-            make: returns the other adapters, not yet entered. Commands for them are
-                queued until then, in order.
-            observe: called for each event, for metrics.
+        The token source is opened first, so that the first request runs while `make`
+        takes about half of the start-up time. `make` returns the other adapters, not
+        yet entered; commands for them are queued until then, in order.
 
         Raises:
             BaseExceptionGroup: a task of an adapter failed; systemd restarts the

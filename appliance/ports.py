@@ -92,13 +92,10 @@ class MicrophoneFeed(Protocol):
     def connect(self, send: "Callable[[Block], None]") -> None:
         """Send the microphone's audio from now on, silence while the gate is closed.
 
-        At most one `send` is connected: call `disconnect` before connecting another.
-
-        Args:
-            send: takes one block. Called on the audio adapter's threads, never
-                concurrently, for the blocks of whole packets of 20 ms in a row; silent
-                packets come up to 10 ms late. It must not keep the block, whose memory
-                is reused.
+        `send` takes one block. It is called on the audio adapter's threads, never
+        concurrently, for the blocks of whole packets of 20 ms in a row; silent packets
+        come up to 10 ms late. It must not keep the block, whose memory is reused. At
+        most one is connected: call `disconnect` before connecting another.
         """
 
     def disconnect(self) -> None:

@@ -63,12 +63,9 @@ async def appliance(
 ) -> None:
     """Run the appliance until it is asked to stop.
 
-    Args:
-        config: checked.
-        app: a new one; events can be posted to it before and meanwhile.
-        hardware: replaces the real hardware, for the demo.
-        last_resort_s: after a signal the process is killed when this time has passed;
-            None: never.
+    Events can be posted to `app`, a new one, before and meanwhile. The demo replaces
+    the real hardware by its own. After a signal the process is killed when
+    `last_resort_s` has passed; None: never.
     """
     _stop_on_signals(app, last_resort_s)
     _fail_with_threads(app)

@@ -59,8 +59,7 @@ class Background:
     async def close(self, *failure: object) -> None:
         """Cancel all tasks and wait for their end; a second call does nothing.
 
-        Args:
-            failure: the arguments of `__aexit__`; none if nothing failed.
+        `failure` are the arguments of `__aexit__`; none: nothing failed.
 
         Raises:
             ExceptionGroup: a task had failed.

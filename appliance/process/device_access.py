@@ -66,9 +66,7 @@ def may_use(account: Account, file: DeviceFile) -> bool:
 def join_group(group: str, user: str = "") -> str:
     """Return the command that adds the user to the group, and the step after it.
 
-    Args:
-        group: of the device's file.
-        user: who needs the device; empty: the user of this process.
+    An empty `user` means that of this process.
     """
     name = user or _user(os.geteuid())
     command = f"sudo usermod -aG {group} {name}"

@@ -82,9 +82,8 @@ def _sync_folder(folder: Path) -> None:
 def derived_identity(folder: Path, machine_files: Iterable[Path]) -> str | None:
     """Return the identity of this machine; None where it has no number of its own.
 
-    Args:
-        folder: state directory, because two boxes on one machine need two identities.
-        machine_files: files with a number of the machine, best first.
+    `folder` is the state directory: two boxes on one machine need two identities.
+    `machine_files` have a number of the machine; the best is first.
     """
     for path in machine_files:
         if number := _number(path):

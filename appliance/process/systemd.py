@@ -21,19 +21,13 @@ PINGS = 5
 """Watchdog signals per watchdog time, so that one may be late."""
 
 Notify = Callable[[str], object]
-"""Send lines of `KEY=value` to systemd.
-
-Raises:
-    OSError: they could not be sent.
-"""
+"""Send lines of `KEY=value` to systemd, or raise `OSError`."""
 
 
 def watchdog_s(environ: Mapping[str, str], pid: int) -> float | None:
     """Return the longest time between two watchdog signals; None: no watchdog.
 
-    Args:
-        environ: environment with `WATCHDOG_USEC` and `WATCHDOG_PID`.
-        pid: this process; the watchdog may belong to another one.
+    `pid` is this process; the watchdog may belong to another one.
     """
     usec = environ.get("WATCHDOG_USEC", "")
     is_ours = environ.get("WATCHDOG_PID", str(pid)) == str(pid)

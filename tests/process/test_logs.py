@@ -1,4 +1,4 @@
-"""Log lines: secrets, areas and their handler."""
+"""Log lines: secrets, areas, their handler and their limit."""
 
 import logging
 import os
@@ -15,12 +15,16 @@ from appliance.config import Config, RoomConfig
 from appliance.config.request_texts import secrets
 from appliance.process.logs import (
     AREAS,
+    LINES,
+    WINDOW_S,
+    LogLimit,
     Redacting,
     area,
     is_run_by_systemd,
     journal_handler,
 )
 from appliance.process.redaction import HIDDEN, LONGEST_ENTRY, redacted
+from tests.clock import Clock
 
 REPOSITORY = Path(__file__).parents[2]
 HEADER = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
@@ -276,3 +280,30 @@ def test_a_process_without_standard_error_runs():
     script = START + "log.info('x')\nsys.exit(3)"
     command = ["/bin/sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, script]
     assert subprocess.run(command, check=False, timeout=60).returncode == 3
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def logger(caplog):
+    caplog.set_level(logging.DEBUG)
+    return logging.getLogger("appliance.process.test")
+
+
+def test_a_few_lines_of_a_kind_are_admitted_and_the_others_counted(
+    clock, logger, caplog
+):
+    limit = LogLimit(now_s=clock)
+    for number in range(LINES + 5):
+        limit.log(logger, logging.WARNING, "dropped  number=%d", number)
+        limit.log(logger, logging.INFO, "ended")
+    shown = [x for x in caplog.records if x.levelno > logging.DEBUG]
+    assert len(shown) == 2 * LINES
+    clock.now_s += WINDOW_S
+    limit.log(logger, logging.WARNING, "dropped  number=%d", 99)
+    limit.log(logger, logging.WARNING, "dropped  number=%d", 100)
+    last = [x.getMessage() for x in caplog.records[-2:]]
+    assert last == ["dropped  number=99  left_out=5", "dropped  number=100"]
