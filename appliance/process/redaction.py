@@ -23,39 +23,30 @@ _HEADER = r"(?:proxy-)?authorization|(?:set-)?cookie|x-[\w-]{0,40}(?:key|token)"
 _QUOTED = r"""b?"(?:[^"\\]|\\.)*"?|b?'(?:[^'\\]|\\.)*'?"""
 _QUERY = rf"(?:{HIDDEN}|[^\s\"'<>])*"
 
-_RULES: tuple[tuple[re.Pattern[str], str], ...] = (
+_RULES = (
     # A JSON web token, complete or cut off: base64url of `{"` or `{ `.
-    (re.compile(rf"ey[AJ]{_WORD}{{5,}}(?:\.{_WORD}*){{0,4}}"), HIDDEN),
-    (re.compile(r"(?i)\b(bearer)\s+[^\s\"',]+"), rf"\1 {HIDDEN}"),
+    (rf"ey[AJ]{_WORD}{{5,}}(?:\.{_WORD}*){{0,4}}", HIDDEN),
+    (r"(?i)\b(bearer)\s+[^\s\"',]+", rf"\1 {HIDDEN}"),
     # The value of a header extends to the end of its line.
-    (
-        re.compile(rf"(?i)\b({_HEADER})(\s*:\s*)(?:{_QUOTED}|[^\r\n\"']+)"),
-        rf"\1\2{HIDDEN}",
-    ),
+    (rf"(?i)\b({_HEADER})(\s*:\s*)(?:{_QUOTED}|[^\r\n\"']+)", rf"\1\2{HIDDEN}"),
     # "token": "…" in JSON, in a mapping and in a list of pairs.
     (
-        re.compile(
-            rf"(?i)([\"'][\w-]{{0,40}}{_KEYWORD}[\"']\s*[:,]\s*)"
-            rf"(?:{_QUOTED}|[^\s,)}}\]]+)"
-        ),
+        rf"(?i)([\"'][\w-]{{0,40}}{_KEYWORD}[\"']\s*[:,]\s*)(?:{_QUOTED}|[^\s,)}}\]]+)",
         rf"\1{HIDDEN}",
     ),
     # token=… in a query, a form and a repr.
-    (
-        re.compile(rf"(?i)({_KEYWORD}\s?=\s?)(?:{_QUOTED}|[^\s&;,)\"']+)"),
-        rf"\1{HIDDEN}",
-    ),
+    (rf"(?i)({_KEYWORD}\s?=\s?)(?:{_QUOTED}|[^\s&;,)\"']+)", rf"\1{HIDDEN}"),
     # User and password in a URL; its query and fragment; the same without its host.
-    (re.compile(r"(\w://)[^\s/@\"'<>]*@"), rf"\1{HIDDEN}@"),
-    (re.compile(rf"(\w://[^\s?#\"'<>]{{0,500}})[?#]{_QUERY}"), rf"\1?{HIDDEN}"),
-    (re.compile(rf"\?[\w.%~\[\]-]+={_QUERY}"), f"?{HIDDEN}"),
+    (r"(\w://)[^\s/@\"'<>]*@", rf"\1{HIDDEN}@"),
+    (rf"(\w://[^\s?#\"'<>]{{0,500}})[?#]{_QUERY}", rf"\1?{HIDDEN}"),
+    (rf"\?[\w.%~\[\]-]+={_QUERY}", f"?{HIDDEN}"),
     # LiveKit's API keys, and anything that looks like a generated secret: long, with
     # lower-case and capital letters and digits. LiveKit's have 43 characters, Solana's
     # 88.
-    (re.compile(r"\bAPI[A-Za-z0-9]{9,}\b"), HIDDEN),
-    (re.compile(rf"(?<!{_WORD}){_MIXED}{_WORD}{{40,}}"), HIDDEN),
+    (r"\bAPI[A-Za-z0-9]{9,}\b", HIDDEN),
+    (rf"(?<!{_WORD}){_MIXED}{_WORD}{{40,}}", HIDDEN),
 )
-_LAST_WORD = re.compile(r"\s\S*\Z")
+"""Patterns, which `re` compiles once, and what is shown in their place."""
 # Control characters could forge a line or move the cursor of a terminal.
 _CONTROL = {
     code: f"\\x{code:02x}"
@@ -74,9 +65,9 @@ def redacted(text: str, secrets: Iterable[str] = ()) -> str:
             text = text.replace(secret, HIDDEN)
     if len(text) > LONGEST_ENTRY:
         # Not in the middle of a word: half a token would not be recognised.
-        text = _LAST_WORD.sub(" …", text[:LONGEST_ENTRY])
+        text = re.sub(r"\s\S*\Z", " …", text[:LONGEST_ENTRY])
     for pattern, shown in _RULES:
-        text = pattern.sub(shown, text)
+        text = re.sub(pattern, shown, text)
     # A lone surrogate cannot be written in UTF-8.
     text = text.encode(errors="backslashreplace").decode()
     return text.translate(_CONTROL)

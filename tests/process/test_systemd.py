@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.core.state import ScreenPage
-from appliance.core.view import ConnectionState, LampStates, TalkState, View
+from appliance.config import Config
+from appliance.core.state import State
+from appliance.core.view import view
 from appliance.process.systemd import (
     SystemdNotifier,
     status_of,
@@ -16,37 +17,7 @@ from appliance.process.systemd import (
     watchdog_s,
 )
 
-VIEW = View(
-    name="kitchen",
-    connection=ConnectionState.CONNECTED,
-    banner="in kitchen",
-    room="kitchen",
-    preset=None,
-    presets=(),
-    people=(),
-    talkers=(),
-    talk=TalkState.MUTED,
-    talk_text="muted",
-    talk_left_s=None,
-    is_muted=True,
-    is_muted_at_box=False,
-    microphone_dbfs=-96,
-    speaker_dbfs=-96,
-    is_voice=False,
-    volume_percent=80,
-    microphone_gain_db=0.0,
-    chat=(),
-    chat_refusal="",
-    lamps=LampStates(),
-    faults=(),
-    has_microphone=True,
-    has_speaker=True,
-    rtt_ms=None,
-    screen_page=ScreenPage.TALK,
-    address="",
-    page_url="",
-    pin="",
-)
+VIEW = replace(view(State(Config()), 0.0), banner="in kitchen")
 
 
 class Systemd:
