@@ -74,12 +74,7 @@ class _Version(argparse.Action):
 def _sources() -> argparse.ArgumentParser:
     """Return the options that say where the configuration comes from."""
     options = argparse.ArgumentParser(add_help=False)
-    options.add_argument(
-        "--config",
-        metavar="FILE",
-        type=Path,
-        help="default: $PTT_APPLIANCE_CONFIG, else /etc/ptt-appliance/config.yaml",
-    )
+    _add_file(options, "$PTT_APPLIANCE_CONFIG, else /etc/ptt-appliance/config.yaml")
     options.add_argument(
         "--set",
         metavar="KEY=VALUE",
@@ -90,6 +85,15 @@ def _sources() -> argparse.ArgumentParser:
         help="overrides file and environment; can be repeated",
     )
     return options
+
+
+def _add_file(parser: argparse.ArgumentParser, default: str) -> None:
+    words = f"default: {default}"
+    parser.add_argument("--config", metavar="FILE", type=Path, help=words)
+
+
+def _add_listen(parser: argparse.ArgumentParser, words: str) -> None:
+    parser.add_argument("--listen", metavar="HOST:PORT", type=_listen, help=words)
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
@@ -104,11 +108,9 @@ def _add_demo(add: Add) -> None:
         "computer, buttons on the keyboard, lamps and screen in the browser.",
         epilog="Example: ptt-appliance demo --seconds 30",
     )
-    parser.add_argument(
-        "--listen",
-        metavar="HOST:PORT",
-        type=_listen,
-        help="address of the page; default: this computer only, port 8080. "
+    _add_listen(
+        parser,
+        "address of the page; default: this computer only, port 8080. "
         "0.0.0.0:8080 lets phones open it too. Over ssh omit it and connect with "
         "ssh -L 8080:127.0.0.1:8080 HOST",
     )
@@ -196,18 +198,8 @@ def _add_token_server(add: Add) -> None:
         epilog="Example: TOKEN_SERVER_ROOMS='[kitchen]' ptt-appliance token-server "
         "--listen 127.0.0.1:8787",
     )
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        type=Path,
-        help="default: /etc/ptt-appliance/token-server.yaml",
-    )
-    parser.add_argument(
-        "--listen",
-        metavar="HOST:PORT",
-        type=_listen,
-        help="default: 127.0.0.1:8787, which other machines cannot reach",
-    )
+    _add_file(parser, "/etc/ptt-appliance/token-server.yaml")
+    _add_listen(parser, "default: 127.0.0.1:8787, which other machines cannot reach")
 
 
 def _setting(text: str) -> str:
