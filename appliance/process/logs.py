@@ -117,7 +117,11 @@ def start_logging(
     # logging would print about it shows arguments without redaction.
     logging.raiseExceptions = False
     journal = journal_handler() if is_run_by_systemd(os.environ, descriptor) else None
-    handler = journal or _standard_error(descriptor)
+    try:
+        handler = journal or logging.StreamHandler(unbuffered(descriptor))
+    except OSError:
+        # Standard error is closed.
+        handler = logging.NullHandler()
     handler.setFormatter(Redacting(tuple(secrets), has_time=journal is None))
     number = logging.getLevelNamesMapping()[level.upper()]
     logging.basicConfig(level=number, handlers=[handler], force=True)
@@ -214,14 +218,6 @@ def unbuffered(descriptor: int) -> io.TextIOWrapper:
     return io.TextIOWrapper(
         raw, encoding="utf-8", errors="backslashreplace", write_through=True
     )
-
-
-def _standard_error(descriptor: int) -> logging.Handler:
-    """Return a handler that writes to this descriptor, if it is open."""
-    try:
-        return logging.StreamHandler(unbuffered(descriptor))
-    except OSError:
-        return logging.NullHandler()
 
 
 def _uncaught(exc: BaseException | None) -> None:
