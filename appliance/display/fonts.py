@@ -4,13 +4,12 @@
 16 px) shows every script of Unicode's Basic Multilingual Plane, `title` (9x15 bold)
 shows the talk state in ASCII.
 
-Unifont is bundled unchanged: 5.1 MB on disk, and reading it costs 0.4 MB of memory
-because FreeType maps the file. A subset without CJK Extension A, Yi and others has
-4.1 MB and costs 2.6 MB of memory, because fontTools rewrites its tables.
+Unifont is bundled unchanged: its 5.1 MB cost 0.4 MB of memory, because FreeType maps
+the file. A subset as fontTools writes it, of 4.1 MB, costs 2.6 MB.
 """
 
 import unicodedata
-from collections.abc import Container
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
@@ -25,32 +24,21 @@ _NOT_DRAWN: Final = frozenset({"Cc", "Cf", "Cn", "Co", "Cs"})
 """Categories without glyphs: controls, unassigned, private use, surrogates."""
 
 
-class _BasicPlane:
-    """Set of the characters that Unifont draws."""
-
-    def __contains__(self, character: object) -> bool:
-        return (
-            isinstance(character, str)
-            and ord(character) < _BMP_END
-            and unicodedata.category(character) not in _NOT_DRAWN
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class Font:
     """Font at its only size; equal even if two threads load it at the same time."""
 
     height_px: int
     space_px: int
-    characters: Container[str] = field(compare=False, repr=False)
-    """Characters that it has glyphs for."""
+    has: Callable[[str], bool] = field(compare=False, repr=False)
+    """Returns whether it has a glyph for this character."""
     pillow: "FreeTypeFont" = field(compare=False, repr=False)
 
     def can_show(self, text: str) -> bool:
         """Return whether there is a glyph for every character."""
         # Joiners control the layout and have no glyph of their own.
         return all(
-            character in self.characters or unicodedata.category(character) == "Cf"
+            self.has(character) or unicodedata.category(character) == "Cf"
             for character in text
         )
 
@@ -70,7 +58,7 @@ def small() -> Font:
 @cache
 def text() -> Font:
     """Return the font that shows all scripts."""
-    return Font(16, 8, _BasicPlane(), _load("unifont.otf", 16))
+    return Font(16, 8, _is_in_unifont, _load("unifont.otf", 16))
 
 
 @cache
@@ -96,12 +84,17 @@ def has_shaping() -> bool:
     return bool(features.check("raqm"))
 
 
+def _is_in_unifont(character: str) -> bool:
+    is_basic = ord(character) < _BMP_END
+    return is_basic and unicodedata.category(character) not in _NOT_DRAWN
+
+
 def _bitmap_font(name: str, height_px: int, width_px: int) -> Font:
     prefix = "ENCODING "
     rows = (_FOLDER / name).read_text("ascii").splitlines()
     codes = (row.removeprefix(prefix) for row in rows if row.startswith(prefix))
     characters = frozenset(chr(int(code)) for code in codes)
-    return Font(height_px, width_px, characters, _load(name, height_px))
+    return Font(height_px, width_px, characters.__contains__, _load(name, height_px))
 
 
 def _load(name: str, height_px: int) -> "FreeTypeFont":

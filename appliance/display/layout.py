@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
 from appliance.core.chat import ChatLine, Delivery
-from appliance.core.events import Caption, Participant
+from appliance.core.events import Caption, Participant, VoiceAgent
 from appliance.core.state import ScreenPage
 from appliance.core.view import ConnectionState, TalkState, View
 from appliance.display import fonts
@@ -46,20 +46,16 @@ def layout(view: View, size: Size) -> tuple[TextLine, ...]:
     match view.screen_page:
         case ScreenPage.TALK:
             return _talk_page(view, size)
+        case ScreenPage.CHAT if view.chat:
+            return chat_lines(view.chat, whole(size, is_dense=True))[0]
         case ScreenPage.CHAT:
-            return _chat_page(view, size)
+            return (heading("chat", whole(size)),)
         case ScreenPage.PAIRING:
             return _pairing_page(view, size)
         case ScreenPage.HEALTH:
             return _health_page(view, size)
         case _:
             assert_never(view.screen_page)
-
-
-def _chat_page(view: View, size: Size) -> tuple[TextLine, ...]:
-    if not view.chat:
-        return (heading("chat", whole(size)),)
-    return chat_lines(view.chat, whole(size, is_dense=True))[0]
 
 
 def _pairing_page(view: View, size: Size) -> tuple[TextLine, ...]:
@@ -130,7 +126,8 @@ class _About:
 def _talk_page(view: View, size: Size) -> tuple[TextLine, ...]:
     """Return the lines of the screen page about talking."""
     is_flat = not is_tall(size)
-    title = _title(view)
+    is_connected = view.connection is ConnectionState.CONNECTED
+    title = readable(view.banner if is_connected else view.name or view.address)
     is_dense = is_flat or fonts_for(title)[-1] != fonts.small()
     area = whole(size, is_dense=is_dense)
     top = () if is_flat else (heading(title, area, fault_count(view)),)
@@ -146,7 +143,7 @@ def _talk_page(view: View, size: Size) -> tuple[TextLine, ...]:
         return (*head, *chat_lines(view.chat, area.below(head))[0])
     is_small = any(needs) and (about.is_important or not needs[0])
     drawn = bar(state, look, area, is_small=is_small)
-    if is_flat and view.connection is ConnectionState.CONNECTED:
+    if is_flat and is_connected:
         drawn = replace(drawn, aside=readable(view.banner))
     head = (*top, drawn)
     return (*head, *_body(view, about, area.below(head)))
@@ -196,12 +193,6 @@ def _with_state(about: _About, state: str, area: Area) -> TextLine:
     (line,) = marked((area.line(text, fonts.text()),), about.mark)
     is_rtl = is_right_to_left(text)
     return replace(line, aside=state, is_right_to_left=is_rtl)
-
-
-def _title(view: View) -> str:
-    if view.connection is ConnectionState.CONNECTED:
-        return readable(view.banner)
-    return readable(view.name or view.address)
 
 
 def _state(view: View) -> tuple[str, Look]:
@@ -266,24 +257,17 @@ def _with_agent(view: View, *, is_flat: bool) -> View:
     Of several unfinished captions the newest is shown; a finished one is a line of the
     chat already.
     """
-    if view.agent is None and not view.captions:
-        return view
     growing = [caption for caption in view.captions if not caption.is_final]
     characters = FLAT_CHARACTERS if is_flat else TAIL_CHARACTERS
-    return replace(
-        view,
-        people=tuple(_with_agent_state(person, view) for person in view.people),
-        chat=(
-            *view.chat,
-            *(_caption_line(caption, characters) for caption in growing[-1:]),
-        ),
-    )
+    spoken = tuple(_caption_line(caption, characters) for caption in growing[-1:])
+    people = tuple(_with_agent_state(person, view.agent) for person in view.people)
+    return replace(view, people=people, chat=view.chat + spoken)
 
 
-def _with_agent_state(person: Participant, view: View) -> Participant:
-    if view.agent is None or view.agent.id != person.id:
+def _with_agent_state(person: Participant, agent: VoiceAgent | None) -> Participant:
+    if agent is None or agent.id != person.id:
         return person
-    return replace(person, name=f"{person.name} is {view.agent.state}")
+    return replace(person, name=f"{person.name} is {agent.state}")
 
 
 def _caption_line(caption: Caption, characters: int) -> ChatLine:
@@ -302,5 +286,5 @@ def _caption_end(text: str, characters: int) -> str:
     """Return the end of the text, from the beginning of a word."""
     if len(text) <= characters:
         return text
-    _, _, words = text[-characters:].partition(" ")
-    return f"…{words or text[-characters:]}"
+    end = text[-characters:]
+    return f"…{end.partition(' ')[2] or end}"

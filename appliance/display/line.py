@@ -16,10 +16,8 @@ Size = tuple[int, int]
 TALL_PX: Final = 64
 """Height from which a screen has space for a heading and for gaps."""
 SHIFT_PX: Final = (3, 1)
-"""Margin on the right and, on a tall screen, at the bottom, for the pixel shift.
-
-On a flat screen the lowest row, which only descenders reach, may be shifted out.
-"""
+"""Margin on the right and, on a tall screen, at the bottom, for the pixel shift; on a
+flat one the lowest row, which only descenders reach, may be shifted out."""
 GAP_PX: Final = 2
 BAR_TALL_PX: Final = 17
 BAR_FLAT_PX: Final = 14
@@ -157,9 +155,7 @@ def bar(text: str, look: Look, area: Area, *, is_small: bool) -> TextLine:
 def fault_count(view: View) -> str:
     """Return the number of faults in words; empty: none."""
     count = len(view.faults)
-    if not count:
-        return ""
-    return "1 fault" if count == 1 else f"{count} faults"
+    return {0: "", 1: "1 fault"}.get(count, f"{count} faults")
 
 
 def mark_px(mark: str) -> int:
@@ -209,10 +205,5 @@ def said(line: ChatLine) -> str:
     """Return a chat line with its sender or, for our own, its delivery state."""
     if not line.is_own:
         return f"{line.sender_name}: {line.text}"
-    match line.state:
-        case Delivery.QUEUED:
-            return f"me (waiting): {line.text}"
-        case Delivery.FAILED:
-            return f"me (failed): {line.text}"
-        case _:
-            return f"me: {line.text}"
+    states = {Delivery.QUEUED: " (waiting)", Delivery.FAILED: " (failed)"}
+    return f"me{states.get(line.state, '')}: {line.text}"

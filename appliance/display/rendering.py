@@ -47,8 +47,6 @@ def picture(view: View, size: Size, shift: Size = (0, 0)) -> "Image":
     for line in layout(view, size):
         pen.draw(line, y)
         y += line.height_px + line.gap_px
-    if shift == (0, 0):
-        return image
     moved = Image.new("1", size)
     moved.paste(image, shift)
     return moved
@@ -105,7 +103,12 @@ class _Pen:
         # A bar of small letters has no space for a frame.
         is_box = is_lit or line.height_px > small.height_px
         if is_box:
-            self._draw_box(y, line.height_px, fill=_LIT if is_lit else _DARK)
+            bottom, right = y + line.height_px - 1, self._right - 1
+            fill = _LIT if is_lit else _DARK
+            self._canvas.rectangle((0, y, right, bottom), fill=fill, outline=_LIT)
+            # Round its corners.
+            corners = [(0, y), (right, y), (0, bottom), (right, bottom)]
+            self._canvas.point(corners, _DARK)
         ink = _DARK if is_lit else _LIT
         padding = BAR_PADDING_PX if is_box else 0
         above, capital_px = _CAPITALS[line.font.height_px]
@@ -116,13 +119,6 @@ class _Pen:
         small_above, small_px = _CAPITALS[small.height_px]
         end = (self._right - padding, top + capital_px - small_px - small_above)
         self._write_aside(line.aside, end, end[0] - padding - text_px, ink)
-
-    def _draw_box(self, y: int, height_px: int, *, fill: int) -> None:
-        """Draw a box with rounded corners over the whole width."""
-        bottom, right = y + height_px - 1, self._right - 1
-        self._canvas.rectangle((0, y, right, bottom), fill=fill, outline=_LIT)
-        corners = [(0, y), (right, y), (0, bottom), (right, bottom)]
-        self._canvas.point(corners, _DARK)
 
     def _write_aside(self, text: str, end: Size, room_px: int, ink: int = _LIT) -> None:
         """Write small text that ends here, unless too little of it would fit."""

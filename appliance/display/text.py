@@ -178,17 +178,14 @@ def _sign(character: str) -> str:
         return " "
     if category == "Cf" or character in _EMOJI_MARKS:
         return ""
-    if character in fonts.text().characters:
+    if fonts.text().has(character):
         return character
     if category == _SKIN_TONES:
         return ""
-    return _plain(character) or _named(character, category) or REPLACEMENT
-
-
-def _plain(character: str) -> str:
-    """Return the compatibility form of the character, if a font has it."""
-    parts = unicodedata.normalize("NFKC", character)
-    return parts if fonts.text().can_show(parts) else ""
+    plain = unicodedata.normalize("NFKC", character)
+    if not fonts.text().can_show(plain):
+        plain = _named(character, category)
+    return plain or REPLACEMENT
 
 
 def _named(character: str, category: str) -> str:
