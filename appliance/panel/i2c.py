@@ -22,10 +22,8 @@ NOTHING: Final = 0xE3
 PROBES: Final = 3
 """Attempts at one address: a single lost byte does not mean that nobody is there."""
 _NOBODY: Final = (errno.ENXIO, errno.EREMOTEIO)
-"""No device acknowledges its address.
-
-Source: Linux, Documentation/i2c/fault-codes.rst (ENXIO); i2c-bcm2835 has EREMOTEIO.
-"""
+"""No device acknowledges its address: ENXIO as in Linux, Documentation/i2c/
+fault-codes.rst, or EREMOTEIO from i2c-bcm2835."""
 
 
 class Bus(Protocol):

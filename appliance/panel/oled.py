@@ -5,8 +5,8 @@ A picture is sent one memory page at a time: eight rows of the chip's memory.
 
 import errno
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
@@ -14,36 +14,22 @@ from typing import TYPE_CHECKING, Any, Final
 from appliance.config import ScreenConfig
 from appliance.display.line import Size
 from appliance.errors import PanelError
-from appliance.panel.i2c import (
-    COMMAND,
-    DATA,
-    NAME,
-    NOTHING,
-    Bus,
-    OpenBus,
-    found_address,
-    lost_reason,
-    open_smbus,
-    opened,
-)
+from appliance.panel import i2c
 from appliance.panel.pins import import_errors
 
 TRIES: Final = 4
-"""Attempts for one command or one memory page.
-
-Our choice: with one failed transfer in a thousand a page of five transfers fails four
-times in a row once in 100 days of continuous pictures.
-"""
+"""Attempts for one command or one memory page; our choice: with one failed transfer in
+a thousand a page of five fails four times in a row once in 100 days of pictures."""
 TRANSFER: Final = 32
 """Longest transfer of SMBus, in bytes after the control byte."""
 COLUMNS: Final = 132
 """Columns in the memory of an SH1106; an SSD1306 has 128 and starts again at 0."""
 
 _PAGE_MODE: Final = (0x20, 0x02)
-"""Page addressing of an SSD1306. To an SH1106 it is another command: column 2.
+"""Page addressing of an SSD1306. An SH1106 has no command 0x20, and takes 0x02 for the
+lower half of a column number: column 2.
 
-Source: SSD1306 data sheet rev 1.1, 10.1.3; SH1106 data sheet V2.3, commands 1 and 2: it
-has no command 0x20 and takes 0x02 for the lower half of a column number.
+Source: SSD1306 data sheet rev 1.1, 10.1.3; SH1106 data sheet V2.3, commands 1 and 2.
 """
 _FIRST_COLUMN: Final = (0x00, 0x10)
 _PAGE: Final = 0xB0
@@ -58,10 +44,6 @@ DIM: Final = 0x01
 FIRST_COLUMNS: Final = {"ssd1306": 0, "sh1106": 2}
 """First visible column by chip: the glass is in the middle of an SH1106's 132."""
 _IS_OFF: Final = 0x40
-_HALF_TURN: Final = 2
-"""luma counts quarter turns."""
-Device = Any
-"""Device of luma.oled, which has no type annotations. It raises `OSError`."""
 _log = logging.getLogger(__name__)
 
 
@@ -69,7 +51,7 @@ class PageInterface:
     """Interface of a device of luma's that sends memory pages of eight rows."""
 
     def __init__(
-        self, bus: Bus, address: int, width_px: int, column: int | None
+        self, bus: i2c.Bus, address: int, width_px: int, column: int | None
     ) -> None:
         """Keep the open bus; nothing is sent.
 
@@ -79,20 +61,22 @@ class PageInterface:
         self._bus = bus
         self._address = address
         self._width_px = width_px
-        self._column = column
+        self._free = COLUMNS - (column or 0)
+        # Without a column an SSD1306 stays at 0, an SH1106 goes to 2.
+        self._first: tuple[int, ...] = (*_FIRST_COLUMN, *_PAGE_MODE)
+        if column is not None:
+            self._first = (column & 0x0F, 0x10 | column >> 4)
 
     def command(self, *codes: int) -> None:
         """Send command bytes; those of horizontal addressing are left out."""
         if codes[0] != _WINDOW:
-            self._repeat(lambda: self._write(COMMAND, codes))
+            self._repeat(lambda: self._write(i2c.COMMAND, codes))
 
     def data(self, data: Sequence[int]) -> None:
         """Send a picture, eight rows for each page."""
-        at = self._column_commands()
-        free = COLUMNS - (self._column or 0)
         for page, first in enumerate(range(0, len(data), self._width_px)):
             row = data[first : first + self._width_px]
-            self._send_page(page, at, row[:free])
+            self._send_page(page, self._first, row[: self._free])
 
     def clear(self, pages: int) -> None:
         """Clear every column, also those beside the picture."""
@@ -102,19 +86,12 @@ class PageInterface:
     def cleanup(self) -> None:
         """Do nothing: the bus belongs to `Oled`."""
 
-    def _column_commands(self) -> tuple[int, ...]:
-        """Return the commands that select the first column."""
-        if self._column is None:
-            # An SSD1306 stays at column 0, an SH1106 goes to 2.
-            return (*_FIRST_COLUMN, *_PAGE_MODE)
-        return (self._column & 0x0F, 0x10 | self._column >> 4)
-
     def _send_page(self, page: int, start: tuple[int, ...], row: Sequence[int]) -> None:
         def send() -> None:
             # The page comes last, in case that a mode command changes it.
-            self._write(COMMAND, (*_PAGE_MODE, *start, _PAGE | page))
+            self._write(i2c.COMMAND, (*_PAGE_MODE, *start, _PAGE | page))
             for first in range(0, len(row), TRANSFER):
-                self._write(DATA, row[first : first + TRANSFER])
+                self._write(i2c.DATA, row[first : first + TRANSFER])
 
         self._repeat(send)
 
@@ -127,30 +104,27 @@ class PageInterface:
                 if exc.errno == errno.ETIMEDOUT:
                     # Each attempt on a blocked bus takes a second.
                     raise
-                self._flush()
+                with suppress(OSError):
+                    # End a command whose argument got lost: it must take no other byte.
+                    self._write(i2c.COMMAND, (i2c.NOTHING,))
             else:
                 return
         send()
-
-    def _flush(self) -> None:
-        """End a command whose argument got lost, so that it takes no other byte."""
-        with suppress(OSError):
-            self._write(COMMAND, (NOTHING,))
 
     def _write(self, control: int, data: Sequence[int]) -> None:
         self._bus.write_i2c_block_data(self._address, control, list(data))
 
 
-def open_oled(config: ScreenConfig, open_bus: OpenBus = open_smbus) -> "Oled":
+def open_oled(config: ScreenConfig, open_bus: i2c.OpenBus = i2c.open_smbus) -> "Oled":
     """Return the first screen that responds, lit and cleared.
 
     Raises:
         PanelError: there is no bus, no device on it, or a Python module is missing.
     """
-    with import_errors(NAME):
-        bus = opened(config.bus, open_bus)
+    with import_errors(i2c.NAME):
+        bus = i2c.opened(config.bus, open_bus)
         try:
-            return Oled(bus, found_address(bus, config), config)
+            return Oled(bus, i2c.found_address(bus, config), config)
         except (PanelError, ImportError):
             bus.close()
             raise
@@ -159,7 +133,7 @@ def open_oled(config: ScreenConfig, open_bus: OpenBus = open_smbus) -> "Oled":
 class Oled:
     """Opened screen; every method may raise `PanelError`, and then it is unusable."""
 
-    def __init__(self, bus: Bus, address: int, config: ScreenConfig) -> None:
+    def __init__(self, bus: i2c.Bus, address: int, config: ScreenConfig) -> None:
         """Send the start commands and clear its memory."""
         self._bus = bus
         self._address = address
@@ -173,7 +147,7 @@ class Oled:
 
     def check(self) -> bool:
         """Return False if the chip was without power; it is then as just opened."""
-        self._send(self._device.command, NOTHING)
+        self._send(self._device.command, i2c.NOTHING)
         if not (self._is_lit and self._says_power and self._is_on() is False):
             return True
         _log.info("screen was without power")
@@ -207,8 +181,10 @@ class Oled:
         self._bus.close()
 
     def _send(self, action: Callable[..., object], *arguments: object) -> None:
-        with _named(self._config):
+        try:
             action(*arguments)
+        except OSError as exc:
+            raise PanelError(i2c.NAME, i2c.lost_reason(exc, self._config.bus)) from exc
 
     def _start(self) -> None:
         """Send the start commands of an SSD1306, which are those of an SH1106, too.
@@ -217,12 +193,13 @@ class Oled:
         """
         width, height = size_px(self._config)
         self._device, start = _device()
-        column = first_column(self._config)
+        column = FIRST_COLUMNS.get(self._config.driver)
+        if self._config.column_offset != "auto":
+            column = self._config.column_offset
         pages = PageInterface(self._bus, self._address, width, column)
-        turns = _HALF_TURN if self._config.rotate else 0
-        with _named(self._config):
-            pages.clear(height // 8)
-            start(self._device, pages, width, height, turns)
+        quarter_turns = self._config.rotate // 90
+        self._send(pages.clear, height // 8)
+        self._send(start, self._device, pages, width, height, quarter_turns)
         # Disables luma's exit handler; `close` switches the panel off.
         self._device.persist = True
         self._says_power = self._is_on() is True
@@ -234,7 +211,7 @@ class Oled:
         Source: SSD1306 data sheet rev 1.1, table 9-2 (read status: D6); SH1106 too.
         """
         try:
-            status = self._bus.read_byte_data(self._address, COMMAND)
+            status = self._bus.read_byte_data(self._address, i2c.COMMAND)
         except OSError:
             return None
         return not status & _IS_OFF
@@ -246,28 +223,12 @@ def size_px(config: ScreenConfig) -> Size:
     return int(width), int(height)
 
 
-def first_column(config: ScreenConfig) -> int | None:
-    """Return the first visible column; None: that of either chip."""
-    if config.column_offset != "auto":
-        return config.column_offset
-    return FIRST_COLUMNS.get(config.driver)
-
-
 @cache
-def _device() -> tuple[Device, Callable[..., None]]:
-    """Return luma's device, and the initialiser that starts it.
+def _device() -> tuple[Any, Callable[..., None]]:
+    """Return luma's device, and the initialiser that starts it; both raise `OSError`.
 
     One object is initialised again for each connection: luma registers an exit handler
     for a device, so that it and its 130 kB are never freed.
     """
     kind = import_module("luma.oled.device").ssd1306
     return kind.__new__(kind), kind.__init__
-
-
-@contextmanager
-def _named(config: ScreenConfig) -> Iterator[None]:
-    """Convert an error of the bus to a `PanelError` of the screen."""
-    try:
-        yield
-    except OSError as exc:
-        raise PanelError(NAME, lost_reason(exc, config.bus)) from exc
