@@ -1,6 +1,6 @@
 """Buttons on the GPIO pins: debouncing, floating wires, and the adapter itself.
 
-Debouncing and the detection of a floating wire are pure; time is an argument.
+All but the adapter is pure; time is an argument.
 """
 
 import asyncio
@@ -8,47 +8,29 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Final, Self
 
 from appliance.config import ButtonsConfig, Pin
 from appliance.core.events import Button, ButtonPressed, ButtonReleased, Event, Part
 from appliance.errors import PanelError
-from appliance.panel.pins import (
-    PINS,
-    RETRY_S,
-    Edge,
-    Factory,
-    InputPin,
-    PinGroup,
-    PinSource,
-    wired,
-)
+from appliance.panel import pins
 from appliance.ports import Post
-from appliance.process.background import Background
 
 SETTLED_S: Final = 0.008
-"""A level that lasts this long is not bounce.
-
-Our choice: contacts bounce with gaps of 1-2 ms, and a button pressed 50 times a second
-stays 10 ms on each side.
-"""
+"""A level that lasts this long is not bounce; our choice: contacts bounce with gaps of
+1-2 ms, and a button pressed 50 times a second stays 10 ms on each side."""
 LATE_S: Final = 0.15
-"""Longest time from an edge to its processing.
-
-Our choice: well above the 100 ms by which a busy single-core board delays a thread.
-Only decisions based on the absence of an edge wait for it: the release of a press
-shorter than `SETTLED_S`, and a lost edge.
-"""
-
+"""Longest time from an edge to its processing; our choice: well above the 100 ms by
+which a busy single-core board delays a thread. Only decisions based on the absence of
+an edge wait for it: the release of a press shorter than `SETTLED_S`, a lost edge."""
 SLOT_S: Final = 0.02
 """One period of mains hum, and the longest bounce."""
 FLOAT_DECAY: Final = 0.5
 """Taken off the suspicion in each slot: edges in half of the slots are no fault."""
 FLOAT_LIMIT: Final = 90
-"""Suspicion from which the wire floats: 3.6 s with edges in every slot.
-
-Our choice: 50 presses a second for three seconds are still presses.
-"""
+"""Suspicion from which the wire floats: 3.6 s with edges in every slot; our choice: 50
+presses a second for three seconds are still presses."""
 EDGES_PER_COUNT: Final = 20
 """Edges in one slot that count as another slot, so that 10,000 edges a second are
 detected in 0.2 s; a bounce of 20 ms has up to 40."""
@@ -89,7 +71,7 @@ class Contact:
     """Level after the newest edge, bounce or not."""
     changed_at_s: float
     """Stamp of the newest edge."""
-    differs_since_s: float | None = None
+    differs_since_s: float = inf
     """First reading that differed from `is_closed`: an edge is late, or was lost."""
 
     @property
@@ -101,10 +83,8 @@ class Contact:
     def due_s(self) -> float:
         """Time from which a reading may yield a report; infinity: none will."""
         is_settled = self.is_reported == self.is_closed
-        settles_s = float("inf") if is_settled else self.settled_at_s
-        since_s = self.differs_since_s
-        found_s = float("inf") if since_s is None else since_s
-        return min(settles_s, found_s) + LATE_S
+        settles_s = inf if is_settled else self.settled_at_s
+        return min(settles_s, self.differs_since_s) + LATE_S
 
 
 def new_contact(now_s: float, *, is_closed: bool) -> Contact:
@@ -128,7 +108,7 @@ def after_edge(
         contact = replace(contact, is_reported=is_closed)
         reports = (*reports, ContactReport(is_closed, at_s))
     changed = replace(
-        contact, is_closed=is_closed, changed_at_s=at_s, differs_since_s=None
+        contact, is_closed=is_closed, changed_at_s=at_s, differs_since_s=inf
     )
     return changed, reports
 
@@ -143,12 +123,10 @@ def after_reading(
     """
     contact, reports = _settled(contact, now_s - LATE_S)
     if is_closed == contact.is_closed:
-        return replace(contact, differs_since_s=None), reports
-    since_s = contact.differs_since_s
-    if since_s is None:
-        return replace(contact, differs_since_s=now_s), reports
+        return replace(contact, differs_since_s=inf), reports
+    since_s = min(contact.differs_since_s, now_s)
     if now_s < since_s + LATE_S:
-        return contact, reports
+        return replace(contact, differs_since_s=since_s), reports
     contact, found = after_edge(contact, since_s, is_closed=is_closed)
     return contact, (*reports, *found)
 
@@ -174,11 +152,7 @@ class EdgeRate:
     edges: int = 0
     """Edges in it."""
     suspicion: float = 0.0
-
-    @property
-    def is_floating(self) -> bool:
-        """Whether no finger can have made these edges."""
-        return self.suspicion >= FLOAT_LIMIT
+    """From `FLOAT_LIMIT` on no finger can have made these edges."""
 
     def after(self, edge_s: float) -> "EdgeRate":
         """Return the rate after an edge at this time."""
@@ -204,39 +178,31 @@ class Buttons:
         self,
         config: ButtonsConfig,
         post: Post,
-        source: PinSource = PINS,
+        source: pins.PinSource = pins.PINS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Keep the wiring; nothing is opened yet."""
-        pins = wired(config)
-        self._group = PinGroup(Part.BUTTON, pins, post, source, self._open_pin)
+        wiring = pins.wired(config)
+        self._group = pins.PinGroup(Part.BUTTON, wiring, post, source, self._open_pin)
         self._post = post
         self._clock = clock
         self._contacts: dict[str, Contact] = {}
         self._rates: dict[str, EdgeRate] = {}
         self._trial_ends_s: dict[str, float] = {}
-        self._edges: asyncio.Queue[tuple[str, Edge]] = asyncio.Queue()
-        self._background = Background()
+        self._edges: asyncio.Queue[tuple[str, pins.Edge]] = asyncio.Queue()
 
     async def __aenter__(self) -> Self:
-        """Start the task that opens the pins and reads them."""
         self._loop = asyncio.get_running_loop()
-        if self._group.is_wired:
-            await self._background.open(self._run())
+        await self._group.open(self._run)
         return self
 
     async def __aexit__(self, *failure: object) -> None:
-        """Stop the task and release the pins."""
-        try:
-            await self._background.close(*failure)
-        finally:
-            self._group.close()
+        await self._group.close(*failure)
 
     async def _run(self) -> None:
         retry_at_s = self._clock()
         while True:
             if self._clock() >= retry_at_s:
-                retry_at_s = self._clock() + RETRY_S
+                retry_at_s = self._clock() + pins.RETRY_S
                 await self._group.find()
             await self._take_edges(self._wait_s(retry_at_s))
             for name in tuple(self._group.pins):
@@ -257,13 +223,13 @@ class Buttons:
         while not self._edges.empty():
             self._take(*self._edges.get_nowait())
 
-    def _take(self, name: str, edge: Edge) -> None:
+    def _take(self, name: str, edge: pins.Edge) -> None:
         contact = self._contacts.get(name)
         if contact is None:
             # The pin has failed since.
             return
         rate = self._rates[name] = self._rates[name].after(edge.at_s)
-        if rate.is_floating:
+        if rate.suspicion >= FLOAT_LIMIT:
             self._fail(name, PanelError(name, self._group.pins[name].float_reason))
             self._group.suspects.add(name)
             return
@@ -276,7 +242,7 @@ class Buttons:
         except PanelError as exc:
             self._fail(name, exc)
             return
-        if self._clock() >= self._trial_ends_s.get(name, float("inf")):
+        if self._clock() >= self._trial_ends_s.get(name, inf):
             del self._trial_ends_s[name]
             self._group.trust(name)
             self._begin(name, is_closed=is_closed)
@@ -291,14 +257,17 @@ class Buttons:
         for report in reports:
             self._post(_event(button, report))
 
-    def _open_pin(self, factory: Factory, name: str, pin: Pin) -> "InputPin":
+    def _open_pin(self, factory: pins.Factory, name: str, pin: Pin) -> pins.InputPin:
         """Open a pin; a button that is pressed already is reported as held at boot."""
 
-        def on_edge(edge: Edge) -> None:
-            edge = replace(edge, at_s=self._at_s(edge.at_s))
+        def on_edge(edge: pins.Edge) -> None:
+            now_s = self._clock()
+            if not now_s - OLD_S <= edge.at_s <= now_s:
+                # Its time stamp is from another clock.
+                edge = replace(edge, at_s=now_s)
             self._loop.call_soon_threadsafe(self._edges.put_nowait, (name, edge))
 
-        wire = InputPin(factory, pin, on_edge)
+        wire = pins.InputPin(factory, pin, on_edge)
         self._rates[name] = EdgeRate()
         if name in self._group.suspects:
             now_s = self._clock()
@@ -313,11 +282,6 @@ class Buttons:
         if is_closed and name not in self._group.suspects:
             _log.warning("button is held down at the start  name=%s", name)
             self._post(ButtonPressed(Button(name), is_at_boot=True))
-
-    def _at_s(self, stamp_s: float) -> float:
-        """Return the time stamp, or the present time if it is from another clock."""
-        now_s = self._clock()
-        return stamp_s if now_s - OLD_S <= stamp_s <= now_s else now_s
 
     def _fail(self, name: str, exc: PanelError) -> None:
         """Give up a failed pin, and release its button: it must not go on talking."""

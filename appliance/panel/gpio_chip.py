@@ -20,10 +20,8 @@ DEVICES: Final = Path("/dev")
 ALL_PINS: Final = "GPIO"
 """Name of the missing part if this machine has no usable pins at all."""
 HEADER_LABELS: Final = frozenset(("pinctrl-rp1", "pinctrl-bcm2711", "pinctrl-bcm2835"))
-"""Labels of the chips with the header's pins, of a Pi 5, 4, and earlier ones.
-
-The number of the chip depends on the kernel: it is 4 or 0 on a Pi 5.
-"""
+"""Labels of the chips with the header's pins, of a Pi 5, 4, and earlier ones. The
+chip's number depends on the kernel: it is 4 or 0 on a Pi 5."""
 LGPIO: Final = "lg"
 """Name that lgpio gives to each line that it opens, also to ours."""
 CHIP_INFO: Final = 0x8044B401
@@ -41,15 +39,14 @@ Query = Callable[[Path, int, bytes], bytes]
 class GpioLine:
     """Use of one line of a chip."""
 
-    is_used: bool = False
-    """False also if the kernel does not say it."""
-    consumer: str = ""
-    """Name that its user gave: a kernel driver's or a program's; may be empty."""
+    consumer: str | None = None
+    """Name that its user gave, a kernel driver or a program; may be empty. None: it is
+    unused, or the kernel does not say."""
 
     @property
     def user(self) -> str:
         """Return who uses the line, and the remedy; empty: nobody."""
-        if not self.is_used:
+        if self.consumer is None:
             return ""
         who = "a kernel driver or another program"
         if self.consumer == LGPIO:
@@ -72,7 +69,6 @@ class GpioChips:
     """Character devices of the GPIO chips."""
 
     def __init__(self, folder: Path = DEVICES, query: Query = query_device) -> None:
-        """Keep the folder of the devices; nothing is opened."""
         self._folder = folder
         self._query = query
 
@@ -89,13 +85,13 @@ class GpioChips:
         refused: list[Path] = []
         for device in devices:
             try:
-                label = self._label(device)
+                answer = self._query(device, CHIP_INFO, bytes(_CHIP.size))
             except PermissionError:
                 refused.append(device)
                 continue
             except OSError:
                 continue
-            if label in HEADER_LABELS:
+            if _text(_CHIP.unpack(answer)[1]) in HEADER_LABELS:
                 return _number(device)
         if refused:
             raise PanelError(ALL_PINS, refusal(refused[0]))
@@ -109,11 +105,7 @@ class GpioChips:
         except OSError:
             return GpioLine()
         _, consumer, _, _, flags = _LINE.unpack(answer)
-        return GpioLine(bool(flags & _IS_USED), _text(consumer))
-
-    def _label(self, device: Path) -> str:
-        answer = self._query(device, CHIP_INFO, bytes(_CHIP.size))
-        return _text(_CHIP.unpack(answer)[1])
+        return GpioLine(_text(consumer) if flags & _IS_USED else None)
 
     def _device(self, number: int) -> Path:
         return self._folder / f"gpiochip{number}"

@@ -7,19 +7,8 @@ from appliance.config import LampsConfig, Pin
 from appliance.core.events import Part
 from appliance.core.view import LampStates, View
 from appliance.errors import PanelError
-from appliance.panel.pins import (
-    PINS,
-    RETRY_S,
-    Factory,
-    PinGroup,
-    PinSource,
-    claim,
-    is_active_high,
-    pin_errors,
-    wired,
-)
+from appliance.panel import pins
 from appliance.ports import Post
-from appliance.process.background import Background
 
 
 class Lamps:
@@ -29,28 +18,20 @@ class Lamps:
         self,
         config: LampsConfig,
         post: Post,
-        source: PinSource = PINS,
-        retry_s: float = RETRY_S,
+        source: pins.PinSource = pins.PINS,
+        retry_s: float = pins.RETRY_S,
     ) -> None:
-        """Keep the wiring; nothing is opened yet."""
         self._retry_s = retry_s
-        pins = wired(config)
-        self._group = PinGroup(Part.LAMP, pins, post, source, self._open_pin)
+        wiring = pins.wired(config)
+        self._group = pins.PinGroup(Part.LAMP, wiring, post, source, self._open_pin)
         self._wanted = LampStates()
-        self._background = Background()
 
     async def __aenter__(self) -> Self:
-        """Start the task that opens the pins."""
-        if self._group.is_wired:
-            await self._background.open(self._run())
+        await self._group.open(self._run)
         return self
 
     async def __aexit__(self, *failure: object) -> None:
-        """Switch the lamps off and release the pins."""
-        try:
-            await self._background.close(*failure)
-        finally:
-            self._group.close()
+        await self._group.close(*failure)
 
     def show(self, view: View) -> None:
         """Switch the lamps as this view says."""
@@ -64,7 +45,7 @@ class Lamps:
             await self._group.find()
             await asyncio.sleep(self._retry_s)
 
-    def _open_pin(self, factory: Factory, name: str, pin: Pin) -> "OutputPin":
+    def _open_pin(self, factory: pins.Factory, name: str, pin: Pin) -> "OutputPin":
         return OutputPin(factory, pin, is_lit=getattr(self._wanted, name))
 
     def _light(self, name: str) -> None:
@@ -77,24 +58,24 @@ class Lamps:
 class OutputPin:
     """Output pin; every method raises `PanelError` if it is busy or has failed."""
 
-    def __init__(self, factory: Factory, pin: Pin, *, is_lit: bool) -> None:
+    def __init__(self, factory: pins.Factory, pin: Pin, *, is_lit: bool) -> None:
         """Open the pin and set its first level."""
         self._name = f"GPIO{pin.pin}"
-        is_high = is_active_high(pin, is_button=False)
-        with pin_errors(self._name):
+        is_high = pins.is_active_high(pin, is_button=False)
+        with pins.pin_errors(self._name):
             from gpiozero import OutputDevice
 
-            claim(factory, pin)
+            pins.claim(factory, pin)
             self._device = OutputDevice(
                 pin.pin, active_high=is_high, initial_value=is_lit, pin_factory=factory
             )
 
     def light(self, *, is_lit: bool) -> None:
         """Switch the lamp."""
-        with pin_errors(self._name):
+        with pins.pin_errors(self._name):
             self._device.value = is_lit
 
     def close(self) -> None:
         """Switch the lamp off and release the pin."""
-        with pin_errors(self._name), self._device:
+        with pins.pin_errors(self._name), self._device:
             self._device.off()

@@ -17,6 +17,7 @@ from appliance.core.fault_table import HardwareFault
 from appliance.errors import PanelError
 from appliance.panel.gpio_chip import ALL_PINS, GpioChips, GpioLine
 from appliance.ports import Post
+from appliance.process.background import Background, Work
 from appliance.process.fault_report import FaultLog, FaultReport
 
 _opening: Final = threading.Lock()
@@ -25,10 +26,8 @@ RETRY_S: Final = 1.0
 """Time between two attempts; our choice: an attempt costs a millisecond, and a part
 that is repaired is to work within 3 s."""
 BOOT_TRIES: Final = 4
-"""Attempts to open the chip before its absence is reported.
-
-Our choice: its driver and udev may be some seconds later than this program.
-"""
+"""Attempts to open the chip before its absence is reported; our choice: its driver and
+udev may be some seconds later than this program."""
 Factory = Any
 """A gpiozero pin factory; gpiozero has no type annotations."""
 OpenFactory = Callable[[], Factory]
@@ -77,7 +76,6 @@ def open_factory(chips: GpioChips = CHIPS) -> Factory:
 
 
 PINS: Final = PinSource(open_factory)
-"""Pins through gpiozero."""
 
 
 def pin_of(config: PinConfig) -> Pin | None:
@@ -141,13 +139,12 @@ def import_errors(part: str) -> Iterator[None]:
 
 
 def _pin_errors() -> tuple[type[Exception], ...]:
-    """Return the error classes of gpiozero and lgpio that can be imported."""
+    """Return the error classes of gpiozero and, if it is installed, of lgpio."""
     errors: tuple[type[Exception], ...] = (OSError,)
     with suppress(ImportError):
         from gpiozero import GPIOZeroError
 
         errors = (*errors, GPIOZeroError)
-    with suppress(ImportError):
         import lgpio
 
         errors = (*errors, lgpio.error)
@@ -199,7 +196,6 @@ class InputPin:
             with pin_errors(self._name):
                 self._watch(pin.pull)
                 self.was_closed = self.is_closed()
-                """The contact was closed when the pin was opened."""
         except PanelError:
             self.close()
             raise
@@ -211,14 +207,10 @@ class InputPin:
 
     def close(self) -> None:
         """Release the pin."""
-        with pin_errors(self._name):
-            wire = self._device.pin
-            try:
-                if wire is not None:
-                    # gpiozero would keep the callback for the next user of the pin.
-                    wire.when_changed = None
-            finally:
-                self._device.close()
+        with pin_errors(self._name), self._device:
+            if self._device.pin is not None:
+                # gpiozero would keep the callback for the next user of the pin.
+                self._device.pin.when_changed = None
 
     def _watch(self, pull: str) -> None:
         wire = self._device.pin
@@ -268,11 +260,12 @@ class PinGroup(Generic[PinT]):
         self._failed_tries = 0
         self._factory: Factory | None = None
         self._reports: dict[str, FaultReport] = {}
+        self._background = Background()
 
-    @property
-    def is_wired(self) -> bool:
-        """Whether any pin is wired."""
-        return bool(self._wired)
+    async def open(self, run: Callable[[], Work]) -> None:
+        """Start this task, which calls `find` again and again, if any pin is wired."""
+        if self._wired:
+            await self._background.open(run())
 
     async def find(self) -> None:
         """Try to open the pins that are not open; to be repeated after `RETRY_S`."""
@@ -300,11 +293,14 @@ class PinGroup(Generic[PinT]):
         self.suspects.discard(name)
         self._report(name).found()
 
-    def close(self) -> None:
-        """Release all pins."""
-        while self.pins:
-            _, pin = self.pins.popitem()
-            _close(pin)
+    async def close(self, *failure: object) -> None:
+        """Stop the task and release all pins; `failure` is that of `__aexit__`."""
+        try:
+            await self._background.close(*failure)
+        finally:
+            while self.pins:
+                _, pin = self.pins.popitem()
+                _close(pin)
 
     async def _find_factory(self) -> None:
         try:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from enum import Enum, auto
+from math import inf
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from appliance.config import ScreenConfig
@@ -33,20 +34,13 @@ PAUSE_S: Final = 0.05
 PROBE_S: Final = 1.5
 """Time between two probes, of a missing screen and of a working one."""
 BOOT_S: Final = 2.5
-"""Time after the start in which a missing screen is not reported yet.
-
-Our choice: a bus is switched on by its driver, and opened to the group by udev, a
-second or two after this program starts. A screen that stays away is to be named within
-5 s of the start.
-"""
-ATTEMPTS: Final = frozenset(
-    {
-        ConnectionState.CONNECTING,
-        ConnectionState.RECONNECTING,
-        ConnectionState.DISCONNECTED,
-        ConnectionState.REFUSED,
-    }
-)
+"""Time after the start in which a missing screen is not reported yet; our choice:
+driver and udev provide the bus a second or two after this program starts, and a screen
+that stays away is to be named within 5 s of the start."""
+ATTEMPTS: Final = frozenset(ConnectionState) - {
+    ConnectionState.CONNECTED,
+    ConnectionState.LEFT,
+}
 """States of the connection that alternate for as long as an outage lasts."""
 
 
@@ -138,7 +132,6 @@ class Screen:
         open_display: OpenDisplay = open_oled,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Keep the configuration; the screen is opened after entering."""
         self._supervisor = DisplaySupervisor(config, post, open_display)
         self._clock = clock
         self._view: View | None = None
@@ -148,7 +141,6 @@ class Screen:
         self._thread = ThreadPoolExecutor(1, "screen")
 
     async def __aenter__(self) -> Self:
-        """Start the task that finds and updates the screen."""
         await self._background.open(self._run())
         return self
 
@@ -198,14 +190,13 @@ class DisplaySupervisor:
     def __init__(
         self, config: ScreenConfig, post: Post, open_display: OpenDisplay
     ) -> None:
-        """Keep the configuration; nothing is opened yet."""
         self._config = config
         self._size = size_px(config)
         self._open_display = open_display
         self._display: Display | None = None
-        self._probe_at_s = float("-inf")
-        self._report_from_s: float | None = None
-        """Time from which a loss is reported; None: nothing was tried yet."""
+        self._probe_at_s = -inf
+        self._report_from_s = inf
+        """Time from which a loss is reported."""
         log = FaultLog(_log, "screen lost", "screen found")
         self._report = FaultReport(post, Part.SCREEN, NAME, log)
         self._shown: Image | None = None
@@ -219,8 +210,7 @@ class DisplaySupervisor:
         Returns:
             Seconds until something is due again if the view does not change.
         """
-        if self._report_from_s is None:
-            self._report_from_s = now_s + BOOT_S
+        self._report_from_s = min(self._report_from_s, now_s + BOOT_S)
         is_due = now_s >= self._probe_at_s
         if is_due:
             self._probe_at_s = now_s + PROBE_S

@@ -6,13 +6,7 @@ from gpiozero.pins.mock import MockFactory, MockPin
 
 from appliance.config import ButtonsConfig, LampsConfig, Pin
 from appliance.core.events import Button
-from appliance.panel.pins import (
-    Factory,
-    PinSource,
-    gpiozero_pull,
-    is_active_high,
-    wired,
-)
+from appliance.panel import pins
 
 REVISION: Final = "902120"
 """Revision of a Zero 2 W; with it gpiozero does not read this machine's."""
@@ -27,15 +21,14 @@ class SimulatedPins:
         lamps: LampsConfig,
         pin_class: type[MockPin] = MockPin,
     ) -> None:
-        """Create the pins, all released."""
-        self.factory: Factory = MockFactory(revision=REVISION, pin_class=pin_class)
-        self.source = PinSource(lambda: self.factory)
+        self.factory: pins.Factory = MockFactory(revision=REVISION, pin_class=pin_class)
+        self.source = pins.PinSource(lambda: self.factory)
         """For `Buttons` and `Lamps`."""
-        self._buttons = wired(buttons)
-        self._lamps = wired(lamps)
+        self._buttons = pins.wired(buttons)
+        self._lamps = pins.wired(lamps)
         for pin in self._buttons.values():
             # Set the resistor, so that a button can be pressed before it is opened.
-            self.factory.pin(pin.pin).pull = gpiozero_pull(pin.pull)
+            self.factory.pin(pin.pin).pull = pins.gpiozero_pull(pin.pull)
 
     def press(self, button: Button) -> None:
         """Close the button's contact, if it is wired."""
@@ -55,10 +48,10 @@ class SimulatedPins:
         if pin is None:
             return
         wire = self.factory.pin(pin.pin)
-        is_high = is_closed == is_active_high(pin, is_button=True)
+        is_high = is_closed == pins.is_active_high(pin, is_button=True)
         wire.drive_high() if is_high else wire.drive_low()
 
     def _is_lit(self, pin: Pin) -> bool:
         wire = self.factory.pin(pin.pin)
-        is_high = is_active_high(pin, is_button=False)
+        is_high = pins.is_active_high(pin, is_button=False)
         return wire.function == "output" and bool(wire.state) == is_high

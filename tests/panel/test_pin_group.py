@@ -95,7 +95,7 @@ async def test_a_pin_that_becomes_free_is_found(tmp_path):
     group.failures.clear()
     await group.pins.find()
     assert group.events[1:] == [PartFound(Part.BUTTON, "talk GPIO17")]
-    group.pins.close()
+    await group.pins.close()
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ async def test_a_chip_that_appears_some_seconds_after_the_start_is_no_fault(
     assert set(group.pins.pins) == {"talk"}
     assert group.events == []
     assert [x for x in caplog.records if x.levelno >= logging.INFO] == []
-    group.pins.close()
+    await group.pins.close()
 
 
 def test_a_missing_chip_is_reported_and_found_in_time():
@@ -169,7 +169,7 @@ async def test_a_chip_that_stays_absent_is_reported_once_and_found_when_it_appea
     await group.pins.find()
     assert group.events[1:] == [PartFound(Part.BUTTON, "GPIO")]
     assert set(group.pins.pins) == {"talk"}
-    group.pins.close()
+    await group.pins.close()
 
 
 @pytest.mark.parametrize(
