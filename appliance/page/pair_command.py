@@ -70,10 +70,13 @@ def pair(
         if options.is_token:
             return _token(file, credentials, is_json=options.is_json)
     except OSError as exc:
-        kept = None if options.is_reset or options.is_token else _readable(file)
         sys.stderr.write(
             f"{file.path} cannot be written: {exc.strerror}. {remedy(exc)}\n"
         )
+        kept: PairingCredentials | None = None
+        if not options.is_reset and not options.is_token:
+            with contextlib.suppress(OSError):
+                kept = file.read()
         if kept is None:
             return 1
         sys.stderr.write(MAY_DIFFER)
@@ -99,14 +102,6 @@ def remedy(exc: OSError) -> str:
             return "Run this as root or as the service's user."
         case _:
             return "Check the disk: sudo dmesg | tail."
-
-
-def _readable(file: PairingFile) -> PairingCredentials | None:
-    """Return the credentials in a file that may only be read; None without them."""
-    try:
-        return file.read()
-    except OSError:
-        return None
 
 
 def _warnings(directory: Path, service: Path, *, is_enabled: bool) -> Iterator[str]:

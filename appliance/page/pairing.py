@@ -26,7 +26,7 @@ from appliance.core.events import PairingAsked, Part, PhonePaired
 from appliance.core.pairing import SHOWN_S
 from appliance.net.rate_limit import Bucket, Rate
 from appliance.page.messages import RequestRefused
-from appliance.page.pairing_lockout import Lockouts, StoredLockouts
+from appliance.page.pairing_lockout import FREE_TRIES, Lockouts, StoredLockouts
 from appliance.ports import Post
 from appliance.process.fault_report import FaultLog, FaultReport
 from appliance.process.logs import LogLimit
@@ -54,8 +54,7 @@ Stamp = tuple[int, int, int]
 class PairingCredentials(msgspec.Struct, frozen=True):
     """PIN and digests, the content of the file.
 
-    Names that differ in the file belong to its format: under another name, what a box
-    has stored would not be found after an upgrade.
+    The names in the file stay, so that what a box has stored is found after an upgrade.
     """
 
     pin: Annotated[str, Meta(pattern="^[0-9]{6}$")]
@@ -75,16 +74,6 @@ class PairingCredentials(msgspec.Struct, frozen=True):
         """Add a token; the oldest is dropped at the limit."""
         tokens = (*self.tokens, digest)[-KEPT_TOKENS:]
         return msgspec.structs.replace(self, tokens=tokens)
-
-    def with_lockouts(
-        self, lockouts: StoredLockouts, pins: tuple[str, str]
-    ) -> "PairingCredentials":
-        """Set these wrong PINs and, unless it was changed meanwhile, a new PIN.
-
-        `pins` are the PIN to replace and its replacement.
-        """
-        pin = pins[1] if self.pin == pins[0] else self.pin
-        return msgspec.structs.replace(self, pin=pin, lockouts=lockouts)
 
 
 def new_credentials() -> PairingCredentials:
@@ -231,7 +220,7 @@ class Pairing:
         self.refresh()
         is_due = self._replaced or self._fault.is_lost
         if is_due and self._write_again.may(self._now_s()):
-            await self._keep(lambda credentials: credentials, (self.pin, self.pin))
+            await self._keep(lambda credentials: credentials, self.pin)
 
     def login_of(self, *, cookies: Iterable[str], bearer: str) -> str | None:
         """Return the digest of the valid cookie or bearer token; None without one."""
@@ -301,45 +290,46 @@ class Pairing:
         """
         self._lockouts.failed(address, now_s)
         self._log_limit.log(_log, logging.WARNING, "wrong PIN")
-        lockout = self._lockouts.of(address)
+        failures = self._lockouts.of(address).failures
         wait_s = self._lockouts.wait_s(address, now_s)
-        pins = self._renewed() if wait_s else (self.pin, self.pin)
-        await self._keep(lambda credentials: credentials, pins)
+        replaced = self._renewed() if wait_s else self.pin
+        await self._keep(lambda credentials: credentials, replaced)
         if wait_s:
-            failures = lockout.failures
             _log.warning("pairing locked  wrong_pins=%d wait_s=%d", failures, wait_s)
             return _locked(wait_s)
-        left = lockout.tries_left
+        left = FREE_TRIES - failures
         tries = "1 try" if left == 1 else f"{left} tries"
         sentence = f"Wrong PIN; {tries} left."
         return RequestRefused(HTTPStatus.FORBIDDEN, sentence, key="pin")
 
-    def _renewed(self) -> tuple[str, str]:
-        """Replace the PIN, and return the old and the new one."""
-        old, new = self._credentials.pin, new_pin()
-        self._credentials = msgspec.structs.replace(self._credentials, pin=new)
-        return old, new
+    def _renewed(self) -> str:
+        """Replace the PIN, and return the old one."""
+        replaced = self.pin
+        self._credentials = msgspec.structs.replace(self._credentials, pin=new_pin())
+        return replaced
 
     async def _keep(
         self,
         changed: Callable[[PairingCredentials], PairingCredentials],
-        pins: tuple[str, str],
+        replaced: str,
     ) -> None:
-        """Write the change, the new PIN and the wrong PINs counted so far.
+        """Write the change, the PIN and the wrong PINs counted so far.
 
+        The PIN in the file stays if it is not `replaced`: it was changed meanwhile.
         After a write that failed, everything in memory is written.
         """
-        lockouts = self._lockouts.stored(self._now_s(), time.time())
+        lockouts, new = self._lockouts.stored(self._now_s(), time.time()), self.pin
 
         def kept(stored: PairingCredentials) -> PairingCredentials:
             newer = self._newer(stored)
             credentials = changed(stored) if newer is stored else newer
-            return credentials.with_lockouts(lockouts, pins)
+            pin = new if credentials.pin == replaced else credentials.pin
+            return msgspec.structs.replace(credentials, pin=pin, lockouts=lockouts)
 
         if await self._change(kept):
             self._replaced.clear()
         else:
-            self._replaced.add(pins[0])
+            self._replaced.add(replaced)
 
     async def _change(
         self, changed: Callable[[PairingCredentials], PairingCredentials]

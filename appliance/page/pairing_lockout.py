@@ -30,16 +30,10 @@ class Lockout(msgspec.Struct, frozen=True):
         """Return the whole seconds until a PIN is checked again; 0: now."""
         return _whole_s(self.until_s - now_s)
 
-    @property
-    def tries_left(self) -> int:
-        """Wrong PINs left before the next wait."""
-        return max(1, FREE_TRIES - self.failures)
-
     def failed(self, now_s: float) -> "Lockout":
         """Return the lock-out after one more wrong PIN: 1, 2, 4, … minutes."""
         failures = self.failures + 1
-        wait_s = _longest_wait_s(failures)
-        return Lockout(failures, now_s + wait_s if wait_s else 0.0)
+        return Lockout(failures, now_s + _longest_wait_s(failures))
 
 
 class StoredLockouts(msgspec.Struct, frozen=True):
@@ -48,14 +42,12 @@ class StoredLockouts(msgspec.Struct, frozen=True):
     recent_s: tuple[float, ...] = ()
     """Times of those from all addresses, in seconds since the epoch."""
     by_address: dict[str, Lockout] = msgspec.field(name="guests", default_factory=dict)
-    """Named `guests` in the file, whose format stays the same for installed boxes."""
 
 
 class Lockouts:
     """Lock-outs per address, and the budget of all addresses."""
 
     def __init__(self) -> None:
-        """Start without wrong PINs."""
         self._each: OrderedDict[str, Lockout] = OrderedDict()
         self._all_s: deque[float] = deque(maxlen=TRIES_ALL_ADDRESSES)
 
@@ -65,11 +57,8 @@ class Lockouts:
     ) -> "Lockouts":
         """Return the lock-outs that were stored before a restart.
 
-        Args:
-            stored: with times of the wall clock. It may have been set back since:
-                times in the future count as now.
-            now_s: monotonic clock.
-            wall_s: seconds since the epoch.
+        `now_s` is of the monotonic clock, `wall_s` and the stored times since the
+        epoch. That clock may have been set back: times in the future count as now.
         """
         lockouts = cls()
         for at_s in stored.recent_s:
