@@ -1,7 +1,7 @@
-"""Access control in front of every route, and the pairing form, which gives a login.
+"""Access control in front of every route, responses, and the pairing form.
 
 A request needs an accepted host and origin and, except on the open paths, a login: the
-cookie of a paired phone, or the bearer token of a script.
+cookie of a paired phone, or the bearer token of a script. The form gives a login.
 """
 
 import re
@@ -16,16 +16,15 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from appliance.net.host_check import is_own_host, is_same_origin, local_address
-from appliance.page.messages import (
-    DECODE_ERRORS,
-    JSON,
-    NO_STORE,
-    RequestRefused,
-    body_of,
-    json_response,
-    refusal_response,
-)
+from appliance.net.http_limits import BodyTooLongError, BodyTooSlowError, read_body
+from appliance.page.messages import DECODE_ERRORS, RequestRefused
 from appliance.page.pairing import Pairing, digest
+
+JSON = "application/json"
+NO_STORE = {"cache-control": "no-store"}
+LIMIT_BYTES = 32 * 1024
+"""Longest request body; a chat line of 2000 emoji, each escaped as twelve ASCII
+characters, fits."""
 
 COOKIE = "ptt_session"
 """Start of the cookie's name. The port follows, because all ports of a host share
@@ -74,6 +73,34 @@ COOKIE_DAYS = 400
 MAX_FORM_FIELDS = 10
 
 
+def json_response(content: object, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    """Return a JSON response that is not to be cached."""
+    return Response(msgspec.json.encode(content), status, NO_STORE, JSON)
+
+
+def refusal_response(refused: RequestRefused) -> Response:
+    """Return the response to a refused request."""
+    response = json_response(refused.body, refused.status)
+    response.headers.update(refused.headers or {})
+    return response
+
+
+async def body_of(request: Request) -> bytes:
+    """Return the request body.
+
+    Raises:
+        RequestRefused: 413 as soon as it is too long, 408 if it takes too long.
+    """
+    try:
+        return await read_body(request, LIMIT_BYTES)
+    except BodyTooLongError as exc:
+        sentence = f"The body is too long; at most {LIMIT_BYTES} bytes are allowed."
+        raise RequestRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, sentence) from exc
+    except BodyTooSlowError as exc:
+        sentence = "The request body was not complete in time."
+        raise RequestRefused(HTTPStatus.REQUEST_TIMEOUT, sentence) from exc
+
+
 class AccessControl:
     """ASGI middleware that requires a login, except on the open paths."""
 
@@ -93,13 +120,24 @@ class AccessControl:
         if login is None and path == "/":
             app = RedirectResponse(TO_FORM, HTTPStatus.SEE_OTHER)
         try:
-            self._check_source(connection)
-            _check_login(path, login)
+            self._check(connection, login)
         except RequestRefused as refused:
             app, renewal = refusal_response(refused), ""
-        await app(scope, receive, _with_headers(send, path, renewal))
 
-    def _check_source(self, connection: HTTPConnection) -> None:
+        async def send_all(message: Message) -> None:
+            if message["type"].endswith("response.start"):
+                headers = MutableHeaders(scope=message)
+                headers.update(SECURITY_HEADERS)
+                if renewal:
+                    headers["set-cookie"] = renewal
+                if path == FORM:
+                    headers["referrer-policy"] = FORM_REFERRER
+            await send(message)
+
+        await app(scope, receive, send_all)
+
+    def _check(self, connection: HTTPConnection, login: str | None) -> None:
+        """Raise `RequestRefused` for a foreign host or origin, or without a login."""
         scope, headers = connection.scope, connection.headers
         host = headers.get("host", "")
         is_own = is_own_host(host, self._names, local_address(scope))
@@ -118,13 +156,10 @@ class AccessControl:
         if changes and is_foreign:
             sentence = "Cross-origin request rejected."
             raise RequestRefused(HTTPStatus.FORBIDDEN, sentence)
-
-
-def _check_login(path: str, login: str | None) -> None:
-    if login is None and path not in OPEN_PATHS:
-        sentence = "Not paired. Open /pair in a browser, or send a bearer token."
-        headers = {"www-authenticate": "Bearer"}
-        raise RequestRefused(HTTPStatus.UNAUTHORIZED, sentence, headers=headers)
+        if login is None and scope["path"] not in OPEN_PATHS:
+            sentence = "Not paired. Open /pair in a browser, or send a bearer token."
+            challenge = {"www-authenticate": "Bearer"}
+            raise RequestRefused(HTTPStatus.UNAUTHORIZED, sentence, headers=challenge)
 
 
 def login_of(connection: HTTPConnection, pairing: Pairing) -> str | None:
@@ -175,30 +210,6 @@ def _cookies(connection: HTTPConnection) -> list[tuple[str, str]]:
     return [(name, value) for name, _, value in pairs if name.startswith(COOKIE)]
 
 
-def too_many_requests() -> Response:
-    """Return the response to requests beyond the rate; it closes the connection."""
-    retry = {"retry-after": "5", "connection": "close"}
-    sentence = "Too many requests. Wait a few seconds."
-    refused = RequestRefused(
-        HTTPStatus.TOO_MANY_REQUESTS, sentence, headers=SECURITY_HEADERS | retry
-    )
-    return refusal_response(refused)
-
-
-def _with_headers(send: Send, path: str, renewal: str) -> Send:
-    async def send_all(message: Message) -> None:
-        if message["type"].endswith("response.start"):
-            headers = MutableHeaders(scope=message)
-            headers.update(SECURITY_HEADERS)
-            if renewal:
-                headers["set-cookie"] = renewal
-            if path == FORM:
-                headers["referrer-policy"] = FORM_REFERRER
-        await send(message)
-
-    return send_all
-
-
 class PairingRequest(msgspec.Struct, frozen=True):
     """JSON body of a pairing request."""
 
@@ -237,8 +248,12 @@ class PairingForm:
             page = self._page(refused.sentence, refused.status)
             page.headers.update(refused.headers or {})
             return page
+        response: Response = RedirectResponse(TO_PAGE, HTTPStatus.SEE_OTHER)
+        if is_json:
+            response = json_response({"paired": True})
         name = f"{COOKIE}_{request.scope['server'][1]}"
-        return _paired(name, secret, is_json=is_json)
+        response.headers["set-cookie"] = _set_cookie(name, secret)
+        return response
 
     def _page(self, sentence: str, status: HTTPStatus) -> Response:
         """Return the form, and have the OLED show the PIN."""
@@ -248,14 +263,6 @@ class PairingForm:
         html = html.replace("{{problem}}", escape(sentence))
         html = html.replace("{{invalid}}", "true" if sentence else "false")
         return HTMLResponse(html, status, NO_STORE)
-
-
-def _paired(name: str, secret: str, *, is_json: bool) -> Response:
-    """Return the response to the right PIN, with a cookie of this name."""
-    page = RedirectResponse(TO_PAGE, HTTPStatus.SEE_OTHER)
-    response = json_response({"paired": True}) if is_json else page
-    response.headers["set-cookie"] = _set_cookie(name, secret)
-    return response
 
 
 def pin_of(content: bytes, *, is_json: bool) -> str:

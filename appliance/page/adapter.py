@@ -90,15 +90,12 @@ class Page:
         self._retry_s = retry_s
         self._watch_s = watch_s
         self._latest = LatestView(settings.screen_px)
-        self._pairing = Pairing(
-            PairingFile(settings.state_directory), post, settings.now_s
-        )
+        file = PairingFile(settings.state_directory)
+        self._pairing = Pairing(file, post, settings.now_s)
         self._background = Background()
         self._job: asyncio.Task[None] | None = None
-        failing = f"page cannot be served  listen={config.listen}"
-        self._fault = FaultReport(
-            post, Part.PAGE, config.listen, FaultLog(_log, failing)
-        )
+        log = FaultLog(_log, f"page cannot be served  listen={config.listen}")
+        self._fault = FaultReport(post, Part.PAGE, config.listen, log)
 
     async def __aenter__(self) -> Self:
         """Start serving; `PageServed` is posted when the port is open."""
@@ -135,13 +132,10 @@ class Page:
         host, port = listen.parsed(self._config.listen)
         while True:
             try:
-                listening = listen.listener(await listen.resolved(host), port)
+                return listen.listener(await listen.resolved(host), port)
             except OSError as exc:
                 self._fault.lost(listen_reason(exc))
                 await asyncio.sleep(self._retry_s)
-                continue
-            self._fault.found()
-            return listening
 
     async def _announce(self, host: str, port: int) -> None:
         """Post address and PIN, and again when network or command line changed them.

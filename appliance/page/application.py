@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import socket
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from importlib.resources import files
 from typing import get_args
@@ -33,27 +33,10 @@ from appliance.net.http_server import (
     RateLimited,
 )
 from appliance.net.rate_limit import Rate, RateLimit
-from appliance.page.access import (
-    FORM,
-    HEALTH,
-    AccessControl,
-    PairingForm,
-    too_many_requests,
-)
+from appliance.page import access
 from appliance.page.adapter import PageSettings
 from appliance.page.controls import Client, Controls
-from appliance.page.messages import (
-    JSON,
-    LIMIT_BYTES,
-    NO_STORE,
-    AnyRequest,
-    RequestRefused,
-    body_of,
-    from_body,
-    json_response,
-    on_http_error,
-    on_refused,
-)
+from appliance.page.messages import AnyRequest, RequestRefused, from_body
 from appliance.page.pairing import Pairing
 from appliance.page.snapshot import LatestView
 from appliance.page.websocket import LiveEndpoint
@@ -64,6 +47,10 @@ POSTS: dict[str, type[AnyRequest]] = {
     f"/api/{kind.__struct_config__.tag}": kind for kind in get_args(AnyRequest)
 }
 """Each command by its path, which ends in its name on the WebSocket."""
+SENTENCES = {
+    HTTPStatus.NOT_FOUND: "There is nothing at this address.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "This address does not support this method.",
+}
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -93,68 +80,63 @@ SHUTDOWN_S = 1
 """Time for open requests to end; the whole process has 3 s."""
 
 
+@dataclass(frozen=True, slots=True)
 class Api:
     """Handlers of plain requests."""
 
-    def __init__(
-        self,
-        latest: LatestView,
-        controls: Controls,
-        assets: dict[str, Response],
-        metrics: Callable[[], Awaitable[str]],
-    ) -> None:
-        """Read from `latest`; commands go to `controls`."""
-        self._latest = latest
-        self._controls = controls
-        self._assets = assets
-        self._metrics = metrics
+    latest: LatestView
+    controls: Controls
+    assets: dict[str, Response]
+    metrics_text: Callable[[], Awaitable[str]]
 
     async def page(self, request: Request) -> Response:
         """`GET /`."""
-        return _unless_cached(self._assets["index.html"], request)
+        return _unless_cached(self.assets["index.html"], request)
 
     async def file(self, request: Request) -> Response:
         """`GET /static/{name}`."""
-        found = self._assets.get(request.path_params["name"])
+        found = self.assets.get(request.path_params["name"])
         if found is None or found.media_type == MEDIA_TYPES[".html"]:
             raise HTTPException(HTTPStatus.NOT_FOUND)
         return _unless_cached(found, request)
 
     async def view(self, _: Request) -> Response:
         """`GET /api/view`."""
-        await self._latest.prepare()
-        content = self._latest.json()
-        return Response(content, HTTPStatus.OK, NO_STORE, JSON)
+        await self.latest.prepare()
+        content = self.latest.json()
+        return Response(content, HTTPStatus.OK, access.NO_STORE, access.JSON)
 
     async def screen(self, _: Request) -> Response:
         """`GET /api/screen.png`."""
-        await self._latest.prepare()
-        picture = self._latest.drawing().picture
+        await self.latest.prepare()
+        picture = self.latest.drawing().picture
         if picture is None:
             sentence = "Pillow is not installed."
             raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, sentence)
-        return Response(png(picture), HTTPStatus.OK, NO_STORE, MEDIA_TYPES[".png"])
+        return Response(
+            png(picture), HTTPStatus.OK, access.NO_STORE, MEDIA_TYPES[".png"]
+        )
 
     async def metrics(self, _: Request) -> Response:
         """`GET /metrics`."""
-        return Response(await self._metrics(), HTTPStatus.OK, media_type=PROMETHEUS)
+        return Response(await self.metrics_text(), HTTPStatus.OK, media_type=PROMETHEUS)
 
     async def health(self, _: Request) -> Response:
         """`GET /health`."""
-        view = self._latest.view
+        view = self.latest.view
         sick, faults = health(view)
         status = HTTPStatus.SERVICE_UNAVAILABLE if sick else HTTPStatus.OK
         word = "sick" if sick else "ok"
         content = {"status": word, "faults": faults, "fault_ids": view.fault_ids}
-        return json_response(content, status)
+        return access.json_response(content, status)
 
     async def post(self, request: Request) -> Response:
         """`POST /api/…`."""
-        content = await body_of(request)
+        content = await access.body_of(request)
         command = from_body(content, POSTS[request.url.path])
         address = request.client.host if request.client else ""
         client = Client(request.state.login, address=address)
-        return json_response(await self._controls.execute(command, client))
+        return access.json_response(await self.controls.execute(command, client))
 
 
 def health(view: View) -> tuple[bool, tuple[str, ...]]:
@@ -174,7 +156,7 @@ def health(view: View) -> tuple[bool, tuple[str, ...]]:
     return bool(sound), sound + room
 
 
-def application(api: Api, live: LiveEndpoint, form: PairingForm) -> Starlette:
+def application(api: Api, live: LiveEndpoint, form: access.PairingForm) -> Starlette:
     """Return the application without access control."""
     routes: list[BaseRoute] = [
         Route("/", api.page),
@@ -182,14 +164,24 @@ def application(api: Api, live: LiveEndpoint, form: PairingForm) -> Starlette:
         Route("/api/view", api.view),
         Route("/api/screen.png", api.screen),
         Route("/metrics", api.metrics),
-        Route(HEALTH, api.health),
-        Route(FORM, form.show),
-        Route(FORM, form.enter, methods=["POST"]),
+        Route(access.HEALTH, api.health),
+        Route(access.FORM, form.show),
+        Route(access.FORM, form.enter, methods=["POST"]),
         WebSocketRoute("/api/live", live.__call__),
         *(Route(path, api.post, methods=["POST"]) for path in POSTS),
     ]
-    handlers = {RequestRefused: on_refused, HTTPException: on_http_error}
+    handlers = {RequestRefused: _refused, HTTPException: _refused}
     return Starlette(routes=routes, exception_handlers=handlers)
+
+
+async def _refused(_: Request, exc: Exception) -> Response:
+    """Return the response to a refusal, ours or one of Starlette's own (404, 405)."""
+    if isinstance(exc, HTTPException):
+        status = HTTPStatus(exc.status_code)
+        sentence = SENTENCES.get(status, status.phrase)
+        exc = RequestRefused(status, sentence, headers=exc.headers)
+    assert isinstance(exc, RequestRefused)
+    return access.refusal_response(exc)
 
 
 def load_assets() -> dict[str, Response]:
@@ -209,12 +201,6 @@ def load_assets() -> dict[str, Response]:
     return found
 
 
-def build_version(assets: dict[str, Response]) -> str:
-    """Return a version for these files, which differs if any of them differs."""
-    facts = "".join(f"{name}{assets[name].headers['etag']}" for name in sorted(assets))
-    return hashlib.sha256(facts.encode()).hexdigest()[:16]
-
-
 def _unless_cached(asset: Response, request: Request) -> Response:
     """Return the file, or 304 if the browser has it in its cache."""
     etag = asset.headers["etag"]
@@ -226,10 +212,15 @@ def _unless_cached(asset: Response, request: Request) -> Response:
 
 def default_limits(now_s: Callable[[], float]) -> ServerLimits:
     """Return the limits on clients of the page; `now_s` is a monotonic clock."""
+    headers = access.SECURITY_HEADERS | {"retry-after": "5", "connection": "close"}
+    sentence = "Too many requests. Wait a few seconds."
+    status = HTTPStatus.TOO_MANY_REQUESTS
     return ServerLimits(
         connections=CONNECTIONS,
         requests=RateLimit(REQUESTS_EACH, REQUESTS, now_s),
-        refusal=too_many_requests(),
+        refusal=access.refusal_response(
+            RequestRefused(status, sentence, headers=headers)
+        ),
     )
 
 
@@ -246,20 +237,31 @@ class WebServer:
     ) -> None:
         """Create the application; requests run as tasks of `background`."""
         assets = load_assets()
-        latest.build = build_version(assets)
+        etags = "".join(f"{x}{assets[x].headers['etag']}" for x in sorted(assets))
+        latest.build = hashlib.sha256(etags.encode()).hexdigest()[:16]
         self._background = background
         controls = Controls(latest, post, settings.now_s)
         self._leases = controls.leases
-        pairing.on_change = lambda: self._leases.release_invalid(pairing.is_valid)
+        # Nobody else could release the button of a login that is not valid any more.
+        pairing.on_change = lambda: self._leases.release_where(
+            lambda client: not pairing.is_valid(client.login)
+        )
         form_html = bytes(assets["pair.html"].body).decode()
         routes = application(
             Api(latest, controls, assets, settings.metrics),
             LiveEndpoint(latest, controls, pairing, settings.now_s),
-            PairingForm(pairing, form_html, settings.pin_hint),
+            access.PairingForm(pairing, form_html, settings.pin_hint),
         )
-        self._app = AccessControl(routes, pairing, own_names(settings.name))
+        self._app = access.AccessControl(routes, pairing, own_names(settings.name))
         limits = settings.limits or default_limits(settings.now_s)
-        self._limits = replace(limits, on_refused=self._leases.release_address)
+        self._limits = replace(limits, on_refused=self._release_address)
+
+    def _release_address(self, address: str) -> None:
+        """Release the buttons of plain requests, one of which was refused unread.
+
+        It may have been the release, and a talk must not outlast that.
+        """
+        self._leases.release_where(lambda client: client.address == address)
 
     async def serve(self, listening: socket.socket) -> None:
         """Serve on this socket until cancelled, then close it and every connection."""
@@ -269,7 +271,7 @@ class WebServer:
         try:
             await asyncio.wait({serving})
         finally:
-            self._leases.clear()
+            self._leases.release_where(lambda _: True)
             server.end()
             await asyncio.wait({serving})
         serving.result()
@@ -328,7 +330,7 @@ def _config(app: ASGIApp, ping_s: float) -> uvicorn.Config:
         **UVICORN,
         loop="none",
         ws=WebSocketProtocol,
-        ws_max_size=LIMIT_BYTES,
+        ws_max_size=access.LIMIT_BYTES,
         ws_ping_interval=ping_s,
         ws_ping_timeout=ping_s,
         # A view has 4 kB, with a full chat log 37 kB, on a LAN: compression would cost

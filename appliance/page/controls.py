@@ -14,16 +14,8 @@ from typing import assert_never
 
 from msgspec import UNSET
 
+from appliance.core import events
 from appliance.core.chat import Delivery
-from appliance.core.events import (
-    ChatTyped,
-    GainAsked,
-    JoinAsked,
-    LeaveAsked,
-    MuteAsked,
-    TalkAsked,
-    VolumeAsked,
-)
 from appliance.core.view import TalkState, View
 from appliance.net.rate_limit import Rate, RateLimit
 from appliance.page.messages import (
@@ -79,10 +71,7 @@ class Client:
 
 
 class Controls:
-    """Executor of all commands from the LAN.
-
-    Thread: the loop's.
-    """
+    """Executor of all commands from the LAN. Thread: the loop's."""
 
     def __init__(
         self,
@@ -90,7 +79,6 @@ class Controls:
         post: Post,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Check commands against `latest`, and post their events."""
         self._latest = latest
         self._post = post
         self.leases = TalkLeases(post)
@@ -126,12 +114,12 @@ class Controls:
             case JoinRequest():
                 self._join(request)
             case LeaveRequest():
-                self._post(LeaveAsked())
+                self._post(events.LeaveAsked())
             case VolumeRequest():
-                self._post(VolumeAsked(request.percent))
+                self._post(events.VolumeAsked(request.percent))
                 answer = {"percent": request.percent}
             case GainRequest():
-                self._post(GainAsked(request.db))
+                self._post(events.GainAsked(request.db))
                 answer = {"db": request.db}
             case _:
                 assert_never(request)
@@ -166,7 +154,7 @@ class Controls:
     def _mute(self, request: MuteRequest) -> Answer:
         if not request.on and self._latest.view.is_muted_at_box:
             raise RequestRefused(HTTPStatus.CONFLICT, MUTED_AT_BOX)
-        self._post(MuteAsked(request.on))
+        self._post(events.MuteAsked(request.on))
         return {"on": request.on}
 
     def _join(self, request: JoinRequest) -> None:
@@ -176,32 +164,24 @@ class Controls:
             known = ", ".join(presets) or "none are configured"
             sentence = f"Unknown preset. Write one of: {known}."
             raise RequestRefused(HTTPStatus.BAD_REQUEST, sentence, key="preset")
-        self._post(JoinAsked(preset, request.display_name))
+        self._post(events.JoinAsked(preset, request.display_name))
 
     def _chat(self, request: ChatRequest, client: Client) -> Answer:
         text = _checked(request.text)
         line_id = str(uuid.uuid4()) if request.id is UNSET else request.id
         # Without the limits below: the line may be the one that fills the outbox.
-        if (state := self._state_of(line_id)) is not None:
-            return {"id": line_id, "state": state}
+        # A line that the newest view does not have yet is recognised by the chat log.
+        for line in self._latest.view.chat:
+            if line.is_own and line.id == line_id:
+                return {"id": line_id, "state": line.state}
         if refusal := self._latest.view.chat_refusal:
             raise RequestRefused(HTTPStatus.CONFLICT, refusal)
         if not self._chat_rate.take(client.login):
             sentence = "Too many chat lines. Wait a few seconds and send it again."
             retry = {"retry-after": "2"}
             raise RequestRefused(HTTPStatus.TOO_MANY_REQUESTS, sentence, headers=retry)
-        self._post(ChatTyped(line_id, text, time.time_ns() // 1_000_000))
+        self._post(events.ChatTyped(line_id, text, time.time_ns() // 1_000_000))
         return {"id": line_id, "state": Delivery.QUEUED}
-
-    def _state_of(self, line_id: str) -> Delivery | None:
-        """Return the delivery state of a line of this box; None: it has no such line.
-
-        A line that the newest view does not have yet is recognised by the chat log.
-        """
-        lines = self._latest.view.chat
-        return next(
-            (line.state for line in lines if line.is_own and line.id == line_id), None
-        )
 
 
 class TalkLeases:
@@ -238,7 +218,7 @@ class TalkLeases:
             end = call_later(LEASE_S, lambda: self.release(client.holder))
         self._leases[client.holder] = end, client
         if is_new:
-            self._post(TalkAsked(is_on=True))
+            self._post(events.TalkAsked(is_on=True))
         return is_new
 
     def release(self, holder: str) -> None:
@@ -247,27 +227,13 @@ class TalkLeases:
             return
         self._drop(holder)
         if not self._leases:
-            self._post(TalkAsked(is_on=False))
+            self._post(events.TalkAsked(is_on=False))
 
-    def release_address(self, address: str) -> None:
-        """Release the buttons of plain requests, one of which was refused unread.
-
-        It may have been the release, and a talk must not outlast that.
-        """
+    def release_where(self, is_ended: Callable[[Client], bool]) -> None:
+        """Release the buttons of all clients for which this returns True."""
         for holder, (_, client) in tuple(self._leases.items()):
-            if client.address == address:
+            if is_ended(client):
                 self.release(holder)
-
-    def release_invalid(self, is_valid: Callable[[str], bool]) -> None:
-        """Release the buttons of logins that are not valid, which nobody else could."""
-        for holder, (_, client) in tuple(self._leases.items()):
-            if not is_valid(client.login):
-                self.release(holder)
-
-    def clear(self) -> None:
-        """Release the buttons of all holders."""
-        for holder in tuple(self._leases):
-            self.release(holder)
 
     def _drop(self, holder: str) -> None:
         end, _ = self._leases.pop(holder, (None, None))
@@ -285,7 +251,9 @@ def _talk_refusal(view: View) -> str:
 
 
 def _checked(text: str) -> str:
-    text = "".join(filter(_is_text, text)).strip()
+    # Control characters are left out: terminals obey them.
+    text = "".join(x for x in text if x in "\n\t" or unicodedata.category(x) != "Cc")
+    text = text.strip()
     if not text:
         raise RequestRefused(HTTPStatus.BAD_REQUEST, "The line is empty.", key="text")
     if len(text) > TEXT_CHARACTERS or len(text.encode()) > TEXT_BYTES:
@@ -295,8 +263,3 @@ def _checked(text: str) -> str:
         )
         raise RequestRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, sentence, key="text")
     return text
-
-
-def _is_text(character: str) -> bool:
-    """Return whether a chat line may contain it; terminals obey control characters."""
-    return character in "\n\t" or unicodedata.category(character) != "Cc"

@@ -11,7 +11,7 @@ import msgspec
 
 from appliance.config import Config
 from appliance.core.chat import ChatLine
-from appliance.core.events import Caption, VoiceAgent
+from appliance.core.events import Caption
 from appliance.core.state import State
 from appliance.core.view import View, view
 from appliance.display import fonts
@@ -65,7 +65,6 @@ class LatestView:
     """
 
     def __init__(self, screen_px: Size) -> None:
-        """Start with the view `STARTING`."""
         self.view = STARTING
         self.build = ""
         """Version of the static files; an open page reloads when it changes."""
@@ -86,13 +85,10 @@ class LatestView:
 
     async def wait_newer(self, view: View, wait_s: float) -> None:
         """Wait for a view newer than this one, at most this long."""
-        if self.view is not view:
-            return
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
-                await self._changed.wait()
-        except TimeoutError:
-            return
+                if self.view is view:
+                    await self._changed.wait()
 
     async def prepare(self) -> None:
         """Import the drawing libraries in a thread: it takes 0.5 s on a Pi."""
@@ -133,11 +129,13 @@ def _drawing(view: View, size: Size) -> Drawing:
 def as_json(view: View, drawing: Drawing, build: str) -> bytes:
     """Return the view as JSON, with the field names in `API.md`."""
     shown = {_JSON_NAMES.get(name, name): getattr(view, name) for name in _SENT_FIELDS}
+    agent = view.agent
     return msgspec.json.encode(
         {
             **shown,
             "build": build,
-            "agent": _agent(view.agent),
+            "agent": agent
+            and {"id": agent.id, "name": agent.name, "state": agent.state},
             "captions": [_caption(caption) for caption in view.captions],
             "chat": [_line(line) for line in view.chat],
             "screen": drawing.lines,
@@ -148,12 +146,6 @@ def as_json(view: View, drawing: Drawing, build: str) -> bytes:
             },
         }
     )
-
-
-def _agent(agent: VoiceAgent | None) -> dict[str, str] | None:
-    if agent is None:
-        return None
-    return {"id": agent.id, "name": agent.name, "state": agent.state}
 
 
 def _caption(caption: Caption) -> dict[str, object]:
@@ -167,14 +159,12 @@ def _caption(caption: Caption) -> dict[str, object]:
 
 
 def _line(line: ChatLine) -> dict[str, object]:
-    name = {"senderName": line.sender_name} if line.sender_name else {}
-    reason = {"reason": line.reason} if line.reason else {}
     return {
         "id": line.id,
         "senderId": line.sender_id,
-        **name,
+        **({"senderName": line.sender_name} if line.sender_name else {}),
         "text": line.text,
         "ts": line.ts_ms,
         "state": line.state,
-        **reason,
+        **({"reason": line.reason} if line.reason else {}),
     }

@@ -47,7 +47,6 @@ class LiveEndpoint:
         pairing: Pairing,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Send views of `latest`; commands go to `controls`."""
         self._latest = latest
         self._controls = controls
         self._pairing = pairing

@@ -17,8 +17,8 @@ from appliance.core.events import (
     PhonePaired,
     TalkAsked,
 )
+from appliance.page.access import LIMIT_BYTES
 from appliance.page.application import default_limits
-from appliance.page.messages import LIMIT_BYTES
 from appliance.page.pair_command import PairOptions, pair
 from appliance.page.pairing import KEPT_COOKIES
 from tests.loopback import http_client
