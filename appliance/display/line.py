@@ -33,7 +33,6 @@ class Look(Enum):
     RULED = auto()
     """Plain, with a dotted rule below."""
     FRAMED = auto()
-    """In a frame."""
     LIT = auto()
     """Dark on a lit bar, while talking."""
 

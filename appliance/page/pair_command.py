@@ -43,7 +43,6 @@ class PairOptions:
     is_token: bool = False
     """Print a new bearer token and nothing else."""
     is_json: bool = False
-    """Print JSON."""
 
 
 def pair(

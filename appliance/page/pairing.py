@@ -63,7 +63,6 @@ class PairingCredentials(msgspec.Struct, frozen=True):
     tokens: tuple[Digest, ...] = ()
     """SHA-256 of each bearer token, oldest first."""
     lockouts: StoredLockouts = msgspec.field(name="guesses", default=StoredLockouts())
-    """Wrong PINs."""
 
     def with_cookie(self, digest: str) -> "PairingCredentials":
         """Add a cookie; the oldest is dropped at the limit."""

@@ -59,7 +59,6 @@ class OutputPin:
     """Output pin; every method raises `PanelError` if it is busy or has failed."""
 
     def __init__(self, factory: pins.Factory, pin: Pin, *, is_lit: bool) -> None:
-        """Open the pin and set its first level."""
         self._name = f"GPIO{pin.pin}"
         is_high = pins.is_active_high(pin, is_button=False)
         with pins.pin_errors(self._name):
