@@ -1,17 +1,23 @@
-"""uvicorn's protocol classes, hardened: malformed input closes its own connection only.
+"""uvicorn's protocol classes with limits on clients; bounded reading of request bodies.
 
-uvicorn, h11 and websockets raise on some malformed input in callbacks of the event
-loop, where this program treats an exception as a bug and ends. None of our own code
-runs inside the `try` blocks here: requests are served in tasks of their own.
+Malformed input closes its own connection only. uvicorn, h11 and websockets raise on
+some of it in callbacks of the event loop, where this program treats an exception as a
+bug and ends. None of our own code runs inside `malformed_input`: requests are served in
+tasks of their own.
+
+Each server sets its own limits: `page.application`, `page.websocket` (one WebSocket)
+and `token_server.command`; `rate_limit` has the token buckets.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 
 import h11
+from starlette.requests import Request
 from starlette.responses import Response
 from uvicorn._types import ASGISendEvent
 from uvicorn.config import Config
@@ -23,9 +29,19 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import (
 from uvicorn.server import ServerState
 from websockets.exceptions import WebSocketException
 
-from appliance.net.http_limits import READS, ServerLimits
+from appliance.errors import ApplianceError
+from appliance.net.rate_limit import Rate, RateLimit
 from appliance.process.logs import LogLimit
 
+HEAD_BYTES = 16 * 1024
+"""Longest request line with headers, for `h11_max_incomplete_event_size`; those of
+browsers have about 1 kB."""
+READS = 256
+"""Most reads from the socket for one request; 32 kB on the worst Wi-Fi take under 50.
+Clients that send single bytes or an endless body are disconnected."""
+BODY_S = 10.0
+"""Longest time for a whole body; our choice: far more than 32 KiB take on the worst
+Wi-Fi."""
 MALFORMED = (
     h11.ProtocolError,
     WebSocketException,
@@ -46,6 +62,68 @@ _log = logging.getLogger(__name__)
 
 Client = tuple[str, int]
 """Address and port of the client."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionLimits:
+    """Limits on connections; those beyond are closed as soon as they are accepted."""
+
+    total: int
+    """Open at once."""
+    each: int
+    """Open at once from one address."""
+    rate: Rate
+    """Of new connections, over all addresses."""
+    rate_each: Rate
+    """Of new connections from one address."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerLimits:
+    """Limits of one server."""
+
+    connections: ConnectionLimits
+    requests: RateLimit
+    refusal: Response
+    """Response to a request beyond the rate; has the header `connection: close`."""
+    on_refused: Callable[[str], None] = lambda _address: None
+    """Called with the client's address for each request beyond the rate and each
+    connection beyond the limits, unread."""
+    proxies: Container[str] = ()
+    """Addresses of trusted proxies, each of whose clients has a rate of its own."""
+    request_s: float = 10.0
+    """Longest time until the head of a request is complete: idle clients must not use
+    up the connections."""
+    ping_s: float = 5.0
+    """Interval of WebSocket pings, and the time-out of their answers: a phone that left
+    the Wi-Fi is detected, and its talk ended, within 10 s."""
+
+
+class BodyTooLongError(ApplianceError):
+    """A request body longer than the limit."""
+
+
+async def read_body(
+    request: Request, limit_bytes: int, within_s: float = BODY_S
+) -> bytes:
+    """Return the body of a request, without trusting its announced length.
+
+    Raises:
+        BodyTooLongError: as soon as it is too long, or is announced to be.
+        TimeoutError: it is not complete in time.
+        starlette.requests.ClientDisconnect: the client closed the connection.
+    """
+    announced = request.headers.get("content-length", "0")
+    # Nine digits are enough to see that it is too long; int() of many takes long.
+    if not announced.isdecimal() or int(announced[:9]) > limit_bytes:
+        raise BodyTooLongError
+    body = bytearray()
+    async with asyncio.timeout(within_s):
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit_bytes:
+                raise BodyTooLongError
+    return bytes(body)
 
 
 @contextmanager

@@ -22,8 +22,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 from uvicorn.protocols.utils import ClientDisconnected
 
-from appliance.net.http_limits import HEAD_BYTES, ConnectionLimits, ServerLimits
-from appliance.net.http_protocol import Client, HttpProtocol
+from appliance.net.http_protocol import (
+    HEAD_BYTES,
+    Client,
+    ConnectionLimits,
+    HttpProtocol,
+    ServerLimits,
+)
 from appliance.net.rate_limit import RateLimit
 from appliance.net.url import unmapped
 from appliance.process.logs import LogLimit

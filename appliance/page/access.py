@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from appliance.net.host_check import is_own_host, is_same_origin, local_address
-from appliance.net.http_limits import BodyTooLongError, BodyTooSlowError, read_body
+from appliance.net.http_protocol import BodyTooLongError, read_body
 from appliance.page.messages import DECODE_ERRORS, RequestRefused
 from appliance.page.pairing import Pairing, digest
 
@@ -96,7 +96,7 @@ async def body_of(request: Request) -> bytes:
     except BodyTooLongError as exc:
         sentence = f"The body is too long; at most {LIMIT_BYTES} bytes are allowed."
         raise RequestRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, sentence) from exc
-    except BodyTooSlowError as exc:
+    except TimeoutError as exc:
         sentence = "The request body was not complete in time."
         raise RequestRefused(HTTPStatus.REQUEST_TIMEOUT, sentence) from exc
 

@@ -19,7 +19,6 @@ from appliance.core.events import PageServed, Part
 from appliance.core.view import View
 from appliance.display.line import Size
 from appliance.net import listen
-from appliance.net.http_limits import ServerLimits
 from appliance.page.pairing import Pairing, PairingFile
 from appliance.page.snapshot import LatestView
 from appliance.ports import Post
@@ -27,6 +26,7 @@ from appliance.process.background import Background
 from appliance.process.fault_report import FaultLog, FaultReport
 
 if TYPE_CHECKING:
+    from appliance.net.http_protocol import ServerLimits
     from appliance.page.application import WebServer
 
 _log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class PageSettings:
     """Returns the text of `/metrics`."""
     screen_px: Size = (128, 64)
     """Of the OLED; its picture is shown even if no OLED is connected."""
-    limits: ServerLimits | None = None
+    limits: "ServerLimits | None" = None
     """Limits on clients; None: the default."""
     pin_hint: str = ""
     """Sentence of the form that says where to find the PIN; empty: it names the screen

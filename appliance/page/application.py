@@ -24,8 +24,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from appliance.core.view import ConnectionState, View
 from appliance.display.rendering import png
 from appliance.net.host_check import own_names
-from appliance.net.http_limits import ConnectionLimits, ServerLimits
-from appliance.net.http_protocol import WebSocketProtocol
+from appliance.net.http_protocol import (
+    ConnectionLimits,
+    ServerLimits,
+    WebSocketProtocol,
+)
 from appliance.net.http_server import (
     CLIENT_LEFT,
     UVICORN,

@@ -27,10 +27,9 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from appliance.net.host_check import HostCheck, named_host
-from appliance.net.http_limits import (
+from appliance.net.http_protocol import (
     BODY_S,
     BodyTooLongError,
-    BodyTooSlowError,
     read_body,
 )
 from appliance.process.logs import LogLimit
@@ -246,7 +245,7 @@ async def _body(request: Request, body_s: float) -> dict[str, object]:
     except BodyTooLongError as exc:
         sentence = f"the body may have at most {MAX_BODY} bytes."
         raise Refused(413, Reason.BODY, sentence) from exc
-    except BodyTooSlowError as exc:
+    except TimeoutError as exc:
         sentence = "the body was not complete in time."
         raise Refused(408, Reason.BODY, sentence) from exc
     except ClientDisconnect as exc:

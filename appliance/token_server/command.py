@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
 from appliance.errors import ListenError
-from appliance.net.http_limits import ConnectionLimits, ServerLimits
+from appliance.net.http_protocol import ConnectionLimits, ServerLimits
 from appliance.net.http_server import UVICORN, BoundedServer, RateLimited
 from appliance.net.listen import listener, parsed
 from appliance.net.rate_limit import Rate, RateLimit

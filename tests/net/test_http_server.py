@@ -14,8 +14,7 @@ import uvicorn
 from starlette.responses import Response
 
 from appliance.net import http_server
-from appliance.net.http_limits import HEAD_BYTES, ServerLimits
-from appliance.net.http_protocol import HttpProtocol
+from appliance.net.http_protocol import HEAD_BYTES, HttpProtocol, ServerLimits
 from appliance.net.http_server import (
     FROM_NETWORK,
     NO_RESOURCE,

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from appliance.net.http_limits import HEAD_BYTES
+from appliance.net.http_protocol import HEAD_BYTES
 from appliance.net.rate_limit import Rate
 from appliance.process.logs import Redacting
 from appliance.token_server.command import (
