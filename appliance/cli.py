@@ -172,7 +172,7 @@ def _config_check(args: argparse.Namespace) -> int:
 
 
 def _config_show(args: argparse.Namespace) -> int:
-    from appliance.config.dump import show, values
+    from appliance.config.load import show, values
 
     loaded = _loaded(args)
     print(_json(values(loaded)) if args.json else show(loaded))

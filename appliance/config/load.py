@@ -1,4 +1,4 @@
-"""Configuration from file, environment and `--set`; the later source wins.
+"""Configuration from file, environment and `--set`; the later source wins. Its output.
 
 A preset inherits the keys that it does not give from the section `room`.
 """
@@ -11,20 +11,30 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import msgspec
+
 from appliance.config import Config, Preset, RoomConfig, RoomSettings, ScreenConfig
 from appliance.config.checks import findings
 from appliance.config.merge import Layer, Reading
-from appliance.config.schema import join
+from appliance.config.messages import written
+from appliance.config.schema import (
+    SchemaField,
+    Section,
+    fields_of,
+    item_section,
+    join,
+    leaves,
+    split_key,
+)
 from appliance.config.yaml import read_mapping, read_yaml
 from appliance.errors import ConfigError, Fault
+from appliance.net.url import without_query
 
 DEFAULT_PATH = Path("/etc/ptt-appliance/config.yaml")
 PATH_VARIABLE = "PTT_APPLIANCE_CONFIG"
 """Variable with the path of the file; it is not a key of the configuration."""
 PREFIX = "PTT_"
 """Prefix of the variables that are keys of the configuration."""
-DEFAULT = "default"
-"""Origin of a value that no source gave."""
 HOST_NAME = "host name"
 """Origin of a `name` that no source gave."""
 
@@ -42,7 +52,7 @@ class Loaded:
 
     def origin(self, key: str) -> str:
         """Return the origin of a full key's value."""
-        return self.origins.get(key, DEFAULT)
+        return self.origins.get(key, "default")
 
 
 def load(
@@ -250,3 +260,47 @@ def _host(url: str | None) -> str | None:
         return urlsplit(url or "").hostname
     except ValueError:
         return None
+
+
+def show(loaded: Loaded) -> str:
+    """Return YAML with the origin of each value in a comment; secrets are hidden."""
+    lines = []
+    section = ""
+    for key, shown in values(loaded).items():
+        parent, name = split_key(key)
+        if parent and parent != section:
+            lines.append(f"{parent}:")
+        section = parent
+        line = f"{'  ' if parent else ''}{name}: {written(shown['value'])}"
+        lines.append(f"{line:<48}  # {shown['origin']}")
+    return "\n".join(lines)
+
+
+def values(loaded: Loaded) -> dict[str, dict[str, object]]:
+    """Return full key → value and origin, for scripts; secrets are hidden."""
+    return {
+        field.key: {"value": _shown(field), "origin": loaded.origin(field.key)}
+        for field in leaves(Config, "", loaded.config)
+    }
+
+
+def _shown(field: SchemaField) -> object:
+    """Return the value as it may be shown: no secret, no query of an address."""
+    value = field.default
+    if item_section(field.wanted) is not None:
+        assert isinstance(value, tuple)
+        return [_given(item) for item in value]
+    if isinstance(value, dict) and field.is_secret:
+        return dict.fromkeys(value, "…")
+    if value is not None and field.is_secret:
+        return "…"
+    if isinstance(value, str) and "?" in value and field.key.endswith("url"):
+        return f"{without_query(value)}?…"
+    return msgspec.to_builtins(value)
+
+
+def _given(section: Section) -> dict[str, object]:
+    """Return what differs from the defaults in an item of a list."""
+    shape = type(section)
+    both = zip(fields_of(shape, "", section), fields_of(shape), strict=True)
+    return {field.key: _shown(field) for field, x in both if field.default != x.default}

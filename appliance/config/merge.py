@@ -208,7 +208,7 @@ class Reading:
         return tuple(made)
 
     def _unknown(self, name: str, known: dict[str, SchemaField], layer: Layer) -> str:
-        every = list(leaves(self._root))
+        every = [leaf.key for leaf in leaves(self._root)]
         here = [known[match].key for match in get_close_matches(name, known, n=1)]
         near = here + [leaf for leaf in every if split_key(leaf)[1] == name]
         if "." in name:

@@ -70,14 +70,16 @@ def fields_of(
         yield SchemaField(full, hints[field.name], default, is_secret=not field.repr)
 
 
-def leaves(shape: type[Section], key: str = "") -> Iterator[str]:
-    """Yield the full key of everything that holds a value."""
-    for field in fields_of(shape, key):
+def leaves(
+    shape: type[Section], key: str = "", base: object = None
+) -> Iterator[SchemaField]:
+    """Yield every key that holds a value, at any depth; arguments as `fields_of`."""
+    for field in fields_of(shape, key, base):
         inner = as_section(field.wanted)
         if inner is not None:
-            yield from leaves(inner, field.key)
+            yield from leaves(inner, field.key, base and field.default)
         else:
-            yield field.key
+            yield field
 
 
 def join(key: str, name: str) -> str:
