@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Final
 
 from appliance.app import App
 from appliance.config import Config
-from appliance.config.request_texts import secrets
 from appliance.core.events import StopAsked
 from appliance.core.state import State
 from appliance.metrics.counters import Counters
@@ -25,7 +24,7 @@ from appliance.process.logs import is_run_by_systemd, start_logging
 from appliance.process.native_stderr import limit_native_stderr
 from appliance.process.settings_store import SettingsStore, StoredState
 from appliance.process.state_files import state_folder
-from appliance.tokens.adapter import TokenAdapter
+from appliance.tokens.adapter import TokenAdapter, secrets
 
 if TYPE_CHECKING:
     from appliance.assembly import Hardware

@@ -2,11 +2,9 @@
 
 Names, types, ranges, defaults and descriptions of the keys stand here and nowhere else.
 `load` reads the file (`yaml`), the environment and `--set` and merges them (`merge`)
-into these classes. `checks` has the rules that a type cannot
-express, `messages` the sentences about mistakes, `request_texts` the placeholders in
-what is sent to a token source, and `schema` writes the JSON Schema for editors.
-`repr=False` marks a secret, whose value is neither shown nor part of an error. Start
-with `load`.
+into these classes. `checks` has the rules that a type cannot express, `messages` the
+sentences about mistakes, and `schema` writes the JSON Schema for editors. `repr=False`
+marks a secret, whose value is neither shown nor part of an error. Start with `load`.
 """
 
 from dataclasses import dataclass, field

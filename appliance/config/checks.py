@@ -1,7 +1,10 @@
 """Rules that a type cannot express: addresses, pins, keys that exclude each other."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from itertools import chain
+from typing import Final
 
 from appliance.config import (
     ButtonsConfig,
@@ -13,9 +16,8 @@ from appliance.config import (
     TalkMode,
 )
 from appliance.config.messages import found
-from appliance.config.request_texts import placeholder_fault, used
 from appliance.config.schema import fields_of, join
-from appliance.net.url import address_fault, host_and_port, is_host
+from appliance.net.url import address_fault, host_and_port, is_host, placeholders
 
 KeyFault = tuple[str, str]
 """Full key and what is wrong with it."""
@@ -28,6 +30,9 @@ _OWN_HEADERS = {"connection", "content-length", "transfer-encoding"}
 _JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 # Keys in which placeholders are filled in.
 _REQUEST_KEYS = ("token_url", "token_headers", "token_query", "token_body")
+_PLACEHOLDERS: Final = ("identity", "display_name", "room")
+_KNOWN: Final = {*_PLACEHOLDERS, "name"}
+"""Names that are filled in; `name` is the older spelling of `display_name`."""
 # Pins of I²C bus 1 on the 40-pin header.
 _I2C_PINS = (2, 3)
 
@@ -40,26 +45,23 @@ def findings(config: Config) -> Iterator[KeyFault]:
     yield from _cards("sound.speaker", config.sound.speaker)
     if config.sound.half_duplex and config.talk.mode is TalkMode.OPEN:
         sentence = (
-            "would mute everybody, because in talk.mode open the box always talks."
+            "would mute everybody, because in talk.mode open the box always talks. "
+            "Write false, or talk: {mode: hybrid}."
         )
-        yield (
-            "sound.half_duplex",
-            f"{sentence} Write false, or talk: {{mode: hybrid}}.",
-        )
+        yield ("sound.half_duplex", sentence)
     if host_and_port(config.page.listen) is None:
         sentence = f"expected HOST:PORT, found {found(config.page.listen)}."
         yield ("page.listen", f"{sentence} Write 0.0.0.0:8080.")
-    if config.metrics.post_url is not None:
-        allowed = config.room.allow_insecure
-        fault = address_fault(config.metrics.post_url, "https", allowed)
-        yield from _one("metrics.post_url", fault)
+    post_url, allowed = config.metrics.post_url, config.room.allow_insecure
+    if post_url is not None and (fault := address_fault(post_url, "https", allowed)):
+        yield ("metrics.post_url", fault)
 
 
 def _rooms(config: Config) -> Iterator[KeyFault]:
     base = list(_room(config.room, "room"))
     yield from base
     request = [getattr(config.room, leaf) for leaf in _REQUEST_KEYS]
-    if config.room.name is None and "room" in used(request):
+    if config.room.name is None and "room" in placeholders(request):
         yield (
             "room.name",
             "expected the room's name for {room}, found nothing. Write kitchen.",
@@ -79,16 +81,17 @@ def _rooms(config: Config) -> Iterator[KeyFault]:
 
 def _room(room: RoomSettings, key: str) -> Iterator[KeyFault]:
     """Yield the faults of a room's keys; `key` is the full key of the room."""
-    if room.token_url is not None:
-        yield from _one(f"{key}.token_url", _token_url_fault(room.token_url, room))
-    if room.url is not None:
-        fault = address_fault(room.url, "wss", room.allow_insecure)
-        yield from _one(f"{key}.url", fault)
+    allowed = room.allow_insecure
+    if room.token_url is not None and (fault := _token_url_fault(room.token_url, room)):
+        yield (f"{key}.token_url", fault)
+    if room.url is not None and (fault := address_fault(room.url, "wss", allowed)):
+        yield (f"{key}.url", fault)
     yield from _token(room, key)
     yield from _headers(room, key)
     for leaf in _REQUEST_KEYS:
-        yield from _one(f"{key}.{leaf}", placeholder_fault(getattr(room, leaf)))
-    for host in room.allow_insecure:
+        if fault := _placeholder_fault(getattr(room, leaf)):
+            yield (f"{key}.{leaf}", fault)
+    for host in allowed:
         if not is_host(host):
             sentence = f"expected host names and nothing more, found {found(host)}."
             yield (f"{key}.allow_insecure", f"{sentence} Write [nas.local].")
@@ -97,33 +100,49 @@ def _room(room: RoomSettings, key: str) -> Iterator[KeyFault]:
 def _token_url_fault(url: str, room: RoomSettings) -> str | None:
     fault = address_fault(url, "https", room.allow_insecure)
     host = re.split("[/?#]", url.partition("://")[2])[0]
-    if fault is None or not used(host):
+    if fault is None or not placeholders(host):
         return fault
     return f"{fault} Placeholders are allowed only after the host."
 
 
-def _one(key: str, sentence: str | None) -> Iterator[KeyFault]:
-    if sentence is not None:
-        yield (key, sentence)
+def _placeholder_fault(value: object) -> str | None:
+    """Return what is wrong with the placeholders of a JSON value; None: nothing."""
+    for name in sorted(placeholders(value) - _KNOWN):
+        near = get_close_matches(name.lower(), _PLACEHOLDERS, n=1, cutoff=0.4)
+        known = ", ".join(f"{{{each}}}" for each in _PLACEHOLDERS)
+        hint = f"Did you mean {{{near[0]}}}?" if near else f"Known here: {known}."
+        return (
+            f"unknown placeholder {{{name}}}. {hint} "
+            f"Write {{{{{name}}}}} for the text itself."
+        )
+    # On the first level `room` may be a key, as it is written.
+    inner = value.values() if isinstance(value, Mapping) else ()
+    for name in chain.from_iterable(map(_unquoted, inner)):
+        return f'{{{name}}} without quotes is no placeholder. Write "{{{name}}}".'
+    return None
+
+
+def _unquoted(value: object) -> Iterator[str]:
+    """Yield the placeholders without quotes, of which YAML makes `{room: null}`."""
+    match value:
+        case Mapping() if list(value.values()) == [None]:
+            yield from _KNOWN.intersection(value)
+        case Mapping():
+            yield from chain.from_iterable(map(_unquoted, value.values()))
+        case list():
+            yield from chain.from_iterable(map(_unquoted, value))
 
 
 def _token(room: RoomSettings, key: str) -> Iterator[KeyFault]:
     if room.token is not None and room.url is None:
-        sentence = (
-            "expected the address of the server that the fixed token is for, "
-            "found nothing. Write wss://…."
-        )
-        yield (f"{key}.url", sentence)
+        sentence = "expected the address of the server that the fixed token is for"
+        yield (f"{key}.url", f"{sentence}, found nothing. Write wss://….")
     if room.token is not None and _JWT.fullmatch(room.token) is None:
-        yield (
-            f"{key}.token",
-            "expected three parts with dots between, found …. Copy the whole token.",
-        )
+        sentence = "expected three parts with dots between, found …."
+        yield (f"{key}.token", f"{sentence} Copy the whole token.")
     if room.token_method == "GET" and room.token_body:
-        yield (
-            f"{key}.token_body",
-            "is not sent with GET. Write token_method: POST, or use token_query.",
-        )
+        sentence = "is not sent with GET. Write token_method: POST, or use token_query."
+        yield (f"{key}.token_body", sentence)
 
 
 def _headers(room: RoomSettings, key: str) -> Iterator[KeyFault]:
@@ -134,25 +153,19 @@ def _headers(room: RoomSettings, key: str) -> Iterator[KeyFault]:
         elif name.lower() in _OWN_HEADERS:
             yield (full, "is set by the request itself. Leave it out.")
         if value != value.strip() or not value.isprintable():
-            yield (
-                full,
-                "expected one line without spaces around it. Fix the value.",
-            )
+            sentence = "expected one line without spaces around it. Fix the value."
+            yield (full, sentence)
 
 
 def _cards(key: str, cards: Cards) -> Iterator[KeyFault]:
     """Yield what cannot be the name of a card."""
-    if cards == "none":
-        return
-    for at, name in enumerate(cards):
+    for at, name in enumerate(cards if cards != "none" else ()):
         if name == "none":
             yield (f"{key}[{at}]", "is not the name of a card. Write none, alone.")
         elif not re.sub(r"\(hw:\d+,\d+\)$", "", name).strip():
             sentence = f"expected part of a card's name, found {found(name)}."
-            yield (
-                f"{key}[{at}]",
-                f"{sentence} `ptt-appliance devices` lists the names.",
-            )
+            advice = "`ptt-appliance devices` lists the names."
+            yield (f"{key}[{at}]", f"{sentence} {advice}")
 
 
 def _pins(config: Config) -> Iterator[KeyFault]:

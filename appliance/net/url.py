@@ -1,11 +1,20 @@
-"""Checks and parsers of URLs, host names and `HOST:PORT`; base64 as URLs have it."""
+"""Checks and parsers of URLs, host names and `HOST:PORT`; base64 as URLs have it.
 
+Also the placeholders, such as `{identity}`, in the address of the token source and in
+the other texts of its request.
+"""
+
+import re
 from base64 import urlsafe_b64encode
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from itertools import chain
+from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 Address = IPv4Address | IPv6Address
+# `{{x}}` is written for the text `{x}`.
+_MARK: Final = re.compile(r"\{\{(\w+)\}\}|\{(\w+)\}")
 
 
 def address_fault(
@@ -147,3 +156,33 @@ def base64url(data: bytes) -> bytes:
     Source: RFC 7515, section 2.
     """
     return urlsafe_b64encode(data).rstrip(b"=")
+
+
+def filled(text: str, values: Mapping[str, str]) -> str:
+    """Return the text with each placeholder replaced once; `{{x}}` becomes `{x}`."""
+    return _MARK.sub(lambda mark: _replacement(mark, values), text)
+
+
+def _replacement(mark: re.Match[str], values: Mapping[str, str]) -> str:
+    literal, name = mark.groups()
+    return f"{{{literal}}}" if literal else values.get(name, mark[0])
+
+
+def placeholders(value: object) -> set[str]:
+    """Return the names in braces in all texts of a JSON value."""
+    marks = chain.from_iterable(map(_MARK.finditer, texts(value)))
+    return {mark[2] for mark in marks if mark[2]}
+
+
+def texts(value: object, without: Collection[str] = ()) -> Iterator[str]:
+    """Yield every text in a JSON value at any depth, but for the keys `without`."""
+    match value:
+        case str():
+            yield value
+        case Mapping():
+            for key, item in value.items():
+                if key not in without:
+                    yield from texts(item, without)
+        case list():
+            for item in value:
+                yield from texts(item, without)

@@ -7,19 +7,18 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Self, assert_never
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import msgspec
 
-from appliance.config import Config, Preset, RoomConfig
-from appliance.config.request_texts import filled, room_secrets
+from appliance.config import Config, Preset, RoomConfig, RoomSettings
 from appliance.core.commands import DropToken, FetchToken, TokenCommand
 from appliance.core.events import Cause, Failure, TokenFailed, TokenReady
 from appliance.errors import TokenError, TokenRefused, TokenUnreachable
-from appliance.net.url import without_query
+from appliance.net.url import filled, placeholders, texts, without_query
 from appliance.ports import Post
 from appliance.process.background import Background
 from appliance.tokens.token_parser import (
@@ -41,6 +40,8 @@ LONGEST_WAIT_S: Final = 8.0
 """Longest wait for a token to become valid; with the 10 s of the request it is less
 than the core's time limit. Tokens that become valid later count as
 unreachable."""
+_ROOM_KEYS: Final = frozenset({"room", "room_name", "roomName"})
+"""Keys that hold no secret: the log names the room that was joined."""
 _log = logging.getLogger(__name__)
 
 
@@ -105,12 +106,9 @@ def _body(room: RoomConfig | Preset, fills: dict[str, str]) -> dict[str, object]
     left out: Firebase refuses every key that it does not know.
     """
     own = {"participant_identity": "{identity}", "participant_name": "{display_name}"}
-    values = _filled_keys(own | room.token_body, fills)
+    wanted = (own | room.token_body).items()
+    values = {key: _filled(value, fills) for key, value in wanted}
     return {key: values[key] for key in values if key not in own or values[key]}
-
-
-def _filled_keys(values: dict[str, object], fills: dict[str, str]) -> dict[str, object]:
-    return {key: _filled(value, fills) for key, value in values.items()}
 
 
 def _filled(value: object, fills: dict[str, str]) -> object:
@@ -120,7 +118,7 @@ def _filled(value: object, fills: dict[str, str]) -> object:
         case list():
             return [_filled(item, fills) for item in value]
         case dict():
-            return _filled_keys(value, fills)
+            return {key: _filled(item, fills) for key, item in value.items()}
         case _:
             return value
 
@@ -143,9 +141,35 @@ def _secrets(room: RoomConfig | Preset, fills: dict[str, str]) -> frozenset[str]
 
     Identity and names are no secrets: everybody in the room sees them.
     """
-    values = {filled(text, fills) for text in room_secrets(room)}
+    values = {filled(text, fills) for text in _room_secrets(room)}
     words = {word for text in values for word in text.split()}
     return frozenset(values | words) - set(fills.values())
+
+
+def secrets(config: Config) -> tuple[str, ...]:
+    """Return the values that must never be logged, whatever their length.
+
+    Values with placeholders (`{identity}`) are left out: they are filled in before use,
+    so the text with the placeholder appears in no log line.
+    """
+    rooms = (config.room, *config.room.presets)
+    found = {text: None for room in rooms for text in _room_secrets(room)}
+    found |= dict.fromkeys(_query_values(config.metrics.post_url))
+    return tuple(filled(text, {}) for text in found if text and not placeholders(text))
+
+
+def _room_secrets(room: RoomSettings) -> Iterator[str]:
+    """Yield every text that may authenticate the appliance to the token source."""
+    yield room.token or ""
+    for values in (room.token_headers, room.token_query, room.token_body):
+        yield from texts(values, _ROOM_KEYS)
+    yield from _query_values(room.token_url)
+
+
+def _query_values(url: str | None) -> Iterator[str]:
+    query = urlsplit(url or "").query
+    yield query
+    yield from texts(dict(parse_qsl(query)), _ROOM_KEYS)
 
 
 class TokenAdapter:

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.config import Config, RoomConfig
-from appliance.config.request_texts import secrets
 from appliance.process.logs import (
     AREAS,
     LINES,
@@ -24,6 +23,7 @@ from appliance.process.logs import (
     journal_handler,
 )
 from appliance.process.redaction import HIDDEN, LONGEST_ENTRY, redacted
+from appliance.tokens.adapter import secrets
 from tests.clock import Clock
 
 REPOSITORY = Path(__file__).parents[2]

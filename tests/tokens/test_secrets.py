@@ -1,7 +1,7 @@
 """Texts of the configuration that count as secrets, and their placeholders."""
 
 from appliance.config import Config, MetricsConfig, Preset, RoomConfig
-from appliance.config.request_texts import secrets
+from appliance.tokens.adapter import secrets
 
 
 def test_every_text_for_a_token_source_is_a_secret():
