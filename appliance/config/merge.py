@@ -5,7 +5,7 @@ value of a secret never appears in a fault.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from difflib import get_close_matches
 from typing import get_args, get_origin
 
@@ -46,15 +46,6 @@ class Layer:
     spell: Callable[[str], str] = str
     """Spelling of a full key such as `room.token_url` in this source."""
 
-    @property
-    def is_file(self) -> bool:
-        """Whether a key is written below its section, and not with dots."""
-        return self.source not in {"environment", "--set"}
-
-    def having(self, values: Mapping[str, object]) -> "Layer":
-        """Return a layer with other values from the same source."""
-        return Layer(self.source, values, self.spell)
-
 
 Given = list[tuple[Layer, object]]
 """Values of one key with their layers, lowest first."""
@@ -72,10 +63,7 @@ class Reading:
         self._root = root
 
     def section(
-        self,
-        shape: type[SectionT],
-        key: str,
-        layers: Sequence[Layer],
+        self, shape: type[SectionT], key: str, layers: Sequence[Layer]
     ) -> SectionT:
         """Return a `shape` with the values of the layers, else its defaults.
 
@@ -136,7 +124,7 @@ class Reading:
         inner = []
         for layer, value in given:
             if isinstance(value, dict):
-                inner.append(layer.having(value))
+                inner.append(replace(layer, values=value))
             elif value is not None:
                 sentence = "expected keys and their values, found something else."
                 self.blame(field.key, sentence, layer)
@@ -148,8 +136,7 @@ class Reading:
             return self._mapping(field, given)
         long = long_form(field.wanted)
         if long is not None and isinstance(value, dict):
-            inner = _long_layers(long, given)
-            return self.section(long, field.key, inner)
+            return self.section(long, field.key, _long_layers(long, given))
         items = item_section(field.wanted)
         if items is not None:
             return self._sections(items, field, layer, value)
@@ -170,11 +157,7 @@ class Reading:
                 item = SchemaField(key, wanted, None, field.is_secret)
                 self.origins[key] = layer
                 merged[name] = self.value(item, layer, value)
-        return {
-            name: value
-            for name, value in merged.items()
-            if join(field.key, name) not in self.blamed
-        }
+        return {x: merged[x] for x in merged if join(field.key, x) not in self.blamed}
 
     def _list(
         self, field: SchemaField, layer: Layer, values: list[object], wanted: object
@@ -190,8 +173,8 @@ class Reading:
         self, shape: type[Section], field: SchemaField, layer: Layer, value: object
     ) -> tuple[Section, ...]:
         """Return a list of sections; faults show no value, which may be a secret."""
+        example = written(example_of(shape))
         if not isinstance(value, list):
-            example = written(example_of(shape))
             sentence = f"expected a list such as [{example}], found something else."
             self.blame(field.key, sentence, layer)
             return ()
@@ -199,9 +182,8 @@ class Reading:
         for at, item in enumerate(value):
             key = f"{field.key}[{at}]"
             if isinstance(item, dict):
-                made.append(self.section(shape, key, [layer.having(item)]))
+                made.append(self.section(shape, key, [replace(layer, values=item)]))
             else:
-                example = written(example_of(shape))
                 sentence = f"expected {example[:-1]}, …}}, found something else."
                 self.blame(key, sentence, layer)
                 made.append(_placeholder(shape, key))
@@ -218,7 +200,9 @@ class Reading:
         if not near:
             return f"unknown key. Known here: {', '.join(known)}."
         section, key = split_key(near[0])
-        if layer.is_file and section and ("." in name or not here):
+        # In a file a key is written below its section, and not with dots.
+        is_file = layer.source not in {"environment", "--set"}
+        if is_file and section and ("." in name or not here):
             form = f'"{section}:" and below it, indented, "{key}: …"'
             return f"unknown key. Write {form}."
         return f"unknown key. Did you mean {layer.spell(near[0])}?"
@@ -226,13 +210,8 @@ class Reading:
 
 def _placeholder(shape: type[SectionT], key: str) -> SectionT:
     """Return a section in place of one with a fault: later items keep their number."""
-    values = {
-        split_key(field.key)[1]: field.key
-        if field.default is MISSING
-        else field.default
-        for field in fields_of(shape, key)
-    }
-    return shape(**values)
+    required = (x.key for x in fields_of(shape, key) if x.default is MISSING)
+    return shape(**{split_key(full)[1]: full for full in required})
 
 
 def _long_layers(long: type[Section], given: Given) -> list[Layer]:
@@ -242,5 +221,5 @@ def _long_layers(long: type[Section], given: Given) -> list[Layer]:
     for layer, value in given:
         if value is not None:
             values = value if isinstance(value, dict) else {first: value}
-            inner.append(layer.having(values))
+            inner.append(replace(layer, values=values))
     return inner

@@ -20,6 +20,7 @@ from appliance.config.schema import Section, as_section, fields_of, fits, long_f
 from appliance.config.yaml import scalar
 
 _LONGEST_FOUND = 60
+_UNIONS = {Union, UnionType}
 _TRUTHS = {"enabled": True, "disabled": False}
 
 HEADER: Final[dict[int, int]] = {
@@ -41,15 +42,13 @@ _NUMBER: Final = re.compile(r"(?:GPIO|GP|BCM|D)?\W*(\d{1,9})", re.IGNORECASE)
 
 def expected(wanted: object) -> str:
     """Return what may be written for a key of type `wanted`."""
-    meta = _meta(wanted)
-    if meta is not None and meta.title is not None:
+    meta, bare = _meta(wanted), _bare(wanted)
+    if meta.title is not None:
         return meta.title
-    bare = _bare(wanted)
-    choices = _choices(bare)
-    if choices:
+    if choices := _choices(bare):
         words = [written(choice) for choice in choices]
         return words[0] if len(words) == 1 else f"one of {', '.join(words)}"
-    if _is_union(bare):
+    if get_origin(bare) in _UNIONS:
         return " or ".join(map(expected, _arms(bare))) or _long_form(bare)
     if get_origin(bare) is tuple:
         return f"a list, each {expected(get_args(bare)[0])}"
@@ -62,10 +61,8 @@ def found(value: object) -> str:
     """Return the value as it was written, cut to one short line."""
     if value is None:
         return "nothing"
-    if isinstance(value, str):
-        text = dumps(value, ensure_ascii=False)
-    else:
-        text = written(value)
+    is_text = isinstance(value, str)
+    text = dumps(value, ensure_ascii=False) if is_text else written(value)
     if len(text) <= _LONGEST_FOUND:
         return text
     return f"{text[: _LONGEST_FOUND - 1]}…"
@@ -124,7 +121,7 @@ def _candidates(value: object, wanted: object) -> Iterator[object]:
 
 
 def _from_text(value: str, wanted: object) -> Iterator[object]:
-    names = [str(choice) for arm in _all(wanted) for choice in _choices(arm)]
+    names = [str(choice) for arm in _arms(wanted) for choice in _choices(_bare(arm))]
     near = get_close_matches(value.lower(), names, n=1)
     yield from (scalar(name) for name in near)
     yield value.strip()
@@ -137,15 +134,13 @@ def _from_text(value: str, wanted: object) -> Iterator[object]:
 def _within(value: float, wanted: object) -> Iterator[object]:
     """Yield the nearest bound, which is not meant for a pin."""
     meta = _meta(wanted)
-    if meta is None or meta.title is not None:
-        return
     bounds = [bound for bound in (meta.ge, meta.le) if bound is not None]
-    if bounds:
+    if bounds and meta.title is None:
         yield min(bounds, key=lambda bound: abs(bound - value))
 
 
-def _noun(bare: object, meta: msgspec.Meta | None) -> str:
-    low, high = (None, None) if meta is None else (meta.ge, meta.le)
+def _noun(bare: object, meta: msgspec.Meta) -> str:
+    low, high = meta.ge, meta.le
     if bare is bool:
         return "true or false"
     if bare in {int, float}:
@@ -154,13 +149,13 @@ def _noun(bare: object, meta: msgspec.Meta | None) -> str:
             return noun
         return f"{noun} {low}-{high}" if low >= 0 else f"{noun} {low} to {high}"
     if bare is str:
-        most = None if meta is None else meta.max_length
+        most = meta.max_length
         return "text" if most is None else f"text of 1-{most} characters"
     return "a value"
 
 
-def _meta(wanted: object) -> msgspec.Meta | None:
-    return next(_metas(wanted), None)
+def _meta(wanted: object) -> msgspec.Meta:
+    return next(_metas(wanted), msgspec.Meta())
 
 
 def _metas(wanted: object) -> Iterator[msgspec.Meta]:
@@ -181,14 +176,11 @@ def _choices(bare: object) -> tuple[object, ...]:
     return get_args(bare) if get_origin(bare) is Literal else ()
 
 
-def _is_union(bare: object) -> bool:
-    return get_origin(bare) in {Union, UnionType}
-
-
-def _arms(union: object) -> list[object]:
+def _arms(wanted: object) -> list[object]:
     """Return the types to name in a sentence: not null and not the long form."""
-    shown = (arm for arm in get_args(union) if arm is not NoneType)
-    return [arm for arm in shown if as_section(arm) is None]
+    bare = _bare(wanted)
+    arms = get_args(bare) if get_origin(bare) in _UNIONS else (bare,)
+    return [arm for arm in arms if arm is not NoneType and as_section(arm) is None]
 
 
 def _long_form(union: object) -> str:
@@ -196,11 +188,6 @@ def _long_form(union: object) -> str:
     shape = long_form(union)
     keys = [field.key for field in fields_of(shape)] if shape else []
     return f"{{{', '.join(f'{key}: …' for key in keys)}}}"
-
-
-def _all(wanted: object) -> list[object]:
-    bare = _bare(wanted)
-    return [_bare(arm) for arm in _arms(bare)] if _is_union(bare) else [bare]
 
 
 def _pin_hint(value: object) -> str:
