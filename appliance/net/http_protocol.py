@@ -91,6 +91,7 @@ class ServerLimits:
     connection beyond the limits, unread."""
     proxies: Container[str] = ()
     """Addresses of trusted proxies, each of whose clients has a rate of its own."""
+    body_s: float = BODY_S
     request_s: float = 10.0
     """Longest time until the head of a request is complete: idle clients must not use
     up the connections."""

@@ -45,7 +45,7 @@ async def resolved(host: str) -> str:
     return str(found[0][4][0])
 
 
-def listener(host: str, port: int) -> socket.socket:
+def listener(host: str, port: int, backlog: int = BACKLOG) -> socket.socket:
     """Return a listening socket; blocks while a host name is looked up.
 
     Raises:
@@ -60,7 +60,7 @@ def listener(host: str, port: int) -> socket.socket:
         # Connections inherit it.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         listening.bind((host, port))
-        listening.listen(BACKLOG)
+        listening.listen(backlog)
     except OSError:
         listening.close()
         raise

@@ -12,21 +12,21 @@ import hmac
 import json
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from ipaddress import ip_network
 from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from appliance.net.url import ip, unmapped
-from appliance.token_server.config import (
-    LONGEST_NAME,
-    Networks,
-    Reason,
-    Refused,
-    TokenServerConfig,
-    header_text,
-)
+from appliance.token_server.config import WORDS, TokenServerConfig
+
+LONGEST_NAME: Final = 200
+"""Characters of a room, an identity or a display name."""
 
 _FORWARDING: Final = (
     *("x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto"),
@@ -37,15 +37,56 @@ _FORWARDING: Final = (
 _BEARER = re.compile(r"(?i)bearer +(\S+)")
 
 _LONGEST_HOPS: Final = 1000
+
+
+class Reason(StrEnum):
+    """Kind of refusal, for the log and the metrics."""
+
+    SECRET = "secret"
+    ADDRESS = "address"
+    ORIGIN = "origin"
+    HOST = "host"
+    ROOM = "room"
+    IDENTITY = "identity"
+    FIELD = "field"
+    BODY = "body"
+    RATE = "rate"
+    """Too many requests or connections."""
+    SERVER = "server"
+    """No node of the rooms' server is known."""
+
+
+@dataclass(eq=False)
+class Refused(Exception):
+    """A request that is answered with an error."""
+
+    status: int
+    reason: Reason
+    sentence: str
+    key: str | None = None
+    """Name of the field or header at fault."""
+
+
+class Networks:
+    """Set of networks."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        """Parse addresses, networks and the words of `WORDS`."""
+        parts = (part for text in texts for part in WORDS.get(text, (text,)))
+        self._networks = tuple(ip_network(part, strict=False) for part in parts)
+        self._contains = lru_cache(1024)(self._search)
+
+    def __contains__(self, address: object) -> bool:
+        """Return whether the address is in one of them; an IPv4-mapped one counts."""
+        return isinstance(address, str) and self._contains(address)
+
+    def _search(self, address: str) -> bool:
+        """Return whether the address is in one of them; False for other text."""
+        parsed = ip(address.partition("%")[0])
+        return parsed is not None and any(parsed in each for each in self._networks)
+
+
 _LOOPBACK: Final = Networks(("loopback",))
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Sender of an accepted request."""
-
-    identity: str | None = None
-    """The only identity it may use; None: any that is not a named box's."""
 
 
 class RealClient:
@@ -63,15 +104,12 @@ class RealClient:
             peer = unmapped(client[0])
             scope["client"] = (peer, client[1])
             if peer in self._proxies:
-                self._read_client(scope, peer)
+                scope["peer"] = peer
+                hops = Headers(scope=scope).getlist("x-forwarded-for")
+                address = _last_outside(",".join(hops), self._proxies)
+                if address is not None:
+                    scope["client"] = (unmapped(address), 0)
         await self._app(scope, receive, send)
-
-    def _read_client(self, scope: Scope, peer: str) -> None:
-        scope["peer"] = peer
-        hops = Headers(scope=scope).getlist("x-forwarded-for")
-        address = _last_outside(",".join(hops), self._proxies)
-        if address is not None:
-            scope["client"] = (unmapped(address), 0)
 
 
 class Access:
@@ -86,8 +124,8 @@ class Access:
         self._reserved = {_alike(name) for name in config.boxes}
         self._user_header = config.user_header
 
-    def caller(self, scope: Scope) -> Caller:
-        """Return who sends the request.
+    def caller(self, scope: Scope) -> str | None:
+        """Return the only identity that the sender may use; None: any but a box's.
 
         Raises:
             Refused: 401 or 403.
@@ -98,33 +136,36 @@ class Access:
             user = header_text(headers, self._user_header)
         authorization = header_text(headers, "authorization")
         if authorization is not None:
-            caller = self._by_secret(authorization)
-            if caller is not None:
-                return caller
+            given = _bearer_hash(authorization)
+            # All are compared, so that the time does not depend on which one it is.
+            boxes = [x for x in self._boxes if _is_equal(self._boxes[x], given)]
+            if boxes or _is_equal(self._shared, given):
+                return boxes[0] if boxes else None
         if user is not None:
-            return Caller(self._user(user))
+            return self._user(user)
         if authorization is not None:
             sentence = "the secret in the header Authorization is not known here."
             raise Refused(401, Reason.SECRET, sentence)
         self._check_address(scope, headers)
-        return Caller()
+        return None
 
-    def identity(self, wished: str | None, caller: Caller) -> str | None:
+    def identity(self, wished: str | None, own: str | None) -> str | None:
         """Return the identity for a token; None: the request leaves it open.
+
+        `own` is the only one that the sender may use, if there is such a one.
 
         Raises:
             Refused: 403: it is another's.
         """
-        if caller.identity is not None:
-            if wished not in {None, caller.identity}:
-                own = caller.identity
+        if own is not None:
+            if wished not in {None, own}:
                 sentence = (
                     f"this sender may only be {own}: write room: {{identity: "
                     f"{json.dumps(own, ensure_ascii=False)}}} in a box, leave it out "
                     "elsewhere."
                 )
                 raise Refused(403, Reason.IDENTITY, sentence, "participant_identity")
-            return caller.identity
+            return own
         if wished is not None and _alike(wished) in self._reserved:
             sentence = "this identity is a named box's, which has a secret of its own."
             raise Refused(403, Reason.IDENTITY, sentence, "participant_identity")
@@ -139,7 +180,7 @@ class Access:
         headers = Headers(scope=scope)
         authorization = header_text(headers, "authorization")
         if authorization is not None:
-            is_allowed = self._is_shared(_bearer_hash(authorization))
+            is_allowed = _is_equal(self._shared, _bearer_hash(authorization))
         else:
             is_allowed = self._sender(scope, headers) in _LOOPBACK
         if not is_allowed:
@@ -155,22 +196,6 @@ class Access:
         if "peer" in scope and not any(name in headers for name in added):
             return str(scope["peer"])
         return _address(scope, headers)
-
-    def _by_secret(self, authorization: str) -> Caller | None:
-        """Return whose secret it is; None: it is not known here."""
-        given = _bearer_hash(authorization)
-        # All are compared, so that the time does not depend on which one it is.
-        names = [
-            name
-            for name, secret in self._boxes.items()
-            if hmac.compare_digest(secret, given)
-        ]
-        if self._is_shared(given):
-            return Caller()
-        return Caller(names[0]) if names else None
-
-    def _is_shared(self, given: bytes) -> bool:
-        return self._shared is not None and hmac.compare_digest(self._shared, given)
 
     def _user(self, user: str) -> str:
         if len(user) > LONGEST_NAME or not user.isprintable():
@@ -235,6 +260,27 @@ def _without_port(hop: str) -> str:
     if hop.startswith("["):
         return hop[1:].partition("]")[0]
     return hop.partition(":")[0] if hop.count(":") == 1 else hop
+
+
+def header_text(headers: Headers, name: str) -> str | None:
+    """Return the text of a header; None if it is missing or empty.
+
+    Starlette decodes headers as ISO-8859-1; clients send names in UTF-8.
+
+    Raises:
+        Refused: it is there twice, so that a proxy and we may read different ones.
+    """
+    values = [value for value in headers.getlist(name) if value]
+    if len(values) > 1:
+        raise Refused(400, Reason.FIELD, "this header is given twice.", name)
+    try:
+        return values[0].encode("latin-1").decode() if values else None
+    except UnicodeDecodeError:
+        return values[0]
+
+
+def _is_equal(secret: bytes | None, given: bytes) -> bool:
+    return secret is not None and hmac.compare_digest(secret, given)
 
 
 def _hash(secret: str) -> bytes:

@@ -8,6 +8,7 @@ asks) and `request` (what for), then `signing` makes the token.
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -27,22 +28,21 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from appliance.net.host_check import HostCheck, named_host
-from appliance.net.http_protocol import (
-    BODY_S,
-    BodyTooLongError,
-    read_body,
-)
+from appliance.net.http_protocol import BodyTooLongError, ServerLimits, read_body
+from appliance.net.http_server import RateLimited
 from appliance.process.logs import LogLimit
-from appliance.token_server.access import Access, client_address
-from appliance.token_server.config import (
+from appliance.token_server.access import (
+    Access,
+    Networks,
+    RealClient,
     Reason,
     Refused,
-    TokenServerSettings,
+    client_address,
     header_text,
-    shown,
 )
-from appliance.token_server.request import GrantReader, Values
-from appliance.token_server.signing import Issuer, LiveKitIssuer, TokenRequest
+from appliance.token_server.config import TokenServerConfig, TokenServerSettings
+from appliance.token_server.request import Values, grant, shown
+from appliance.token_server.signing import Issuer, LiveKitIssuer
 
 LINES: Final = 20
 """Log lines a minute for issued tokens; further ones are only counted."""
@@ -57,7 +57,6 @@ PATHS: Final = ("/api/token", "/api/join", "/api/connection-details")
 """LiveKit's standard endpoint, dTelecom's and LiveKit Meet's; all do the same."""
 _URL_NAMES: Final = ("server_url", "serverUrl", "wsUrl")
 _TOKEN_NAMES: Final = ("participant_token", "participantToken", "token", "accessToken")
-_UNAUTHORIZED: Final = 401
 
 
 class Counts:
@@ -97,9 +96,9 @@ class Counts:
 
 def app(
     settings: TokenServerSettings,
+    limits: ServerLimits,
     now_s: Callable[[], float] = time.time,
     *,
-    body_s: float = BODY_S,
     issuer: Issuer | None = None,
     counts: Counts | None = None,
 ) -> Starlette:
@@ -108,41 +107,45 @@ def app(
     `now_s` returns seconds since the epoch, `issuer` replaces the configured one for
     tests, and `counts` has also the requests that do not reach the application.
     """
-    counts = counts or Counts()
-    routes = _Routes(settings, counts, now_s, body_s, issuer or _issuer(settings))
+    config, counts = settings.config, counts or Counts()
+    access, issuer = Access(config), issuer or _issuer(settings)
+    endpoints = _Endpoints(config, access, counts, now_s, limits.body_s, issuer)
     paths = (path + end for path in PATHS for end in ("", "/"))
     application = Starlette(
         routes=[
-            *(Route(path, routes.token, methods=["GET", "POST"]) for path in paths),
-            Route("/health", routes.health),
-            Route("/metrics", routes.metrics),
+            *(Route(path, endpoints.token, methods=["GET", "POST"]) for path in paths),
+            Route("/health", endpoints.health),
+            Route("/metrics", endpoints.metrics),
         ],
-        middleware=_middleware(settings, counts),
-        exception_handlers={Refused: routes.refuse},
+        middleware=[
+            # Before the rate limit, which is that of each client's own address.
+            Middleware(RealClient, Networks(config.trusted_proxies)),
+            Middleware(RateLimited, limits),
+            Middleware(HostCheck, names=config.hosts, refusal=endpoints.refuse_host),
+            Middleware(
+                CORSMiddleware,
+                allow_origins=list(config.origins),
+                allow_methods=["GET", "POST"],
+                allow_headers=list(config.request_headers),
+            ),
+        ],
+        exception_handlers={Refused: endpoints.refuse},
     )
     # Not every client follows the redirection of a POST.
     application.router.redirect_slashes = False
     return application
 
 
-class _Routes:
+@dataclass(frozen=True, slots=True)
+class _Endpoints:
     """Endpoints of one server."""
 
-    def __init__(
-        self,
-        settings: TokenServerSettings,
-        counts: Counts,
-        now_s: Callable[[], float],
-        body_s: float,
-        issuer: Issuer,
-    ) -> None:
-        self._config = settings.config
-        self._counts = counts
-        self._now_s = now_s
-        self._body_s = body_s
-        self._access = Access(settings.config)
-        self._reader = GrantReader(settings.config, self._access)
-        self._issuer = issuer
+    config: TokenServerConfig
+    access: Access
+    counts: Counts
+    now_s: Callable[[], float]
+    body_s: float
+    issuer: Issuer
 
     async def token(self, request: Request) -> Response:
         """Respond with a token."""
@@ -156,40 +159,50 @@ class _Routes:
 
     async def metrics(self, request: Request) -> Response:
         """Respond with the metrics, to this machine or to the shared secret."""
-        self._access.check_metrics(request.scope)
-        return Response(generate_latest(self._counts.registry), media_type="text/plain")
+        self.access.check_metrics(request.scope)
+        return Response(generate_latest(self.counts.registry), media_type="text/plain")
 
     async def refuse(self, _: Request, exc: Exception) -> Response:
         """Respond with the reason of a refusal; Starlette's exception handler."""
         assert isinstance(exc, Refused)
-        self._counts.note_refused(exc.reason)
-        return _refusal(exc)
+        self.counts.note_refused(exc.reason)
+        body = {"error": exc.sentence} | ({"key": exc.key} if exc.key else {})
+        headers = (
+            {"www-authenticate": "Bearer"} if exc.reason is Reason.SECRET else None
+        )
+        return JSONResponse(body, exc.status, headers)
+
+    async def refuse_host(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Respond to a request whose `Host` is not this machine."""
+        request = Request(scope)
+        name = shown(named_host(request.headers.get("host", ""))) or "its name"
+        sentence = f"this host is not known here; if it is, add {name} to hosts."
+        response = await self.refuse(request, Refused(400, Reason.HOST, sentence))
+        await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> dict[str, object]:
         origin = request.headers.get("origin")
-        if origin is not None and origin not in self._config.origins:
+        if origin is not None and origin not in self.config.origins:
             sentence = (
                 "this origin is not allowed to request tokens; add it to origins."
             )
             raise Refused(403, Reason.ORIGIN, sentence)
-        caller = self._access.caller(request.scope)
-        values = await _values(request, self._body_s)
+        own = self.access.caller(request.scope)
+        values = await _values(request, self.body_s)
+        user_id = header_text(request.headers, "x-user-id")
         try:
-            grant = self._reader.grant(
-                values, header_text(request.headers, "x-user-id"), caller
-            )
+            granted = grant(values, user_id, own, self.access, self.config)
         except RecursionError as exc:
             raise Refused(400, Reason.BODY, "the JSON is nested too deeply.") from exc
-        address = client_address(request.scope)
-        wanted = TokenRequest(grant, address, int(self._now_s()), self._config.ttl_s)
-        issued = await self._issuer.issue(wanted)
-        self._counts.note_issued(grant.room, grant.identity)
+        address, now_s = client_address(request.scope), int(self.now_s())
+        issued = await self.issuer.issue(granted, address, now_s)
+        self.counts.note_issued(granted.room, granted.identity)
         return {
             **dict.fromkeys(_URL_NAMES, issued.url),
             **dict.fromkeys(_TOKEN_NAMES, issued.token),
-            **dict.fromkeys(("room_name", "roomName"), grant.room),
-            **dict.fromkeys(("participant_name", "participantName"), grant.name),
-            "expires_at": wanted.now_s + wanted.ttl_s,
+            **dict.fromkeys(("room_name", "roomName"), granted.room),
+            **dict.fromkeys(("participant_name", "participantName"), granted.name),
+            "expires_at": now_s + self.config.ttl_s,
             **({"fallback_urls": issued.fallback_urls} if issued.fallback_urls else {}),
         }
 
@@ -199,27 +212,7 @@ def _issuer(settings: TokenServerSettings) -> Issuer:
         from appliance.token_server.dtelecom import DTelecomIssuer
 
         return DTelecomIssuer(settings)
-    return LiveKitIssuer(settings.api_keys)
-
-
-def _middleware(settings: TokenServerSettings, counts: Counts) -> list[Middleware]:
-    config = settings.config
-
-    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
-        name = shown(named_host(Request(scope).headers.get("host", ""))) or "its name"
-        sentence = f"this host is not known here; if it is, add {name} to hosts."
-        counts.note_refused(Reason.HOST)
-        await _refusal(Refused(400, Reason.HOST, sentence))(scope, receive, send)
-
-    return [
-        Middleware(HostCheck, names=config.hosts, refusal=refuse),
-        Middleware(
-            CORSMiddleware,
-            allow_origins=list(config.origins),
-            allow_methods=["GET", "POST"],
-            allow_headers=list(config.request_headers),
-        ),
-    ]
+    return LiveKitIssuer(settings)
 
 
 async def _values(request: Request, body_s: float) -> Values:
@@ -255,9 +248,3 @@ async def _body(request: Request, body_s: float) -> dict[str, object]:
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
         sentence = "expected a JSON object, found something else."
         raise Refused(400, Reason.BODY, sentence) from exc
-
-
-def _refusal(exc: Refused) -> Response:
-    body = {"error": exc.sentence} | ({"key": exc.key} if exc.key else {})
-    headers = {"www-authenticate": "Bearer"} if exc.status == _UNAUTHORIZED else None
-    return JSONResponse(body, exc.status, headers)

@@ -1,6 +1,6 @@
 """`ptt-appliance token-server`: issues short-lived tokens for the configured rooms.
 
-It stores nothing. `load` reads its configuration, and `application` responds to the
+It stores nothing. `config` reads its configuration, and `application` responds to the
 requests.
 """
 
@@ -9,7 +9,6 @@ import logging
 import os
 import signal
 import socket
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -18,25 +17,22 @@ from typing import Final
 
 import uvicorn
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp
 
 from appliance.errors import ListenError
 from appliance.net.http_protocol import ConnectionLimits, ServerLimits
-from appliance.net.http_server import UVICORN, BoundedServer, RateLimited
+from appliance.net.http_server import UVICORN, BoundedServer
 from appliance.net.listen import listener, parsed
 from appliance.net.rate_limit import Rate, RateLimit
 from appliance.net.url import is_local, without_query
 from appliance.process.logs import start_logging
 from appliance.process.systemd import Notify, systemd_notify
-from appliance.token_server.access import RealClient
+from appliance.token_server.access import Networks, Reason
 from appliance.token_server.application import Counts, app
 from appliance.token_server.config import (
-    Networks,
-    Reason,
     TokenServerConfig,
     TokenServerSettings,
+    read_settings,
 )
-from appliance.token_server.load import read_settings
 from appliance.token_server.signing import Issuer
 
 BACKLOG: Final = 256
@@ -104,7 +100,7 @@ def warnings(settings: TokenServerSettings) -> Iterator[str]:
             f"LIVEKIT_URL is {without_query(settings.api_keys.url)}, which means the "
             "box itself to each box: write the server's address in the network"
         )
-    if settings.is_development:
+    if settings.api_keys.is_development:
         yield "the keys are those of `livekit-server --dev`, for trying only"
     if is_here:
         yield (
@@ -126,11 +122,9 @@ def listening_socket(listen: str) -> socket.socket:
         ListenError: the port is in use or privileged, or no interface has the address.
     """
     try:
-        listening = listener(*parsed(listen))
-        listening.listen(BACKLOG)
+        return listener(*parsed(listen), BACKLOG)
     except OSError as exc:
         raise ListenError(listen_sentence(listen, exc)) from exc
-    return listening
 
 
 def listen_sentence(listen: str, exc: OSError) -> str:
@@ -154,25 +148,10 @@ def server(
     """
     counts = Counts()
     limits = replace(limits, on_refused=lambda _: counts.note_refused(Reason.RATE))
-    served = application(settings, limits, issuer=issuer, counts=counts)
+    served = app(settings, limits, issuer=issuer, counts=counts)
     # No warnings: anybody could fill the journal with malformed requests.
     config = uvicorn.Config(served, **UVICORN, ws="none", log_level="error")
     return BoundedServer(config, limits, started)
-
-
-def application(
-    settings: TokenServerSettings,
-    limits: ServerLimits,
-    now_s: Callable[[], float] = time.time,
-    issuer: Issuer | None = None,
-    counts: Counts | None = None,
-) -> ASGIApp:
-    """Return the ASGI application with the rate limit of each client's own address.
-
-    `now_s`, `issuer` and `counts` are those of `app`.
-    """
-    limited = RateLimited(app(settings, now_s, issuer=issuer, counts=counts), limits)
-    return RealClient(limited, Networks(settings.config.trusted_proxies))
 
 
 def client_limits(config: TokenServerConfig) -> ServerLimits:

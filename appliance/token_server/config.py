@@ -1,21 +1,27 @@
-"""Configuration of the token server: names, types, defaults and meaning of its keys.
+"""Configuration of the token server: its keys, and how they are read and checked.
 
-`systemd/token-server.yaml` is the reference for people. `load` reads and checks the
-values.
+`systemd/token-server.yaml` is the reference for people. Every variable may also be a
+file, which keeps secrets out of the environment: variable `NAME` is the content of the
+file in `NAME_FILE`, or of the file `NAME` among systemd's credentials
+(`LoadCredential=`).
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
+from itertools import chain
+from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta
-from starlette.datastructures import Headers
 
 from appliance.config import HostPort, Text
-from appliance.net.url import ip
+from appliance.config.checks import KeyFault
+from appliance.config.load import read_layers
+from appliance.config.merge import Reading
+from appliance.config.messages import found
+from appliance.errors import ConfigError, Fault
+from appliance.net.url import address_fault, host_and_port, is_host, is_local
 
 Secret = Annotated[
     str,
@@ -34,10 +40,45 @@ REGISTRY_VARIABLES: Final = {
     "authority": "SOLANA_REGISTRY_AUTHORITY",
 }
 """Settings of dTelecom's list of nodes, and their variables."""
-LONGEST_NAME: Final = 200
-"""Characters of a room, an identity or a display name."""
-LONGEST_TEXT: Final = 4096
-"""Characters of metadata, and of all attributes together."""
+ROOM_FIELDS: Final = {
+    "agents": "agents",
+    "departure_timeout": "departureTimeout",
+    "empty_timeout": "emptyTimeout",
+    "max_participants": "maxParticipants",
+    "max_playout_delay": "maxPlayoutDelay",
+    "metadata": "metadata",
+    "min_playout_delay": "minPlayoutDelay",
+    "name": "name",
+    "sync_streams": "syncStreams",
+}
+"""Fields of a request's `room_config` that may be accepted, and their names in a token.
+
+Without `egress`, which can send a recording anywhere. Source: livekit_room.proto,
+`RoomConfiguration`.
+"""
+DEVELOPMENT: Final = ("devkey", "secret")
+"""Key and secret of `livekit-server --dev`."""
+_SHORTEST_SECRET: Final = 32
+"""Bytes; RFC 7518, section 3.2: a key for HS256 is at least as long as the hash."""
+WANTED: Final = {
+    "livekit": {
+        "LIVEKIT_URL": "the address of your LiveKit server, wss://…",
+        "LIVEKIT_API_KEY": "an API key of your LiveKit server",
+        "LIVEKIT_API_SECRET": "the secret of that API key",
+    },
+    "dtelecom": {
+        "API_KEY": "an API key of dTelecom",
+        "API_SECRET": "the secret of that API key",
+    },
+}
+"""Variables for each kind of server."""
+DEFAULT_PATH: Final = Path("/etc/ptt-appliance/token-server.yaml")
+PREFIX: Final = "TOKEN_SERVER_"
+CREDENTIAL: Final = "token-server_"
+"""Prefix that systemd adds for `LoadCredential=token-server:FOLDER`."""
+_KNOWN: Final = {*chain(*WANTED.values(), REGISTRY_VARIABLES.values())}
+_SLASHES_OF_AN_ORIGIN: Final = 2
+_NETWORKS: Final = "addresses and networks"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +169,11 @@ class ApiKeys:
     registry: Mapping[str, str] = field(default_factory=dict)
     """Values of the `REGISTRY_VARIABLES` that are set, by setting."""
 
+    @property
+    def is_development(self) -> bool:
+        """Whether they are those of `livekit-server --dev`, which everybody knows."""
+        return (self.key, self.secret) == DEVELOPMENT
+
 
 @dataclass(frozen=True, slots=True)
 class TokenServerSettings:
@@ -135,136 +181,183 @@ class TokenServerSettings:
 
     config: TokenServerConfig
     api_keys: ApiKeys
-    is_development: bool = False
-    """The keys are those of `livekit-server --dev`, which everybody knows."""
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """Values that must never be logged."""
-        shared = self.config.secret or ""
-        values = (self.api_keys.secret, shared, *self.config.boxes.values())
+        config = self.config
+        values = (self.api_keys.secret, config.secret, *config.boxes.values())
         return tuple(filter(None, values))
 
 
-def matches(name: str, patterns: tuple[str, ...]) -> bool:
-    """Return whether one of the patterns is `name`, or its start followed by `*`."""
-    return any(
-        name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
-        for pattern in patterns
+def read_settings(
+    path: Path | None, listen: str | None, environment: Mapping[str, str]
+) -> TokenServerSettings:
+    """Return the settings from the file and the environment.
+
+    Args:
+        path: of the file; None: the default one, which may be absent.
+        listen: from the command line; overrides the other sources.
+        environment: variables `TOKEN_SERVER_…` and `LIVEKIT_…` are used.
+
+    Raises:
+        ConfigError: contains every fault.
+    """
+    variables, faults = _with_files(environment)
+    layers, more = read_layers(
+        path or DEFAULT_PATH, (), variables, is_wished=path is not None, prefix=PREFIX
     )
+    reading = Reading(TokenServerConfig)
+    config = reading.section(TokenServerConfig, "", layers)
+    config = replace(config, listen=listen or config.listen)
+    reading.blame_all(findings(config), layers[0])
+    keys = _api_keys(variables, config)
+    wrong = () if faults else key_faults(keys, config)
+    faults += [*more, *reading.faults]
+    faults += [Fault(name, sentence, "environment") for name, sentence in wrong]
+    if faults:
+        raise ConfigError(*faults)
+    return TokenServerSettings(config, keys)
 
 
-class Networks:
-    """Set of networks."""
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        """Parse addresses, networks and the words of `WORDS`."""
-        parts = (part for text in texts for part in WORDS.get(text, (text,)))
-        self._networks = tuple(ip_network(part, strict=False) for part in parts)
-        self._contains = lru_cache(1024)(self._search)
-
-    def __contains__(self, address: object) -> bool:
-        """Return whether the address is in one of them; an IPv4-mapped one counts."""
-        return isinstance(address, str) and self._contains(address)
-
-    def _search(self, address: str) -> bool:
-        """Return whether the address is in one of them; False for other text."""
-        parsed = ip(address.partition("%")[0])
-        return parsed is not None and any(parsed in each for each in self._networks)
+def _api_keys(variables: Mapping[str, str], config: TokenServerConfig) -> ApiKeys:
+    given = {name: variables.get(name, "").strip() for name in _KNOWN}
+    if config.kind == "livekit":
+        key, secret = given["LIVEKIT_API_KEY"], given["LIVEKIT_API_SECRET"]
+        return ApiKeys(key, secret, given["LIVEKIT_URL"])
+    registry = {key: given[x] for key, x in REGISTRY_VARIABLES.items() if given[x]}
+    return ApiKeys(given["API_KEY"], given["API_SECRET"], registry=registry)
 
 
-class Reason(StrEnum):
-    """Kind of refusal, for the log and the metrics."""
-
-    SECRET = "secret"
-    ADDRESS = "address"
-    ORIGIN = "origin"
-    HOST = "host"
-    ROOM = "room"
-    IDENTITY = "identity"
-    FIELD = "field"
-    BODY = "body"
-    RATE = "rate"
-    """Too many requests or connections."""
-    SERVER = "server"
-    """No node of the rooms' server is known."""
+def _with_files(environment: Mapping[str, str]) -> tuple[dict[str, str], list[Fault]]:
+    """Return the variables including those that are files, and the faults of these."""
+    variables = dict(environment)
+    faults = []
+    for name, path in _files(environment):
+        variables.pop(f"{name}_FILE", None)
+        try:
+            variables[name] = path.read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as exc:
+            reason = (getattr(exc, "strerror", None) or "it is not text").lower()
+            sentence = f"the file {path} cannot be read: {reason}. Fix path or rights."
+            faults.append(Fault(f"{name}_FILE", sentence, "environment"))
+    return variables, faults
 
 
-class Refused(Exception):
-    """A request that is answered with an error."""
-
-    def __init__(
-        self, status: int, reason: Reason, sentence: str, key: str | None = None
-    ) -> None:
-        """Store the status and the content of the response."""
-        super().__init__(status, reason, sentence, key)
-        self.status = status
-        self.reason = reason
-        self.sentence = sentence
-        self.key = key
-
-
-def wrong(key: str, sentence: str) -> Refused:
-    """Return the refusal of a field with a wrong value."""
-    return Refused(400, Reason.FIELD, sentence, key)
+def _files(environment: Mapping[str, str]) -> Iterator[tuple[str, Path]]:
+    """Yield name and file of each variable that is a file, lowest precedence first."""
+    folder = environment.get("CREDENTIALS_DIRECTORY")
+    for path in sorted(Path(folder).glob("*")) if folder else ():
+        name = path.name.removeprefix(CREDENTIAL)
+        if _is_ours(name) and name not in environment:
+            yield name, path
+    for variable, path_text in sorted(environment.items()):
+        name = variable.removesuffix("_FILE")
+        if name != variable and _is_ours(name):
+            yield name, Path(path_text)
 
 
-def not_passed(key: str, configuration: str) -> Refused:
-    """Return the refusal of a field that `configuration` would accept."""
-    sentence = f"this is not accepted here; the server's file needs {configuration}."
-    return Refused(403, Reason.FIELD, sentence, key)
+def _is_ours(name: str) -> bool:
+    return name in _KNOWN or name.startswith(PREFIX)
 
 
-def is_given(value: object) -> bool:
-    """Return whether a value is neither null nor empty."""
-    return value not in (None, "", [], {})
+def findings(config: TokenServerConfig) -> Iterator[KeyFault]:
+    """Yield key and sentence of each mistake that a type cannot express."""
+    if not config.rooms:
+        yield ("rooms", "expected room names, found none. Write [kitchen].")
+    if host_and_port(config.listen) is None:
+        sentence = f"expected HOST:PORT, found {found(config.listen)}."
+        yield ("listen", f"{sentence} Write 127.0.0.1:8787.")
+    for origin in config.origins:
+        fault = address_fault(origin, "https", config.allow_insecure)
+        if fault is not None or origin.count("/") != _SLASHES_OF_AN_ORIGIN:
+            sentence = f"expected scheme and host only, found {found(origin)}."
+            yield ("origins", f"{sentence} Write https://app.example.com.")
+    if config.user_header is not None and not config.trusted_proxies:
+        sentence = "only trusted proxies are believed, and there are none."
+        yield ("user_header", f"{sentence} Write trusted_proxies: [127.0.0.1].")
+    secrets = [x for x in (config.secret, *config.boxes.values()) if x is not None]
+    if len(set(secrets)) < len(secrets):
+        sentence = "expected secrets that differ, found one twice: it would be unclear "
+        yield ("boxes", f"{sentence}whose it is. Write one for each box.")
+    yield from _wrong_items(config)
+    if config.kind == "dtelecom":
+        from appliance.token_server.dtelecom import config_faults
+
+        yield from config_faults(config)
 
 
-def text(value: object, key: str) -> str | None:
-    """Return a short text on one line; None if it is missing or empty.
-
-    Raises:
-        Refused: it is something else.
-    """
-    if not is_given(value):
-        return None
-    if not isinstance(value, str) or len(value) > LONGEST_NAME:
-        raise wrong(key, f"expected text of 1-{LONGEST_NAME} characters.")
-    if not value.isprintable():
-        raise wrong(key, "expected text on one line.")
-    return value
+def _wrong_items(config: TokenServerConfig) -> Iterator[KeyFault]:
+    for key, (is_valid, wanted, example) in _RULES.items():
+        given = getattr(config, key)
+        for value in given if isinstance(given, tuple) else (given,):
+            if value is not None and not is_valid(value):
+                sentence = f"expected {wanted}, found {found(value)}."
+                yield (key, f"{sentence} Write {example}.")
 
 
-def long_text(value: object, key: str) -> str:
-    """Return a text that may have several lines.
-
-    Raises:
-        Refused: it is something else.
-    """
-    if not is_given(value):
-        return ""
-    if not isinstance(value, str) or len(value) > LONGEST_TEXT:
-        raise wrong(key, f"expected text of at most {LONGEST_TEXT} characters.")
-    return value
-
-
-def shown(name: str) -> str:
-    """Return the name of a field for a sentence, whatever the client sent."""
-    return "".join(sign if sign.isprintable() else "�" for sign in name[:60])
-
-
-def header_text(headers: Headers, name: str) -> str | None:
-    """Return the text of a header; None if it is missing or empty.
-
-    Starlette decodes headers as ISO-8859-1; clients send names in UTF-8.
-
-    Raises:
-        Refused: it is there twice, so that a proxy and we may read different ones.
-    """
-    values = [value for value in headers.getlist(name) if value]
-    if len(values) > 1:
-        raise wrong(name, "this header is given twice.")
+def _is_network(text: str) -> bool:
     try:
-        return values[0].encode("latin-1").decode() if values else None
-    except UnicodeDecodeError:
-        return values[0]
+        ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_header(text: str) -> bool:
+    return text.isascii() and text.replace("-", "").isalnum()
+
+
+_RULES: Final[dict[str, tuple[Callable[[str], bool], str, str]]] = {
+    "hosts": (is_host, "host names and nothing more", "[tokens.example.com]"),
+    "allow": (
+        lambda text: text in WORDS or _is_network(text),
+        f"loopback, anybody, {_NETWORKS}",
+        "[loopback, 192.168.1.0/24]",
+    ),
+    "trusted_proxies": (_is_network, _NETWORKS, "[127.0.0.1]"),
+    "user_header": (_is_header, "the name of a header", "X-Forwarded-User"),
+    "request_headers": (_is_header, "names of headers", "[content-type, x-user-id]"),
+    "room_config": (
+        ROOM_FIELDS.__contains__,
+        f"some of {', '.join(ROOM_FIELDS)}",
+        "[agents]",
+    ),
+}
+"""Check, expectation and example of each key whose values are checked one by one."""
+
+
+def key_faults(keys: ApiKeys, config: TokenServerConfig) -> Iterator[KeyFault]:
+    """Yield variable and sentence of each fault in address and keys."""
+    wanted = WANTED[config.kind]
+    given = {"URL": keys.url, "KEY": keys.key, "SECRET": keys.secret}
+    missing = [name for name in wanted if not given[name.rpartition("_")[2]]]
+    for name in missing:
+        yield (name, f"expected {wanted[name]}, found nothing. Set this variable.")
+    if config.kind == "livekit":
+        yield from _livekit_faults(keys, config)
+    elif not missing:
+        from appliance.token_server.dtelecom import variable_faults
+
+        yield from variable_faults(keys)
+
+
+def _livekit_faults(keys: ApiKeys, config: TokenServerConfig) -> Iterator[KeyFault]:
+    plain = config.allow_insecure
+    if keys.url and (fault := address_fault(keys.url, "wss", plain, "allow_insecure")):
+        yield ("LIVEKIT_URL", fault)
+    size = len(keys.secret.encode(errors="replace"))
+    if keys.is_development:
+        if not (is_local(keys.url) and is_local(f"http://{config.listen}")):
+            sentence = (
+                "everybody knows the keys of `livekit-server --dev`: they are accepted "
+                "only while LIVEKIT_URL and listen are on this machine itself. Make a "
+                "pair with `livekit-server generate-keys` for both servers."
+            )
+            yield ("LIVEKIT_API_SECRET", sentence)
+    elif 0 < size < _SHORTEST_SECRET:
+        sentence = (
+            f"expected {_SHORTEST_SECRET} bytes or more, found {size}. Make a "
+            "longer one, for example with `openssl rand -hex 32`, on the server too."
+        )
+        yield ("LIVEKIT_API_SECRET", sentence)

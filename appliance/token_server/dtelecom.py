@@ -15,15 +15,15 @@ from appliance.dtelecom.node_registry import (
 )
 from appliance.dtelecom.tokens import KeyPairError, TokenContents, read_key_pair, sign
 from appliance.net.url import address_fault, ip
+from appliance.token_server.access import Reason, Refused
 from appliance.token_server.config import (
     REGISTRY_VARIABLES,
     ApiKeys,
-    Reason,
-    Refused,
     TokenServerConfig,
     TokenServerSettings,
 )
-from appliance.token_server.signing import Issued, TokenRequest
+from appliance.token_server.request import Grant
+from appliance.token_server.signing import Issued
 
 if TYPE_CHECKING:
     import httpx
@@ -44,20 +44,18 @@ class DTelecomIssuer:
         Raises:
             KeyPairError: key and secret do not belong together.
         """
-        config, keys = settings.config.dtelecom, settings.api_keys
+        self._config, keys = settings.config, settings.api_keys
         self._keys = read_key_pair(keys.key, keys.secret)
-        registry = RegistrySettings(nodes=config.nodes, **keys.registry)
+        nodes = self._config.dtelecom.nodes
+        registry = RegistrySettings(nodes=nodes, **keys.registry)
         self._registry = NodeRegistry(registry, transport)
         self._transport = transport
-        self._web_hook_url = config.web_hook_url or ""
-        self._role = config.role
 
-    async def issue(self, request: TokenRequest) -> Issued:
+    async def issue(self, grant: Grant, address: str, now_s: int) -> Issued:
         """Return a token, and the node that the network recommends for the client."""
-        grant = request.grant
+        own, known = self._config.dtelecom, ip(address)
         # A node cannot know where a private address is.
-        address = ip(request.address)
-        client = request.address if address is not None and address.is_global else None
+        client = address if known is not None and known.is_global else None
         try:
             node = await choose_node(self._registry, client, self._transport)
         except RegistryError as exc:
@@ -66,11 +64,11 @@ class DTelecomIssuer:
             identity=grant.identity,
             room=grant.room,
             name=grant.name,
-            metadata=_with_role(grant.metadata, self._role),
-            web_hook_url=self._web_hook_url,
-            ttl_s=request.ttl_s,
+            metadata=_with_role(grant.metadata, own.role),
+            web_hook_url=own.web_hook_url or "",
+            ttl_s=self._config.ttl_s,
         )
-        token = sign(self._keys, contents, request.now_s)
+        token = sign(self._keys, contents, now_s)
         return Issued(token, node.url, node.fallback_urls)
 
 

@@ -12,37 +12,11 @@ from typing import Final
 
 import msgspec
 
-from appliance.token_server.access import Access, Caller
-from appliance.token_server.config import (
-    LONGEST_TEXT,
-    Reason,
-    Refused,
-    TokenServerConfig,
-    is_given,
-    long_text,
-    matches,
-    not_passed,
-    shown,
-    text,
-    wrong,
-)
+from appliance.token_server.access import LONGEST_NAME, Access, Reason, Refused
+from appliance.token_server.config import ROOM_FIELDS, TokenServerConfig
 
-ROOM_FIELDS: Final = {
-    "agents": "agents",
-    "departure_timeout": "departureTimeout",
-    "empty_timeout": "emptyTimeout",
-    "max_participants": "maxParticipants",
-    "max_playout_delay": "maxPlayoutDelay",
-    "metadata": "metadata",
-    "min_playout_delay": "minPlayoutDelay",
-    "name": "name",
-    "sync_streams": "syncStreams",
-}
-"""Fields of a request's `room_config` that may be accepted, and their names in a token.
-
-Without `egress`, which can send a recording anywhere. Source: livekit_room.proto,
-`RoomConfiguration`.
-"""
+LONGEST_TEXT: Final = 4096
+"""Characters of metadata, and of all attributes together."""
 DEPARTURE_S: Final = 1
 """Seconds after which a room with agents is closed when the last person left. An agent
 stops listening when the participant it serves leaves: with LiveKit's 20 s somebody who
@@ -50,8 +24,6 @@ comes back meets that agent, after one second a new room with a new one."""
 MAX_AGENTS: Final = 8
 MAX: Final = 86_400
 """Largest number: a day in seconds."""
-
-_AGENT_FIELDS: Final = {"agent_name", "agentName", "metadata"}
 
 Values = Mapping[str, object]
 _IDENTITY: Final = "participant_identity"
@@ -87,7 +59,7 @@ def room_config(
     agents = {
         agent.name: {"agentName": agent.name, "metadata": agent.metadata}
         for agent in config.agents
-        if matches(room, (agent.room,))
+        if _matches(room, (agent.room,))
     }
     wished = asked.get("agents")
     for at, agent in enumerate(wished if isinstance(wished, list) else ()):
@@ -105,20 +77,20 @@ def _asked(value: object, key: str, allowed: tuple[str, ...]) -> dict[str, objec
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise wrong(key, "expected fields and their values.")
+        raise _wrong(key, "expected fields and their values.")
     asked: dict[str, object] = {}
     for name, item in value.items():
-        if not is_given(item):
+        if not _is_given(item):
             continue
         full = f"{key}.{shown(name)}"
         known = next((x for x in ROOM_FIELDS if name in {x, ROOM_FIELDS[x]}), None)
         if known is None:
-            raise wrong(full, "this field is not known here; leave it out.")
+            raise _wrong(full, "this field is not known here; leave it out.")
         if known not in allowed:
-            raise not_passed(full, f"room_config: [{known}]")
+            raise _not_passed(full, f"room_config: [{known}]")
         given = _value(known, item, full)
         if asked.setdefault(ROOM_FIELDS[known], given) != given:
-            raise wrong(full, "differs from its other spelling; send one of them.")
+            raise _wrong(full, "differs from its other spelling; send one of them.")
     return asked
 
 
@@ -127,42 +99,41 @@ def _value(name: str, value: object, key: str) -> object:
         case "agents":
             return _agents(value, key)
         case "metadata":
-            return long_text(value, key)
+            return _long_text(value, key)
         case "name":
-            return text(value, key)
+            return _text(value, key)
         case "sync_streams" if not isinstance(value, bool):
-            raise wrong(key, "expected true or false.")
+            raise _wrong(key, "expected true or false.")
         case "sync_streams":
             return value
         case _ if type(value) is not int or not 0 <= value <= MAX:
-            raise wrong(key, f"expected a whole number 0-{MAX}.")
+            raise _wrong(key, f"expected a whole number 0-{MAX}.")
         case _:
             return value
 
 
 def _agents(value: object, key: str) -> list[dict[str, str]]:
     if not isinstance(value, list) or len(value) > MAX_AGENTS:
-        raise wrong(key, f"expected a list of at most {MAX_AGENTS} agents.")
+        raise _wrong(key, f"expected a list of at most {MAX_AGENTS} agents.")
     agents: dict[str, dict[str, str]] = {}
     for at, item in enumerate(value):
-        agent = _agent(item, f"{key}[{at}]")
+        where = f"{key}[{at}]"
+        agent = _agent(item, where)
         if agents.setdefault(agent["agentName"], agent) is not agent:
-            sentence = "the name of an earlier agent; name each of them once."
-            where = f"{key}[{at}]"
-            raise wrong(where, sentence)
+            raise _wrong(where, "the name of an earlier agent; name each of them once.")
     return [*agents.values()]
 
 
 def _agent(value: object, key: str) -> dict[str, str]:
-    if not isinstance(value, dict) or not value.keys() <= _AGENT_FIELDS:
-        raise wrong(key, "expected agent_name and metadata.")
+    known = {"agent_name", "agentName", "metadata"}
+    if not isinstance(value, dict) or not value.keys() <= known:
+        raise _wrong(key, "expected agent_name and metadata.")
     names = [value[name] for name in ("agent_name", "agentName") if value.get(name)]
     if any(name != names[0] for name in names):
-        sentence = "differs from agent_name; send one of them."
         where = f"{key}.agentName"
-        raise wrong(where, sentence)
-    name = text(names[0] if names else None, key) or ""
-    return {"agentName": name, "metadata": long_text(value.get("metadata"), key)}
+        raise _wrong(where, "differs from agent_name; send one of them.")
+    name = _text(names[0] if names else None, key) or ""
+    return {"agentName": name, "metadata": _long_text(value.get("metadata"), key)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,72 +149,73 @@ class Grant:
     """With the names of the token, not of the request."""
 
 
-class GrantReader:
-    """Rules of one server for what a token may say."""
+def grant(
+    values: Values,
+    user_id: str | None,
+    own: str | None,
+    access: Access,
+    config: TokenServerConfig,
+) -> Grant:
+    """Return what the token says.
 
-    def __init__(self, config: TokenServerConfig, access: Access) -> None:
-        """Keep the rules; `access` knows the identities that are taken."""
-        self._config = config
-        self._access = access
+    Args:
+        values: fields of the request.
+        user_id: header `X-User-Id`.
+        own: the only identity that the sender may use; None: any that is free.
+        access: knows the identities that are taken.
+        config: what may be asked.
 
-    def grant(self, values: Values, user_id: str | None, caller: Caller) -> Grant:
-        """Return what the token says; `user_id` is the header `X-User-Id`.
+    Raises:
+        Refused: with the name of the field.
+    """
+    for name in values:
+        if name not in _KNOWN and name not in config.metadata_fields:
+            raise _wrong(shown(name), "this field is not known here; leave it out.")
+    room = _room(values, config.rooms)
+    identity = access.identity(_wished_identity(values, user_id), own)
+    identity = identity or f"guest-{secrets.token_hex(4)}"
+    return Grant(
+        room,
+        identity,
+        _text(*_found(values, "participant_name")) or identity,
+        _metadata(values, config),
+        _attributes(*_found(values, _ATTRIBUTES), config.attributes),
+        room_config(*_found(values, "room_config"), room, config),
+    )
 
-        Raises:
-            Refused: with the name of the field.
-        """
-        config = self._config
-        self._check_names(values)
-        room = self._room(values)
-        wished = _wished_identity(values, user_id)
-        identity = self._access.identity(wished, caller)
-        identity = identity or f"guest-{secrets.token_hex(4)}"
-        return Grant(
-            room,
-            identity,
-            text(*_found(values, "participant_name")) or identity,
-            self._metadata(values),
-            _attributes(*_found(values, _ATTRIBUTES), config.attributes),
-            room_config(*_found(values, "room_config"), room, config),
-        )
 
-    def _check_names(self, values: Values) -> None:
-        for name in values:
-            if name not in _KNOWN and name not in self._config.metadata_fields:
-                raise wrong(shown(name), "this field is not known here; leave it out.")
+def _room(values: Values, rooms: tuple[str, ...]) -> str:
+    room = _text(*_found(values, "room_name"))
+    if room is None and rooms[0].endswith("*"):
+        sentence = "expected the name of a room, found none."
+        raise Refused(400, Reason.ROOM, sentence, "room_name")
+    room = room or rooms[0]
+    if not _matches(room, rooms):
+        sentence = "tokens for this room are not issued here."
+        raise Refused(403, Reason.ROOM, sentence, "room_name")
+    return room
 
-    def _room(self, values: Values) -> str:
-        room = text(*_found(values, "room_name"))
-        first = self._config.rooms[0]
-        if room is None and first.endswith("*"):
-            sentence = "expected the name of a room, found none."
-            raise Refused(400, Reason.ROOM, sentence, "room_name")
-        room = room or first
-        if not matches(room, self._config.rooms):
-            sentence = "tokens for this room are not issued here."
-            raise Refused(403, Reason.ROOM, sentence, "room_name")
-        return room
 
-    def _metadata(self, values: Values) -> str:
-        """Return the metadata of the request with `metadata_fields` added."""
-        value, key = _found(values, _METADATA)
-        own = long_text(value, key)
-        if own and not self._config.metadata:
-            raise not_passed(key, "metadata: true")
-        added = {
-            name: text(values[name], name)
-            for name in self._config.metadata_fields
-            if is_given(values.get(name))
-        }
-        if not added:
-            return own
-        try:
-            merged = msgspec.json.decode(own or "{}", type=dict[str, object]) | added
-            return json.dumps(merged, separators=(",", ":"), ensure_ascii=False)
-        except (msgspec.MsgspecError, RecursionError) as exc:
-            field_name = next(iter(added))
-            sentence = f"expected a JSON object, because {field_name} is added to it."
-            raise wrong(key, sentence) from exc
+def _metadata(values: Values, config: TokenServerConfig) -> str:
+    """Return the metadata of the request with `metadata_fields` added."""
+    value, key = _found(values, _METADATA)
+    own = _long_text(value, key)
+    if own and not config.metadata:
+        raise _not_passed(key, "metadata: true")
+    added = {
+        name: _text(values[name], name)
+        for name in config.metadata_fields
+        if _is_given(values.get(name))
+    }
+    if not added:
+        return own
+    try:
+        merged = msgspec.json.decode(own or "{}", type=dict[str, object]) | added
+        return json.dumps(merged, separators=(",", ":"), ensure_ascii=False)
+    except (msgspec.MsgspecError, RecursionError) as exc:
+        field_name = next(iter(added))
+        sentence = f"expected a JSON object, because {field_name} is added to it."
+        raise _wrong(key, sentence) from exc
 
 
 def _found(values: Values, name: str) -> tuple[object, str]:
@@ -252,18 +224,18 @@ def _found(values: Values, name: str) -> tuple[object, str]:
     Raises:
         Refused: two spellings of it have different values.
     """
-    spelled = [x for x in _SPELLINGS[name] if is_given(values.get(x))]
+    spelled = [x for x in _SPELLINGS[name] if _is_given(values.get(x))]
     if not spelled:
         return None, name
     value = values[spelled[0]]
     if any(values[other] != value for other in spelled[1:]):
-        raise wrong(spelled[1], f"differs from {spelled[0]}; send one of them.")
+        raise _wrong(spelled[1], f"differs from {spelled[0]}; send one of them.")
     return value, spelled[0]
 
 
 def _wished_identity(values: Values, user_id: str | None) -> str | None:
-    identity = text(*_found(values, _IDENTITY))
-    header = text(user_id, "X-User-Id")
+    identity = _text(*_found(values, _IDENTITY))
+    header = _text(user_id, "X-User-Id")
     if None not in {identity, header} and identity != header:
         sentence = f"differs from {_IDENTITY}; send one of them."
         raise Refused(400, Reason.IDENTITY, sentence, "X-User-Id")
@@ -274,15 +246,14 @@ def _attributes(value: object, key: str, allowed: tuple[str, ...]) -> dict[str, 
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise wrong(key, "expected names and their texts.")
+        raise _wrong(key, "expected names and their texts.")
     for name, item in value.items():
         if not isinstance(item, str) or not name.isprintable():
-            raise wrong(key, "expected names and their texts.")
+            raise _wrong(key, "expected names and their texts.")
         if not _is_allowed(name, allowed):
-            configuration = f"attributes: [{shown(name)}]"
-            raise not_passed(key, configuration)
+            raise _not_passed(key, f"attributes: [{shown(name)}]")
     if sum(len(name) + len(item) for name, item in value.items()) > LONGEST_TEXT:
-        raise wrong(key, f"expected at most {LONGEST_TEXT} characters.")
+        raise _wrong(key, f"expected at most {LONGEST_TEXT} characters.")
     return value
 
 
@@ -290,4 +261,61 @@ def _is_allowed(name: str, allowed: tuple[str, ...]) -> bool:
     """Return whether an attribute may be set; "*" does not mean those of LiveKit."""
     if name.startswith("lk."):
         allowed = tuple(pattern for pattern in allowed if pattern.startswith("lk."))
-    return matches(name, allowed)
+    return _matches(name, allowed)
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    """Return whether one of the patterns is `name`, or its start followed by `*`."""
+    return any(
+        name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+        for pattern in patterns
+    )
+
+
+def _wrong(key: str, sentence: str) -> Refused:
+    """Return the refusal of a field with a wrong value."""
+    return Refused(400, Reason.FIELD, sentence, key)
+
+
+def _not_passed(key: str, configuration: str) -> Refused:
+    """Return the refusal of a field that `configuration` would accept."""
+    sentence = f"this is not accepted here; the server's file needs {configuration}."
+    return Refused(403, Reason.FIELD, sentence, key)
+
+
+def _is_given(value: object) -> bool:
+    """Return whether a value is neither null nor empty."""
+    return value not in (None, "", [], {})
+
+
+def _text(value: object, key: str) -> str | None:
+    """Return a short text on one line; None if it is missing or empty.
+
+    Raises:
+        Refused: it is something else.
+    """
+    if not _is_given(value):
+        return None
+    if not isinstance(value, str) or len(value) > LONGEST_NAME:
+        raise _wrong(key, f"expected text of 1-{LONGEST_NAME} characters.")
+    if not value.isprintable():
+        raise _wrong(key, "expected text on one line.")
+    return value
+
+
+def _long_text(value: object, key: str) -> str:
+    """Return a text that may have several lines.
+
+    Raises:
+        Refused: it is something else.
+    """
+    if not _is_given(value):
+        return ""
+    if not isinstance(value, str) or len(value) > LONGEST_TEXT:
+        raise _wrong(key, f"expected text of at most {LONGEST_TEXT} characters.")
+    return value
+
+
+def shown(name: str) -> str:
+    """Return the name of a field for a sentence, whatever the client sent."""
+    return "".join(sign if sign.isprintable() else "�" for sign in name[:60])

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from appliance.net.url import base64url
 
 if TYPE_CHECKING:
-    from appliance.token_server.config import ApiKeys
+    from appliance.token_server.config import TokenServerSettings
     from appliance.token_server.request import Grant
 
 _LEEWAY_S: Final = 10
@@ -79,25 +79,17 @@ class Issued:
     """Further servers that accept it, in the order in which to try them."""
 
 
-@dataclass(frozen=True, slots=True)
-class TokenRequest:
-    """Granted request for a token."""
-
-    grant: "Grant"
-    """What the token says."""
-    address: str
-    """Of the client, for the choice of a server near it; empty: not known."""
-    now_s: int
-    """Seconds since the epoch."""
-    ttl_s: int
-    """Seconds for which the token can be used to join."""
-
-
 class Issuer(Protocol):
     """Signer for one kind of server."""
 
-    async def issue(self, request: TokenRequest) -> Issued:
+    async def issue(self, grant: "Grant", address: str, now_s: int, /) -> Issued:
         """Return a token for one participant.
+
+        Args:
+            grant: what the token says.
+            address: of the client, for the choice of a server near it; empty: not
+                known.
+            now_s: seconds since the epoch.
 
         Raises:
             Refused: 503: no server is known.
@@ -108,20 +100,21 @@ class Issuer(Protocol):
 class LiveKitIssuer:
     """Signer for a LiveKit server."""
 
-    def __init__(self, api_keys: "ApiKeys") -> None:
+    def __init__(self, settings: "TokenServerSettings") -> None:
         """Take the server's URL and the API keys that sign all tokens."""
-        self._url = api_keys.url
-        self._signer = Signer(api_keys.key, api_keys.secret)
+        keys = settings.api_keys
+        self._url = keys.url
+        self._ttl_s = settings.config.ttl_s
+        self._signer = Signer(keys.key, keys.secret)
 
-    async def issue(self, request: TokenRequest) -> Issued:
+    async def issue(self, grant: "Grant", _address: str, now_s: int) -> Issued:
         """Return a token that allows to talk, listen and chat in one room."""
-        grant = request.grant
         token = self._signer.token(
             grant.identity,
             grant.name,
             grant.room,
-            ttl_s=request.ttl_s,
-            now_s=request.now_s,
+            ttl_s=self._ttl_s,
+            now_s=now_s,
             further={
                 "metadata": grant.metadata,
                 "attributes": grant.attributes,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.token_server.load import read_settings
+from appliance.token_server.config import read_settings
 from tests.systemd.test_unit import analyze, settings
 
 REPOSITORY = Path(__file__).parents[2]

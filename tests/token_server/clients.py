@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import jwt
 
-from appliance.token_server.command import application, client_limits
-from appliance.token_server.config import TokenServerSettings
-from appliance.token_server.load import read_settings
+from appliance.token_server.application import app
+from appliance.token_server.command import client_limits
+from appliance.token_server.config import TokenServerSettings, read_settings
 from appliance.token_server.signing import Issuer
 
 NOW_S = 1_700_000_000
@@ -53,7 +53,7 @@ async def asking_server(
     now_s: Callable[[], float] = lambda: NOW_S,
 ):
     """Yield a client at `address` of a server with these settings."""
-    serves = application(chosen, client_limits(chosen.config), now_s, issuer)
+    serves = app(chosen, client_limits(chosen.config), now_s, issuer=issuer)
     transport = httpx.ASGITransport(serves, client=(address, 5000))
     async with httpx.AsyncClient(
         transport=transport, base_url=f"http://{host}:8787"

@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from appliance.config import RoomConfig
-from appliance.token_server.command import application, client_limits
-from appliance.token_server.config import Networks
+from appliance.token_server.access import Networks
+from appliance.token_server.application import app
+from appliance.token_server.command import client_limits
 from appliance.tokens.adapter import token_request
 from tests.token_server.clients import (
     BOX,
@@ -288,7 +289,7 @@ async def test_beside_a_proxy_on_this_machine_programs_use_another_loopback_addr
 
 async def test_an_ipv4_address_in_ipv6_form_is_the_same_client():
     chosen = settings(requests_per_s_each=1, trusted_proxies=[PROXY], allow=["anybody"])
-    serves = application(chosen, client_limits(chosen.config), lambda: NOW_S)
+    serves = app(chosen, client_limits(chosen.config), lambda: NOW_S)
 
     async def statuses(count, address, headers=None):
         transport = httpx.ASGITransport(serves, client=(address, 5000))

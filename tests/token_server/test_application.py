@@ -3,12 +3,14 @@
 import asyncio
 import json
 import socket
+from dataclasses import replace
 
 import httpx
 import pytest
 
+from appliance.token_server.access import Reason
 from appliance.token_server.application import MAX_BODY, PATHS, app
-from appliance.token_server.config import Reason
+from appliance.token_server.command import client_limits
 from tests.token_server.clients import (
     NOW_S,
     SHARED,
@@ -235,7 +237,8 @@ async def test_a_refused_host_says_what_to_write(client):
 
 
 async def test_a_body_that_is_not_sent_times_out():
-    server = app(settings(), body_s=0.01)
+    chosen = settings()
+    server = app(chosen, replace(client_limits(chosen.config), body_s=0.01))
     ended = asyncio.Event()
 
     async def body():

@@ -281,7 +281,7 @@ def test_all_connections_with_a_long_incomplete_head_take_little_memory():
 class FailingIssuer:
     """Issuer whose unexpected error contains the secret."""
 
-    async def issue(self, order):
+    async def issue(self, _grant, _address, _now_s):
         raise RuntimeError(SECRET)
 
 

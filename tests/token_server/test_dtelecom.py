@@ -175,7 +175,7 @@ def test_secrets_are_known_to_the_log():
 def test_a_server_for_livekit_does_not_load_the_signatures_of_dtelecom():
     code = (
         "import sys, appliance.token_server.command as s, os;"
-        "from appliance.token_server.load import read_settings as r;"
+        "from appliance.token_server.config import read_settings as r;"
         "c = r(None, None, os.environ);"
         "s.server(c, s.client_limits(c.config));"
         "print([m for m in sys.modules if 'dtelecom' in m or 'cryptography' in m])"

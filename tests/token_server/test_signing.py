@@ -6,14 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.config import RoomKind
-from appliance.token_server.config import ApiKeys
+from appliance.token_server.config import (
+    ApiKeys,
+    TokenServerConfig,
+    TokenServerSettings,
+)
 from appliance.token_server.request import Grant
-from appliance.token_server.signing import LiveKitIssuer, Signer, TokenRequest
+from appliance.token_server.signing import LiveKitIssuer, Signer
 from appliance.tokens.token_parser import read_claims
 from tests.token_server.clients import NOW_S, SECRET
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-ISSUER = LiveKitIssuer(ApiKeys("key", SECRET, "wss://lk.example.com"))
+KEYS = ApiKeys("key", SECRET, "wss://lk.example.com")
+ISSUER = LiveKitIssuer(TokenServerSettings(TokenServerConfig(), KEYS))
 
 
 def signed():
@@ -59,7 +64,7 @@ def test_read_claims_parses_an_issued_token():
 
 
 async def issued(grant):
-    return await ISSUER.issue(TokenRequest(grant, "192.0.2.1", NOW_S, 600))
+    return await ISSUER.issue(grant, "192.0.2.1", NOW_S)
 
 
 @given(TEXT, TEXT, TEXT, st.dictionaries(TEXT, TEXT, max_size=3))

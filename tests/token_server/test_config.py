@@ -7,8 +7,7 @@ import yaml
 
 from appliance.config.schema import leaves
 from appliance.errors import ConfigError
-from appliance.token_server.config import TokenServerConfig
-from appliance.token_server.load import read_settings
+from appliance.token_server.config import TokenServerConfig, read_settings
 from tests.token_server.clients import BOX, ENVIRONMENT, SECRET, SHARED, environment
 
 REFERENCE = Path(__file__).parents[2] / "systemd" / "token-server.yaml"
@@ -240,8 +239,8 @@ DEVELOPMENT = ENVIRONMENT | {
 
 
 def test_the_keys_of_a_development_server_are_accepted_on_this_machine_only():
-    assert read(DEVELOPMENT).is_development
-    assert not read(ENVIRONMENT).is_development
+    assert read(DEVELOPMENT).api_keys.is_development
+    assert not read(ENVIRONMENT).api_keys.is_development
     for changes in (
         {"LIVEKIT_URL": "wss://lk.example.com"},
         {"TOKEN_SERVER_LISTEN": "0.0.0.0:8787"},
