@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from appliance.config import Config, Preset, RoomConfig, RoomSettings, ScreenConfig
+from appliance.config import Config, RoomConfig, RoomSettings, ScreenConfig
 from appliance.config.checks import findings
 from appliance.config.merge import Layer, Reading
 from appliance.config.messages import written
@@ -233,9 +233,13 @@ def _with_inherited(room: RoomConfig, given: Collection[str]) -> RoomConfig:
     presets = []
     for at, preset in enumerate(room.presets):
         key = f"room.presets[{at}]"
-        base = (
-            _inherited_base(room, preset) if join(key, "token_url") in given else room
-        )
+        base = room
+        if join(key, "token_url") in given:
+            # A fixed token would win over the preset's own token source.
+            base = replace(room, token=None)
+            if _host(preset.token_url) != _host(room.token_url):
+                # These often hold credentials, which no other host may get.
+                base = replace(base, token_headers={}, token_query={}, token_body={})
         inherited = {
             field.name: getattr(base, field.name)
             for field in fields(RoomSettings)
@@ -243,16 +247,6 @@ def _with_inherited(room: RoomConfig, given: Collection[str]) -> RoomConfig:
         }
         presets.append(replace(preset, **inherited))
     return replace(room, presets=tuple(presets))
-
-
-def _inherited_base(room: RoomConfig, preset: Preset) -> RoomConfig:
-    """Return what a preset with its own token source inherits."""
-    # A fixed token would win over the preset's own token source.
-    base = replace(room, token=None)
-    if _host(preset.token_url) == _host(room.token_url):
-        return base
-    # These often hold credentials, which must not be sent to another host.
-    return replace(base, token_headers={}, token_query={}, token_body={})
 
 
 def _host(url: str | None) -> str | None:

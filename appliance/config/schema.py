@@ -13,7 +13,6 @@ from itertools import pairwise
 from typing import (
     Any,
     ClassVar,
-    Final,
     Protocol,
     TypeVar,
     get_args,
@@ -26,8 +25,6 @@ import msgspec
 from appliance import config as config_module
 from appliance.config import Config, Preset
 
-DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-"""Dialect that msgspec writes."""
 Schema = dict[str, Any]
 
 
@@ -144,7 +141,9 @@ def config_schema() -> Schema:
         if shape is not None:
             _complete(schema, shape)
     whole = schemas.pop(Config.__name__)
-    return {"$schema": DIALECT, **whole, "title": "ptt-appliance", "$defs": schemas}
+    # That is the dialect which msgspec writes.
+    dialect = "https://json-schema.org/draft/2020-12/schema"
+    return {"$schema": dialect, **whole, "title": "ptt-appliance", "$defs": schemas}
 
 
 def _complete(schema: Schema, shape: type[Section]) -> None:
@@ -175,20 +174,13 @@ def _any_value(_: type) -> Schema:
 
 def _docs(shape: type) -> dict[str, str]:
     """Return field → the docstring below it, those of the base classes included."""
-    sources = (inspect.getsource(x) for x in reversed(shape.__mro__) if is_dataclass(x))
-    return {
-        name: inspect.cleandoc(text)
-        for source in sources
-        for pair in pairwise(ast.walk(ast.parse(source)))
-        for name, text in _documented(pair)
-    }
-
-
-def _documented(pair: tuple[ast.AST, ast.AST]) -> Iterator[tuple[str, str]]:
-    """Yield name and docstring if a field is followed by one."""
-    match pair:
-        case (
-            ast.AnnAssign(target=ast.Name(id=name)),
-            ast.Expr(value=ast.Constant(value=str(text))),
-        ):
-            yield name, text
+    docs = {}
+    for base in filter(is_dataclass, reversed(shape.__mro__)):
+        for pair in pairwise(ast.walk(ast.parse(inspect.getsource(base)))):
+            match pair:
+                case (
+                    ast.AnnAssign(target=ast.Name(id=name)),
+                    ast.Expr(value=ast.Constant(value=str(text))),
+                ):
+                    docs[name] = inspect.cleandoc(text)
+    return docs

@@ -45,55 +45,42 @@ async def post_json(
 ) -> bytes:
     """Send the body and return that of the 2xx response.
 
-    Redirects are not followed and proxies of the environment are not used.
-
-    Args:
-        url: https, or http where the configuration allows it.
-        body: JSON.
-        transport: replaces the network, for tests.
-        most_bytes: a longer answer is an error.
-        within_s: time-out for everything.
+    Redirects are not followed and proxies of the environment are not used. `transport`
+    replaces the network, for tests; `within_s` is the time-out for everything.
 
     Raises:
         PostError: no answer in time, another status, or a body that is too long.
     """
-    try:
-        async with asyncio.timeout(within_s):
-            return await _exchange(url, body, transport, most_bytes)
-    except TimeoutError as exc:
-        message = f"did not answer within {within_s:g} s"
-        raise PostError(message) from exc
-    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as exc:
-        message = f"could not be reached ({type(exc).__name__})"
-        raise PostError(message) from exc
-
-
-async def _exchange(
-    url: str, body: bytes, transport: httpx.AsyncBaseTransport | None, most_bytes: int
-) -> bytes:
     # No compression, so that a short answer cannot become a long one in memory.
     headers = {
         "accept-encoding": "identity",
         "content-type": "application/json",
         "user-agent": "ptt-appliance",
     }
-    async with (
-        httpx.AsyncClient(
-            # The time-out of `post_json` includes everything.
-            timeout=httpx.Timeout(None),
-            transport=transport,
-            trust_env=False,
-            verify=trust(),
-        ) as client,
-        client.stream("POST", url, headers=headers, content=body) as response,
-    ):
-        if not response.is_success:
-            message = f"answered {response.status_code}"
-            raise PostError(message)
-        answer = bytearray()
-        async for chunk in response.aiter_raw():
-            answer += chunk
-            if len(answer) > most_bytes:
-                message = f"answered more than {most_bytes // 1024} KiB"
+    answer = bytearray()
+    try:
+        async with (
+            asyncio.timeout(within_s),
+            httpx.AsyncClient(
+                timeout=httpx.Timeout(None),
+                transport=transport,
+                trust_env=False,
+                verify=trust(),
+            ) as client,
+            client.stream("POST", url, headers=headers, content=body) as response,
+        ):
+            if not response.is_success:
+                message = f"answered {response.status_code}"
                 raise PostError(message)
-        return bytes(answer)
+            async for chunk in response.aiter_raw():
+                answer += chunk
+                if len(answer) > most_bytes:
+                    message = f"answered more than {most_bytes // 1024} KiB"
+                    raise PostError(message)
+    except TimeoutError as exc:
+        message = f"did not answer within {within_s:g} s"
+        raise PostError(message) from exc
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as exc:
+        message = f"could not be reached ({type(exc).__name__})"
+        raise PostError(message) from exc
+    return bytes(answer)

@@ -77,7 +77,7 @@ class BoundedServer(uvicorn.Server):
         limits: ServerLimits,
         started: Callable[[], object] = lambda: None,
     ) -> None:
-        """Serve `config.app`, which is a `RateLimited` with the same limits.
+        """Serve `config.app`, in which `RateLimited` has the same limits.
 
         `started` is called on the loop when connections are accepted and a signal ends
         the server.
@@ -122,7 +122,6 @@ class RateLimited:
     """ASGI middleware with a rate limit, which is checked before anything else."""
 
     def __init__(self, app: ASGIApp, limits: ServerLimits) -> None:
-        """Wrap `app`."""
         self._app = app
         self._limits = limits
 

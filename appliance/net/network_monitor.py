@@ -118,33 +118,33 @@ def dump(kind: int) -> bytes:
     """
     with _netlink() as sock:
         sock.settimeout(_TIMEOUT_S)
-        body = struct.pack("=B3x", socket.AF_UNSPEC).ljust(_LINK.size, b"\0")
-        sock.send(
-            _HEADER.pack(_HEADER.size + len(body), kind, _REQUEST_DUMP, 1, 0) + body
-        )
+        # The family, zero, is AF_UNSPEC.
+        size = _HEADER.size + _LINK.size
+        sock.send(_HEADER.pack(size, kind, _REQUEST_DUMP, 1, 0) + bytes(_LINK.size))
         return b"".join(_parts(sock))
 
 
 def running(data: bytes) -> frozenset[int]:
     """Return the interfaces that are up, have a carrier and are not loopback."""
-    links = [_LINK.unpack_from(body) for body in _bodies(data, NEW_LINK, _LINK.size)]
-    return frozenset(
-        index
-        for _, _, index, flags, _ in links
-        if flags & _RUNNING and not flags & _LOOPBACK
-    )
+    return frozenset(index for index, flags, _ in _links(data) if flags & _RUNNING)
 
 
 def kinds(data: bytes) -> dict[int, bytes]:
     """Return the kind of each interface but loopback; empty for most hardware."""
     found = {}
-    for body in _bodies(data, NEW_LINK, _LINK.size):
-        _, _, index, flags, _ = _LINK.unpack_from(body)
+    for index, _, body in _links(data):
         facts = dict(_items(body[_LINK.size :], _ATTRIBUTE))
         info = dict(_items(facts.get(_IFLA_LINKINFO, b""), _ATTRIBUTE))
-        if not flags & _LOOPBACK:
-            found[index] = info.get(_IFLA_INFO_KIND, b"").rstrip(b"\0")
+        found[index] = info.get(_IFLA_INFO_KIND, b"").rstrip(b"\0")
     return found
+
+
+def _links(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Yield index, flags and message of each interface but loopback."""
+    for body in _bodies(data, NEW_LINK, _LINK.size):
+        _, _, index, flags, _ = _LINK.unpack_from(body)
+        if not flags & _LOOPBACK:
+            yield index, flags, body
 
 
 def addresses(data: bytes) -> tuple[Address, ...]:
@@ -154,13 +154,11 @@ def addresses(data: bytes) -> tuple[Address, ...]:
     machine.
     """
     bodies = _bodies(data, NEW_ADDRESS, _ADDRESS.size)
-    found = (_address(body) for body in bodies)
-    return tuple(address for address in found if address is not None)
+    return tuple(filter(None, map(_address, bodies)))
 
 
 def _netlink() -> socket.socket:
-    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
-    return socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
+    return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
 
 
 def _parts(sock: socket.socket) -> Iterator[bytes]:
@@ -284,8 +282,7 @@ def best_address(candidates: list[Address], sources: list[str]) -> str | None:
         sources: source addresses of the default routes, best first.
     """
     ranked = [str(x.address) for x in sorted(candidates, key=lambda x: x.rank)]
-    routed = [source for source in sources if source in ranked]
-    return next(iter((*routed, *ranked)), None)
+    return next((x for x in (*sources, *ranked) if x in ranked), None)
 
 
 class NetworkMonitor:
@@ -328,7 +325,6 @@ class NetworkMonitor:
         return self
 
     async def __aexit__(self, *failure: object) -> None:
-        """Stop watching."""
         try:
             await self._background.close(*failure)
         finally:
@@ -342,12 +338,20 @@ class NetworkMonitor:
             with contextlib.suppress(OSError):
                 await loop.sock_recv(sock, RECEIVE_BYTES)
             await asyncio.sleep(self._settle_s)
-            _empty(sock)
+            # The reading that follows covers all further changes.
+            with contextlib.suppress(OSError):
+                while sock.recv(RECEIVE_BYTES):
+                    pass
             self._update()
 
     def _update(self) -> None:
-        link = self._read()
-        if link is None or link == self._link:
+        try:
+            link = self._read_link()
+        except OSError as exc:
+            self._reading.failed(exc)
+            return
+        self._reading.worked()
+        if link == self._link:
             return
         if link.address is None:
             _log.warning("no network")
@@ -356,23 +360,6 @@ class NetworkMonitor:
             _log.info("network found  address=%s sources=%s", link.address, routes)
         self._link = link
         self._post(link)
-
-    def _read(self) -> LinkChanged | None:
-        """Return the current link, or the last one if the kernel does not answer."""
-        try:
-            link = self._read_link()
-        except OSError as exc:
-            self._reading.failed(exc)
-            return self._link
-        self._reading.worked()
-        return link
-
-
-def _empty(sock: socket.socket) -> None:
-    """Discard further changes; the reading that follows covers them."""
-    with contextlib.suppress(OSError):
-        while sock.recv(RECEIVE_BYTES):
-            pass
 
 
 def _sources() -> list[str]:

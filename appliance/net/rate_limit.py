@@ -45,7 +45,6 @@ class Buckets:
     """Clients kept; our choice: more than a workshop has phones, or a room people."""
 
     def __init__(self, rate: Rate) -> None:
-        """Start without clients."""
         self._rate = rate
         self._buckets: OrderedDict[str, Bucket] = OrderedDict()
 

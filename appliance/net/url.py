@@ -44,7 +44,8 @@ def address_fault(
             f"expected an address without a user name or password, found "
             f"{without_query(url)} with one. Put secrets into token_headers."
         )
-    if parts.scheme == plain and not _is_plain_allowed(host, allow_insecure):
+    allowed = {name.lower().strip("[]") for name in allow_insecure}
+    if parts.scheme == plain and host not in allowed and not is_loopback(host):
         return (
             f"{without_query(url)} would go over the network in the clear. Write "
             f"{_with_scheme(parts, secure)}, or add {host} to {key}."
@@ -117,11 +118,6 @@ def _base(parts: SplitResult) -> str:
 
 def _with_scheme(parts: SplitResult, scheme: str) -> str:
     return _base(parts._replace(scheme=scheme))
-
-
-def _is_plain_allowed(host: str, allow_insecure: Collection[str]) -> bool:
-    allowed = {name.lower().strip("[]") for name in allow_insecure}
-    return host in allowed or is_loopback(host)
 
 
 def is_loopback(host: str) -> bool:

@@ -216,11 +216,7 @@ def _issuer(settings: TokenServerSettings) -> Issuer:
 
 
 async def _values(request: Request, body_s: float) -> Values:
-    """Return the fields of query and body.
-
-    Raises:
-        Refused: the body is no JSON object, or a field is given twice.
-    """
+    """Return the fields of query and body, or refuse them."""
     fields: list[tuple[str, object]] = [*request.query_params.multi_items()]
     if request.method == "POST":
         fields += (await _body(request, body_s)).items()

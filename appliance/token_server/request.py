@@ -6,7 +6,7 @@ gets a token without one would wait for it in vain.
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -41,19 +41,12 @@ _SPELLINGS: Final[dict[str, tuple[str, ...]]] = {
 _KNOWN: Final = {name for names in _SPELLINGS.values() for name in names}
 
 
-def room_config(
+def _room_config(
     value: object, key: str, room: str, config: TokenServerConfig
 ) -> dict[str, object]:
-    """Return the room configuration: what is asked, and the configured agents.
+    """Return the configuration of `room`: what is asked, and the configured agents.
 
-    Args:
-        value: field `room_config` of the request; None: missing.
-        key: its spelling in the request.
-        room: for which the token is.
-        config: what may be asked.
-
-    Raises:
-        Refused: not allowed, or wrong.
+    `value` is the field `room_config`, None if it is missing; `key` is its spelling.
     """
     asked = _asked(value, key, config.room_config)
     agents = {
@@ -158,12 +151,8 @@ def grant(
 ) -> Grant:
     """Return what the token says.
 
-    Args:
-        values: fields of the request.
-        user_id: header `X-User-Id`.
-        own: the only identity that the sender may use; None: any that is free.
-        access: knows the identities that are taken.
-        config: what may be asked.
+    `values` are the fields of the request, `user_id` is the header `X-User-Id`, and
+    `own` the only identity that the sender may use, if there is such a one.
 
     Raises:
         Refused: with the name of the field.
@@ -180,7 +169,7 @@ def grant(
         _text(*_found(values, "participant_name")) or identity,
         _metadata(values, config),
         _attributes(*_found(values, _ATTRIBUTES), config.attributes),
-        room_config(*_found(values, "room_config"), room, config),
+        _room_config(*_found(values, "room_config"), room, config),
     )
 
 
@@ -219,11 +208,7 @@ def _metadata(values: Values, config: TokenServerConfig) -> str:
 
 
 def _found(values: Values, name: str) -> tuple[object, str]:
-    """Return value and spelling of a field; None if it is missing or empty.
-
-    Raises:
-        Refused: two spellings of it have different values.
-    """
+    """Return value and spelling of a field; None if it is missing or empty."""
     spelled = [x for x in _SPELLINGS[name] if _is_given(values.get(x))]
     if not spelled:
         return None, name
@@ -250,21 +235,16 @@ def _attributes(value: object, key: str, allowed: tuple[str, ...]) -> dict[str, 
     for name, item in value.items():
         if not isinstance(item, str) or not name.isprintable():
             raise _wrong(key, "expected names and their texts.")
-        if not _is_allowed(name, allowed):
+        # "*" does not mean those of LiveKit.
+        own = [x for x in allowed if x.startswith("lk.") or not name.startswith("lk.")]
+        if not _matches(name, own):
             raise _not_passed(key, f"attributes: [{shown(name)}]")
     if sum(len(name) + len(item) for name, item in value.items()) > LONGEST_TEXT:
         raise _wrong(key, f"expected at most {LONGEST_TEXT} characters.")
     return value
 
 
-def _is_allowed(name: str, allowed: tuple[str, ...]) -> bool:
-    """Return whether an attribute may be set; "*" does not mean those of LiveKit."""
-    if name.startswith("lk."):
-        allowed = tuple(pattern for pattern in allowed if pattern.startswith("lk."))
-    return _matches(name, allowed)
-
-
-def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+def _matches(name: str, patterns: Iterable[str]) -> bool:
     """Return whether one of the patterns is `name`, or its start followed by `*`."""
     return any(
         name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
@@ -289,11 +269,7 @@ def _is_given(value: object) -> bool:
 
 
 def _text(value: object, key: str) -> str | None:
-    """Return a short text on one line; None if it is missing or empty.
-
-    Raises:
-        Refused: it is something else.
-    """
+    """Return a short text on one line, or refuse it; None: it is missing or empty."""
     if not _is_given(value):
         return None
     if not isinstance(value, str) or len(value) > LONGEST_NAME:
@@ -304,11 +280,7 @@ def _text(value: object, key: str) -> str | None:
 
 
 def _long_text(value: object, key: str) -> str:
-    """Return a text that may have several lines.
-
-    Raises:
-        Refused: it is something else.
-    """
+    """Return a text that may have several lines, or refuse it."""
     if not _is_given(value):
         return ""
     if not isinstance(value, str) or len(value) > LONGEST_TEXT:

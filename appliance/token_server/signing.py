@@ -85,11 +85,8 @@ class Issuer(Protocol):
     async def issue(self, grant: "Grant", address: str, now_s: int, /) -> Issued:
         """Return a token for one participant.
 
-        Args:
-            grant: what the token says.
-            address: of the client, for the choice of a server near it; empty: not
-                known.
-            now_s: seconds since the epoch.
+        `address` is the client's, for the choice of a server near it; empty: unknown.
+        `now_s` is in seconds since the epoch.
 
         Raises:
             Refused: 503: no server is known.
@@ -101,7 +98,6 @@ class LiveKitIssuer:
     """Signer for a LiveKit server."""
 
     def __init__(self, settings: "TokenServerSettings") -> None:
-        """Take the server's URL and the API keys that sign all tokens."""
         keys = settings.api_keys
         self._url = keys.url
         self._ttl_s = settings.config.ttl_s

@@ -223,10 +223,9 @@ class TokenAdapter:
                 fetch.add_done_callback(
                     lambda _: self._fetches.pop(command.ticket, None)
                 )
-            case DropToken(ticket) if ticket in self._fetches:
-                self._fetches[ticket].cancel()
-            case DropToken():
-                pass
+            case DropToken(ticket):
+                if ticket in self._fetches:
+                    self._fetches[ticket].cancel()
             case _:
                 assert_never(command)
 
@@ -280,11 +279,9 @@ class TokenAdapter:
         _log.log(level, "token fetch started  url=%s", request.where)
         reply = await self._http().send(request)
         # A token's times are those of its issuer's clock; ours may be wrong.
-        clock = (
-            Clock(self._now_s())
-            if reply.date_s is None
-            else Clock(reply.date_s, "there")
-        )
+        clock = Clock(self._now_s())
+        if reply.date_s is not None:
+            clock = Clock(reply.date_s, "there")
         answer = read_answer(reply.body, room, request.where, clock, request.secrets)
         # Before it becomes valid, the server would refuse it.
         wait_s = answer.claims.not_before_s - clock.now_s
@@ -307,10 +304,10 @@ class TokenAdapter:
         return self._client
 
     def _room(self, command: FetchToken) -> RoomConfig | Preset:
-        if command.preset not in self._rooms:
+        room = self._rooms.get(command.preset)
+        if room is None:
             sentence = f'there is no preset "{command.preset}". Write room.presets.'
             raise TokenRefused(Cause.MISCONFIGURED, sentence)
-        room = self._rooms[command.preset]
         return replace(room, display_name=command.display_name or room.display_name)
 
     def _log_failure(self, exc: TokenError) -> None:

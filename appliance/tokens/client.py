@@ -53,19 +53,13 @@ _SEE_OTHER: Final = 303
 _ANONYMOUS_HEADERS: Final = ("accept", "content-type")
 """Headers that say nothing about the sender, so that any host may get them."""
 _WITHOUT_CERTIFICATES: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-_WITHOUT_TLS: Final = "it is without TLS."
-_THIS_MACHINE: Final = "only this machine itself may name a service on it."
-_OTHER_HOST: Final = (
-    "another host would get what room.token_body says. If it should, write its address "
-    "to room.token_url."
-)
-_REFUSALS: Final = {
+_NOT_FOUND: Final = 404
+_ADVICE: Final = {
     401: "unauthorized (401): check room.token_headers",
     403: "forbidden (403): check room.identity, token_headers, token_query and "
     "token_body",
+    _NOT_FOUND: "not found (404): check room.token_url",
 }
-# A proxy may answer 404 while the server behind it is starting: not final.
-_NOT_FOUND: Final = 404
 _NO_ROUTE: Final = {errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH}
 
 
@@ -221,25 +215,24 @@ def redirected(request: Request, status: int, location: str) -> Request:
     )
     fault = address_fault(str(after), "https", request.allow_insecure)
     fault = fault or _fault(before, after)
-    if request.has_token_body and not (is_same or is_get):
-        fault = fault or _OTHER_HOST
+    if fault is None and request.has_token_body and not (is_same or is_get):
+        fault = (
+            "another host would get what room.token_body says. If it should, write its "
+            "address to room.token_url."
+        )
     if fault is not None:
         sentence = (
             f"{request.where} redirects to {shown}, which is not followed: "
             f"{redacted(fault, request.secrets)[:LONGEST_SHOWN]}"
         )
         raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
-    kept = {
-        name: value
-        for name, value in request.headers.items()
-        if is_same or name in _ANONYMOUS_HEADERS
-    }
+    kept = request.headers.keys() if is_same else _ANONYMOUS_HEADERS
     return replace(
         request,
         where=shown,
         method="GET" if is_get else request.method,
         url=str(after),
-        headers=kept,
+        headers={x: value for x, value in request.headers.items() if x in kept},
         query={},
         body=None if is_get else request.body,
     )
@@ -248,9 +241,9 @@ def redirected(request: Request, status: int, location: str) -> Request:
 def _fault(before: httpx.URL, after: httpx.URL) -> str | None:
     """Return why a redirect between these allowed addresses is not followed."""
     if before.scheme == "https" and after.scheme != "https":
-        return _WITHOUT_TLS
+        return "it is without TLS."
     if is_local(str(after)) and not is_local(str(before)):
-        return _THIS_MACHINE
+        return "only this machine itself may name a service on it."
     return None
 
 
@@ -265,17 +258,15 @@ def date_s(text: str) -> float | None:
 def status_error(request: Request, response: httpx.Response, body: bytes) -> TokenError:
     """Return the error for a response other than 2xx."""
     said, status = remark(body, request.secrets), response.status_code
-    if status in _REFUSALS:
-        sentence = f"{request.where} answered {_REFUSALS[status]}."
+    known = _ADVICE.get(status)
+    sentence = f"{request.where} answered {known or f'{status} instead of a token'}."
+    # A proxy may answer 404 while the server behind it is starting: not final.
+    if known and status != _NOT_FOUND:
         return TokenRefused(Cause.REFUSED, sentence, remark=said)
-    if status == _NOT_FOUND:
-        sentence = f"{request.where} answered not found (404): check room.token_url."
-    else:
-        sentence = f"{request.where} answered {status} instead of a token."
     return TokenUnreachable(
         Cause.TOKEN_SOURCE,
         sentence,
-        remark=said or ("" if status == _NOT_FOUND else "See its own log."),
+        remark=said or ("" if known else "See its own log."),
         retry_after_s=_retry_after_s(response.headers),
     )
 
@@ -303,7 +294,10 @@ def no_response_error(exc: Exception, where: str) -> TokenError:
             why, advice = cause.verify_message, certificate_advice(cause)
             sentence = f"{where} has no valid certificate ({why}). {advice}"
             return TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
-    return TokenUnreachable(Cause.TOKEN_SOURCE, f"{where} {_failure(causes[0])}")
+    fault = f"could not be reached ({type(exc).__name__})."
+    if isinstance(exc, httpx.RemoteProtocolError | httpx.ReadError):
+        fault = "closed the connection or is not an HTTP server."
+    return TokenUnreachable(Cause.TOKEN_SOURCE, f"{where} {fault}")
 
 
 def _retry_after_s(headers: httpx.Headers) -> float:
@@ -319,12 +313,6 @@ def _retry_after_s(headers: httpx.Headers) -> float:
         return 0.0
     now_s = date_s(headers.get("date", ""))
     return max(0.0, until_s - (time.time() if now_s is None else now_s))
-
-
-def _failure(exc: BaseException) -> str:
-    if isinstance(exc, httpx.RemoteProtocolError | httpx.ReadError):
-        return "closed the connection or is not an HTTP server."
-    return f"could not be reached ({type(exc).__name__})."
 
 
 def _causes(exc: BaseException | None) -> Iterator[BaseException]:

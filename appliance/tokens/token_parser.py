@@ -91,6 +91,11 @@ def read_claims(token: str) -> Claims | None:
     header, payload = _decoded(parts[1], _Header), _decoded(parts[2], _Payload)
     if header is None or payload is None:
         return None
+    match payload.room_config:
+        case {"agents": [_, *_]}:
+            expects_agent = True
+        case _:
+            expects_agent = False
     is_dtelecom = _is_dtelecom(header.alg, payload.iss)
     return Claims(
         identity=payload.sub,
@@ -99,7 +104,7 @@ def read_claims(token: str) -> Claims | None:
         expires_at_s=payload.exp,
         not_before_s=payload.nbf,
         profile=RoomKind.DTELECOM if is_dtelecom else RoomKind.LIVEKIT,
-        expects_agent=_has_agents(payload.room_config),
+        expects_agent=expects_agent,
     )
 
 
@@ -118,14 +123,6 @@ def _is_dtelecom(alg: str, issuer: object) -> bool:
     from appliance.dtelecom.base58 import is_public_key
 
     return is_public_key(issuer)
-
-
-def _has_agents(room_config: object) -> bool:
-    match room_config:
-        case {"agents": [_, *_]}:
-            return True
-        case _:
-            return False
 
 
 def _values(body: bytes) -> dict[str, object] | None:
@@ -177,8 +174,7 @@ def _texts(values: dict[str, object], keys: tuple[str, ...]) -> list[str]:
     A value from an environment file may end with a line break.
     """
     found = (values.get(key) for key in keys)
-    texts = (value.strip() for value in found if isinstance(value, str))
-    return [text for text in texts if text]
+    return [*filter(None, (x.strip() for x in found if isinstance(x, str)))]
 
 
 def remark(body: bytes, secrets: frozenset[str]) -> str:
@@ -188,14 +184,12 @@ def remark(body: bytes, secrets: frozenset[str]) -> str:
     text, of which the first line counts. The `secrets` in it are hidden.
     """
     values = _values(body)
-    key = []
     if values is None:
-        found = _first_line(body)
+        key, found = [], _first_line(body)
     else:
         inner = values.get("error")
         found = _texts(inner, ("message",)) if isinstance(inner, dict) else []
-        found += _texts(values, _REMARK_KEYS)
-        key = _texts(values, ("key",))
+        key, found = _texts(values, ("key",)), found + _texts(values, _REMARK_KEYS)
     field, text = _line(key, secrets), _line(found, secrets)
     said = f"{field}: {text}" if field else text
     return "" if text in {"", HIDDEN} else f'It says: "{said}".'
@@ -279,13 +273,13 @@ def fixed_answer(room: RoomSettings, now_s: float) -> TokenAnswer:
         TokenRefused: the token cannot be used.
     """
     assert room.token is not None
-    advice = "Write another, or token_url."
+    advice = " Write another, or token_url."
     try:
         claims = _claims(room.token, room, "room.token is", Clock(now_s))
         advice = ""
         url = _server([], room, "room.token")
     except TokenUnreachable as exc:
-        sentence = f"{exc.sentence} {advice}".rstrip()
+        sentence = f"{exc.sentence}{advice}"
         raise TokenRefused(Cause.MISCONFIGURED, sentence, timing=exc.timing) from exc
     # The server itself judges the start of its validity.
     return _answer(url, room.token, claims, room.kind)
