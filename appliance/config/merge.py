@@ -119,12 +119,17 @@ class Reading:
             self.value(field, layers[-1], None)
         return field.default
 
-    def _inner(self, field: SchemaField, given: Given) -> list[Layer]:
-        """Return the layers of a section that is itself a key."""
+    def _inner(self, field: SchemaField, given: Given, short: str = "") -> list[Layer]:
+        """Return the layers of a section that is itself a key.
+
+        `short` is the key that a value alone stands for: `17` for `{pin: 17}`.
+        """
         inner = []
         for layer, value in given:
             if isinstance(value, dict):
                 inner.append(replace(layer, values=value))
+            elif value is not None and short:
+                inner.append(replace(layer, values={short: value}))
             elif value is not None:
                 sentence = "expected keys and their values, found something else."
                 self.blame(field.key, sentence, layer)
@@ -136,7 +141,8 @@ class Reading:
             return self._mapping(field, given)
         long = long_form(field.wanted)
         if long is not None and isinstance(value, dict):
-            return self.section(long, field.key, _long_layers(long, given))
+            inner = self._inner(field, given, fields(long)[0].name)
+            return self.section(long, field.key, inner)
         items = item_section(field.wanted)
         if items is not None:
             return self._sections(items, field, layer, value)
@@ -212,14 +218,3 @@ def _placeholder(shape: type[SectionT], key: str) -> SectionT:
     """Return a section in place of one with a fault: later items keep their number."""
     required = (x.key for x in fields_of(shape, key) if x.default is MISSING)
     return shape(**{split_key(full)[1]: full for full in required})
-
-
-def _long_layers(long: type[Section], given: Given) -> list[Layer]:
-    """Return every layer in the long form: `17` as `{pin: 17}`, null as nothing."""
-    first = fields(long)[0].name
-    inner = []
-    for layer, value in given:
-        if value is not None:
-            values = value if isinstance(value, dict) else {first: value}
-            inner.append(replace(layer, values=values))
-    return inner

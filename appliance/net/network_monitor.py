@@ -91,12 +91,6 @@ class Address:
     is_global: bool
     """Valid beyond the local link."""
 
-    @property
-    def rank(self) -> tuple[bool, bool, int]:
-        """Sort key, best first: global before link-local, IPv4 before IPv6."""
-        is_ipv6 = isinstance(self.address, IPv6Address)
-        return not self.is_global, is_ipv6, self.interface
-
 
 def watch() -> socket.socket:
     """Return a socket that becomes readable when anything of `GROUPS` changes.
@@ -281,7 +275,11 @@ def best_address(candidates: list[Address], sources: list[str]) -> str | None:
         candidates: addresses of interfaces with a carrier.
         sources: source addresses of the default routes, best first.
     """
-    ranked = [str(x.address) for x in sorted(candidates, key=lambda x: x.rank)]
+    # Global before link-local, IPv4 before IPv6.
+    ordered = sorted(
+        candidates, key=lambda x: (not x.is_global, x.address.version, x.interface)
+    )
+    ranked = [str(x.address) for x in ordered]
     return next((x for x in (*sources, *ranked) if x in ranked), None)
 
 

@@ -171,24 +171,18 @@ class Access:
             Refused: it is not.
         """
         headers = Headers(scope=scope)
+        added = (*_FORWARDING, *filter(None, [self._user_header]))
+        address = _address(scope, headers)
+        if "peer" in scope and not any(name in headers for name in added):
+            # Without a header of the proxy: from a program beside it.
+            address = str(scope["peer"])
+        is_allowed = address in _LOOPBACK
         authorization = header_text(headers, "authorization")
         if authorization is not None:
             is_allowed = _is_equal(self._shared, _bearer_hash(authorization))
-        else:
-            is_allowed = self._sender(scope, headers) in _LOOPBACK
         if not is_allowed:
             sentence = "metrics are for this machine and for the shared secret."
             raise Refused(403, Reason.ADDRESS, sentence)
-
-    def _sender(self, scope: Scope, headers: Headers) -> str:
-        """Return the client's address, or a proxy's for a request of its own machine.
-
-        Without a header of a proxy it is from a program beside the proxy.
-        """
-        added = (*_FORWARDING, *filter(None, [self._user_header]))
-        if "peer" in scope and not any(name in headers for name in added):
-            return str(scope["peer"])
-        return _address(scope, headers)
 
     def _user(self, user: str) -> str:
         if len(user) > LONGEST_NAME or not user.isprintable():

@@ -160,28 +160,23 @@ def client_limits(config: TokenServerConfig) -> ServerLimits:
     Connections of one address are not limited where there are trusted proxies, which
     bring all clients from one address; requests are, by the client's own address.
     """
-    connects = _at_least(CONNECTS, config.connections, config.requests_per_s)
-    each = _at_least(CONNECTS_EACH, config.connections_each, config.requests_per_s_each)
-    is_proxied = bool(config.trusted_proxies)
+    total, each = config.connections, config.connections_each
     per_s, per_s_each = config.requests_per_s, config.requests_per_s_each
+    rate = _at_least(CONNECTS, total, per_s)
+    rate_each = _at_least(CONNECTS_EACH, each, per_s_each)
+    if config.trusted_proxies:
+        each, rate_each = total, rate
+    headers = {"retry-after": "5", "connection": "close"}
+    error = {"error": "too many requests; wait a few seconds."}
     return ServerLimits(
         connections=ConnectionLimits(
-            total=config.connections,
-            each=config.connections if is_proxied else config.connections_each,
-            rate=connects,
-            rate_each=connects if is_proxied else each,
+            total=total, each=each, rate=rate, rate_each=rate_each
         ),
         requests=RateLimit(
             Rate(BURST_EACH * per_s_each, per_s_each), Rate(BURST * per_s, per_s)
         ),
         refusal=JSONResponse(
-            {"error": "too many requests; wait a few seconds."},
-            429,
-            {
-                "retry-after": "5",
-                "connection": "close",
-                **(_FOR_PAGES if config.origins else {}),
-            },
+            error, 429, headers | _FOR_PAGES if config.origins else headers
         ),
         proxies=Networks(config.trusted_proxies),
     )

@@ -110,7 +110,6 @@ class TokenServerConfig:
     """Settings of the token server."""
 
     listen: HostPort = "127.0.0.1:8787"
-    """HOST:PORT on which it listens."""
     kind: Literal["livekit", "dtelecom"] = "livekit"
     """Kind of server that has the rooms."""
     rooms: tuple[Text, ...] = ()
@@ -148,9 +147,8 @@ class TokenServerConfig:
     requests_per_s_each: Annotated[int, Meta(ge=1, le=100_000)] = 2
     """Requests a second from one address; a burst may be twenty times as many."""
     connections: Annotated[int, Meta(ge=1, le=10_000)] = 256
-    """Connections open at once."""
     connections_each: Annotated[int, Meta(ge=1, le=10_000)] = 128
-    """Connections open at once from one address."""
+    """Connections open at once, in all and from one address."""
     dtelecom: DTelecomConfig = DTelecomConfig()
     """Only for rooms of dTelecom."""
     allow_insecure: tuple[Text, ...] = ()
@@ -231,9 +229,17 @@ def _api_keys(variables: Mapping[str, str], config: TokenServerConfig) -> ApiKey
 
 def _with_files(environment: Mapping[str, str]) -> tuple[dict[str, str], list[Fault]]:
     """Return the variables including those that are files, and the faults of these."""
+    folder = environment.get("CREDENTIALS_DIRECTORY")
+    paths = sorted(Path(folder).glob("*")) if folder else []
+    files = [(path.name.removeprefix(CREDENTIAL), path) for path in paths]
+    files = [(name, path) for name, path in files if name not in environment]
+    named = sorted(x for x in environment if x.endswith("_FILE"))
+    files += [(name.removesuffix("_FILE"), Path(environment[name])) for name in named]
     variables = dict(environment)
     faults = []
-    for name, path in _files(environment):
+    for name, path in files:
+        if name not in _KNOWN and not name.startswith(PREFIX):
+            continue
         variables.pop(f"{name}_FILE", None)
         try:
             variables[name] = path.read_text(encoding="utf-8").strip()
@@ -242,23 +248,6 @@ def _with_files(environment: Mapping[str, str]) -> tuple[dict[str, str], list[Fa
             sentence = f"the file {path} cannot be read: {reason}. Fix path or rights."
             faults.append(Fault(f"{name}_FILE", sentence, "environment"))
     return variables, faults
-
-
-def _files(environment: Mapping[str, str]) -> Iterator[tuple[str, Path]]:
-    """Yield name and file of each variable that is a file, lowest precedence first."""
-    folder = environment.get("CREDENTIALS_DIRECTORY")
-    for path in sorted(Path(folder).glob("*")) if folder else ():
-        name = path.name.removeprefix(CREDENTIAL)
-        if _is_ours(name) and name not in environment:
-            yield name, path
-    for variable, path_text in sorted(environment.items()):
-        name = variable.removesuffix("_FILE")
-        if name != variable and _is_ours(name):
-            yield name, Path(path_text)
-
-
-def _is_ours(name: str) -> bool:
-    return name in _KNOWN or name.startswith(PREFIX)
 
 
 def findings(config: TokenServerConfig) -> Iterator[KeyFault]:

@@ -244,7 +244,11 @@ class TokenAdapter:
         Raises:
             TokenError: no usable token.
         """
-        room = self._room(command)
+        room = self._rooms.get(command.preset)
+        if room is None:
+            sentence = f'there is no preset "{command.preset}". Write room.presets.'
+            raise TokenRefused(Cause.MISCONFIGURED, sentence)
+        room = replace(room, display_name=command.display_name or room.display_name)
         if room.token is not None:
             return fixed_answer(room, self._now_s())
         if room.token_url is None:
@@ -277,7 +281,12 @@ class TokenAdapter:
         )
         level = logging.DEBUG if self._last_sentence else logging.INFO
         _log.log(level, "token fetch started  url=%s", request.where)
-        reply = await self._http().send(request)
+        # Its import is too long for the start-up.
+        from appliance.tokens.client import TokenClient
+
+        if self._client is None:
+            self._client = TokenClient(self._transport, sent=self._has_asked.set)
+        reply = await self._client.send(request)
         # A token's times are those of its issuer's clock; ours may be wrong.
         clock = Clock(self._now_s())
         if reply.date_s is not None:
@@ -294,21 +303,6 @@ class TokenAdapter:
             )
         await asyncio.sleep(wait_s)
         return answer
-
-    def _http(self) -> "TokenClient":
-        """Return the HTTP client; its import is too long for the start-up."""
-        from appliance.tokens.client import TokenClient
-
-        if self._client is None:
-            self._client = TokenClient(self._transport, sent=self._has_asked.set)
-        return self._client
-
-    def _room(self, command: FetchToken) -> RoomConfig | Preset:
-        room = self._rooms.get(command.preset)
-        if room is None:
-            sentence = f'there is no preset "{command.preset}". Write room.presets.'
-            raise TokenRefused(Cause.MISCONFIGURED, sentence)
-        return replace(room, display_name=command.display_name or room.display_name)
 
     def _log_failure(self, exc: TokenError) -> None:
         """Log the failure once, not at every retry.

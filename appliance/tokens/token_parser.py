@@ -259,7 +259,15 @@ def read_answer(
         raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
     tokens = _texts(values, _TOKEN_KEYS)
     if not tokens:
-        raise _without_token(values, body, where, secrets)
+        names = ", ".join(sorted(filter(str.isidentifier, values)))
+        # Cut off last: a part of a secret would not be recognised.
+        keys = redacted(names, secrets)[:_LONGEST_KEYS] or "none"
+        sentence = (
+            f"{where} answered without a token. Expected one of these keys: "
+            f"{', '.join(_TOKEN_KEYS)}; found {keys}."
+        )
+        said = remark(body, secrets)
+        raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence, remark=said)
     token = next((text for text in tokens if read_claims(text)), tokens[0])
     claims = _claims(token, room, f"{where} gave", clock)
     url = _server(_texts(values, _URL_KEYS), room, where, secrets)
@@ -301,21 +309,6 @@ def _answer(
         fallback_urls,
     )
     return TokenAnswer(details, claims)
-
-
-def _without_token(
-    values: dict[str, object], body: bytes, where: str, secrets: frozenset[str]
-) -> TokenUnreachable:
-    """Return the error for a response that may say itself why there is no token."""
-    names = ", ".join(sorted(filter(str.isidentifier, values)))
-    # Cut off last: a part of a secret would not be recognised.
-    keys = redacted(names, secrets)[:_LONGEST_KEYS] or "none"
-    sentence = (
-        f"{where} answered without a token. Expected one of these keys: "
-        f"{', '.join(_TOKEN_KEYS)}; found {keys}."
-    )
-    said = remark(body, secrets)
-    return TokenUnreachable(Cause.TOKEN_SOURCE, sentence, remark=said)
 
 
 def _claims(token: str, room: RoomSettings, subject: str, clock: Clock) -> Claims:
