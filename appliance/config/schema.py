@@ -133,8 +133,10 @@ def _default(field: Field[Any]) -> object:
 
 def config_schema() -> Schema:
     """Return the schema of the whole file."""
+    # Of `object`: any value of YAML.
+    value = {"type": ["null", "boolean", "number", "string", "array", "object"]}
     _, schemas = msgspec.json.schema_components(
-        [Config], schema_hook=_any_value, ref_template="#/$defs/{name}"
+        [Config], schema_hook=lambda _: value, ref_template="#/$defs/{name}"
     )
     for name, schema in schemas.items():
         shape = as_section(getattr(config_module, name))
@@ -165,11 +167,6 @@ def _complete(schema: Schema, shape: type[Section]) -> None:
         elif field.default is not MISSING:
             key["default"] = msgspec.to_builtins(field.default)
         keys[field.key] = key | {"description": docs[field.key]}
-
-
-def _any_value(_: type) -> Schema:
-    """Return the schema of `object`: any value of YAML."""
-    return {"type": ["null", "boolean", "number", "string", "array", "object"]}
 
 
 def _docs(shape: type) -> dict[str, str]:

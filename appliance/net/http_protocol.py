@@ -136,8 +136,21 @@ def malformed_input(drop: Callable[[], None]) -> Iterator[None]:
         drop()
 
 
+def guarded(callback: Callable[..., None]) -> Callable[..., None]:
+    """Return a method of a connection, which is dropped on malformed input."""
+
+    def call(self: "HttpProtocol | WebSocketProtocol", *args: object) -> None:
+        with malformed_input(self._drop):
+            callback(self, *args)
+
+    return call
+
+
 class HttpProtocol(H11Protocol):
     """HTTP/1.1 server connection with limits on time and reads."""
+
+    timeout_keep_alive_handler = guarded(H11Protocol.timeout_keep_alive_handler)
+    shutdown = guarded(H11Protocol.shutdown)
 
     def __init__(
         self,
@@ -222,16 +235,6 @@ class HttpProtocol(H11Protocol):
         with malformed_input(self._drop):
             super().connection_lost(exc)
 
-    def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection."""
-        with malformed_input(self._drop):
-            super().timeout_keep_alive_handler()
-
-    def shutdown(self) -> None:
-        """Close as soon as the current response is complete."""
-        with malformed_input(self._drop):
-            super().shutdown()
-
     def _log_malformed(self) -> None:
         message = "connection closed for malformed input"
         self._log_limit.log(_log, logging.INFO, message)
@@ -276,6 +279,10 @@ class HttpProtocol(H11Protocol):
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """WebSocket server connection that is closed on malformed frames."""
 
+    connection_lost = guarded(WebSocketsSansIOProtocol.connection_lost)
+    send_keepalive_ping = guarded(WebSocketsSansIOProtocol.send_keepalive_ping)
+    shutdown = guarded(WebSocketsSansIOProtocol.shutdown)
+
     def data_received(self, data: bytes) -> None:
         """Parse the data; close if any arrives before the handshake is complete."""
         if self.handshake_initiated and not self.handshake_complete:
@@ -284,27 +291,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         with malformed_input(self._drop):
             super().data_received(data)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Notify the task that serves the connection."""
-        with malformed_input(self._drop):
-            super().connection_lost(exc)
-
-    def send_keepalive_ping(self) -> None:
-        """Send a ping unless the connection is closing."""
-        with malformed_input(self._drop):
-            super().send_keepalive_ping()
-
     def keepalive_timeout(self) -> None:
         """Close a connection whose client does not answer pings."""
         with malformed_input(self._drop):
             super().keepalive_timeout()
         # Otherwise a client that does not read would end it only by TCP's time-out.
         self.transport.abort()
-
-    def shutdown(self) -> None:
-        """Close with code 1012 (service restart)."""
-        with malformed_input(self._drop):
-            super().shutdown()
 
     async def send(self, message: ASGISendEvent) -> None:
         """Send a message of the application."""

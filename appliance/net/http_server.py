@@ -91,10 +91,9 @@ class BoundedServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept on these sockets; uvicorn would replace their backlog."""
         self.servers = []
+        limits = self._limits
         self._acceptors = [
-            Acceptor(
-                each, self._protocol, self._limits.connections, self._limits.on_refused
-            )
+            Acceptor(each, self._protocol, limits.connections, limits.on_refused)
             for each in sockets or ()
         ]
         self.started = True

@@ -95,12 +95,12 @@ def warnings(settings: TokenServerSettings) -> Iterator[str]:
     """Yield what an administrator should know about the configuration."""
     config = settings.config
     is_here = is_local(f"http://{config.listen}")
-    if is_local(settings.api_keys.url) and (config.trusted_proxies or not is_here):
+    if is_local(settings.url) and (config.trusted_proxies or not is_here):
         yield (
-            f"LIVEKIT_URL is {without_query(settings.api_keys.url)}, which means the "
+            f"LIVEKIT_URL is {without_query(settings.url)}, which means the "
             "box itself to each box: write the server's address in the network"
         )
-    if settings.api_keys.is_development:
+    if settings.is_development:
         yield "the keys are those of `livekit-server --dev`, for trying only"
     if is_here:
         yield (

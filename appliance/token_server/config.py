@@ -157,11 +157,12 @@ class TokenServerConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class ApiKeys:
-    """Address and keys of the server that has the rooms."""
+class TokenServerSettings:
+    """Configuration, and address and keys of the server that has the rooms."""
 
-    key: str = field(repr=False)
-    secret: str = field(repr=False)
+    config: TokenServerConfig
+    api_key: str = field(repr=False)
+    api_secret: str = field(repr=False)
     url: str = ""
     """Empty for dTelecom, where the node is chosen for each token."""
     registry: Mapping[str, str] = field(default_factory=dict)
@@ -169,22 +170,14 @@ class ApiKeys:
 
     @property
     def is_development(self) -> bool:
-        """Whether they are those of `livekit-server --dev`, which everybody knows."""
-        return (self.key, self.secret) == DEVELOPMENT
-
-
-@dataclass(frozen=True, slots=True)
-class TokenServerSettings:
-    """The configuration, and address and keys from the environment."""
-
-    config: TokenServerConfig
-    api_keys: ApiKeys
+        """Whether the keys are those of `livekit-server --dev`, which all know."""
+        return (self.api_key, self.api_secret) == DEVELOPMENT
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """Values that must never be logged."""
         config = self.config
-        values = (self.api_keys.secret, config.secret, *config.boxes.values())
+        values = (self.api_secret, config.secret, *config.boxes.values())
         return tuple(filter(None, values))
 
 
@@ -209,22 +202,25 @@ def read_settings(
     config = reading.section(TokenServerConfig, "", layers)
     config = replace(config, listen=listen or config.listen)
     reading.blame_all(findings(config), layers[0])
-    keys = _api_keys(variables, config)
-    wrong = () if faults else key_faults(keys, config)
+    settings = _settings(variables, config)
+    wrong = () if faults else key_faults(settings)
     faults += [*more, *reading.faults]
     faults += [Fault(name, sentence, "environment") for name, sentence in wrong]
     if faults:
         raise ConfigError(*faults)
-    return TokenServerSettings(config, keys)
+    return settings
 
 
-def _api_keys(variables: Mapping[str, str], config: TokenServerConfig) -> ApiKeys:
+def _settings(
+    variables: Mapping[str, str], config: TokenServerConfig
+) -> TokenServerSettings:
     given = {name: variables.get(name, "").strip() for name in _KNOWN}
     if config.kind == "livekit":
         key, secret = given["LIVEKIT_API_KEY"], given["LIVEKIT_API_SECRET"]
-        return ApiKeys(key, secret, given["LIVEKIT_URL"])
+        return TokenServerSettings(config, key, secret, given["LIVEKIT_URL"])
+    key, secret = given["API_KEY"], given["API_SECRET"]
     registry = {key: given[x] for key, x in REGISTRY_VARIABLES.items() if given[x]}
-    return ApiKeys(given["API_KEY"], given["API_SECRET"], registry=registry)
+    return TokenServerSettings(config, key, secret, registry=registry)
 
 
 def _with_files(environment: Mapping[str, str]) -> tuple[dict[str, str], list[Fault]]:
@@ -316,28 +312,29 @@ _RULES: Final[dict[str, tuple[Callable[[str], bool], str, str]]] = {
 """Check, expectation and example of each key whose values are checked one by one."""
 
 
-def key_faults(keys: ApiKeys, config: TokenServerConfig) -> Iterator[KeyFault]:
+def key_faults(settings: TokenServerSettings) -> Iterator[KeyFault]:
     """Yield variable and sentence of each fault in address and keys."""
-    wanted = WANTED[config.kind]
-    given = {"URL": keys.url, "KEY": keys.key, "SECRET": keys.secret}
+    wanted = WANTED[settings.config.kind]
+    key, secret = settings.api_key, settings.api_secret
+    given = {"URL": settings.url, "KEY": key, "SECRET": secret}
     missing = [name for name in wanted if not given[name.rpartition("_")[2]]]
     for name in missing:
         yield (name, f"expected {wanted[name]}, found nothing. Set this variable.")
-    if config.kind == "livekit":
-        yield from _livekit_faults(keys, config)
+    if settings.config.kind == "livekit":
+        yield from _livekit_faults(settings)
     elif not missing:
         from appliance.token_server.dtelecom import variable_faults
 
-        yield from variable_faults(keys)
+        yield from variable_faults(settings)
 
 
-def _livekit_faults(keys: ApiKeys, config: TokenServerConfig) -> Iterator[KeyFault]:
-    plain = config.allow_insecure
-    if keys.url and (fault := address_fault(keys.url, "wss", plain, "allow_insecure")):
+def _livekit_faults(settings: TokenServerSettings) -> Iterator[KeyFault]:
+    url, plain = settings.url, settings.config.allow_insecure
+    if url and (fault := address_fault(url, "wss", plain, "allow_insecure")):
         yield ("LIVEKIT_URL", fault)
-    size = len(keys.secret.encode(errors="replace"))
-    if keys.is_development:
-        if not (is_local(keys.url) and is_local(f"http://{config.listen}")):
+    size = len(settings.api_secret.encode(errors="replace"))
+    if settings.is_development:
+        if not (is_local(url) and is_local(f"http://{settings.config.listen}")):
             sentence = (
                 "everybody knows the keys of `livekit-server --dev`: they are accepted "
                 "only while LIVEKIT_URL and listen are on this machine itself. Make a "

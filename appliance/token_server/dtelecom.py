@@ -18,7 +18,6 @@ from appliance.net.url import address_fault, ip
 from appliance.token_server.access import Reason, Refused
 from appliance.token_server.config import (
     REGISTRY_VARIABLES,
-    ApiKeys,
     TokenServerConfig,
     TokenServerSettings,
 )
@@ -44,10 +43,10 @@ class DTelecomIssuer:
         Raises:
             KeyPairError: key and secret do not belong together.
         """
-        self._config, keys = settings.config, settings.api_keys
-        self._keys = read_key_pair(keys.key, keys.secret)
+        self._config = settings.config
+        self._keys = read_key_pair(settings.api_key, settings.api_secret)
         nodes = self._config.dtelecom.nodes
-        registry = RegistrySettings(nodes=nodes, **keys.registry)
+        registry = RegistrySettings(nodes=nodes, **settings.registry)
         self._registry = NodeRegistry(registry, transport)
         self._transport = transport
 
@@ -77,28 +76,24 @@ def config_faults(config: TokenServerConfig) -> Iterator[tuple[str, str]]:
     for key in ("agents", "attributes", "room_config"):
         if getattr(config, key):
             yield (key, "rooms of dTelecom have none. Leave it out.")
-    own = config.dtelecom
-    fault = settings_fault(RegistrySettings(nodes=own.nodes))
-    if fault is not None:
+    own, plain = config.dtelecom, config.allow_insecure
+    if fault := settings_fault(RegistrySettings(nodes=own.nodes)):
         yield ("dtelecom.nodes", fault[1])
-    if own.web_hook_url is not None:
-        sentence = address_fault(own.web_hook_url, "https", config.allow_insecure)
-        if sentence is not None:
-            yield ("dtelecom.web_hook_url", sentence)
+    hook = own.web_hook_url
+    if hook is not None and (sentence := address_fault(hook, "https", plain)):
+        yield ("dtelecom.web_hook_url", sentence)
 
 
-def variable_faults(keys: ApiKeys) -> Iterator[tuple[str, str]]:
+def variable_faults(settings: TokenServerSettings) -> Iterator[tuple[str, str]]:
     """Yield variable and sentence of each fault in keys and registry."""
     try:
-        read_key_pair(keys.key, keys.secret)
+        read_key_pair(settings.api_key, settings.api_secret)
     except KeyPairError as exc:
         yield ("API_SECRET", str(exc))
-    registry = RegistrySettings(nodes=(), **keys.registry)
-    fault = settings_fault(registry)
-    if fault is not None:
+    registry = RegistrySettings(nodes=(), **settings.registry)
+    if fault := settings_fault(registry):
         yield fault
-    sentence = address_fault(registry.rpc_url, "https")
-    if sentence is not None:
+    if sentence := address_fault(registry.rpc_url, "https"):
         yield (REGISTRY_VARIABLES["rpc_url"], sentence)
 
 

@@ -98,10 +98,9 @@ class LiveKitIssuer:
     """Signer for a LiveKit server."""
 
     def __init__(self, settings: "TokenServerSettings") -> None:
-        keys = settings.api_keys
-        self._url = keys.url
+        self._url = settings.url
         self._ttl_s = settings.config.ttl_s
-        self._signer = Signer(keys.key, keys.secret)
+        self._signer = Signer(settings.api_key, settings.api_secret)
 
     async def issue(self, grant: "Grant", _address: str, now_s: int) -> Issued:
         """Return a token that allows to talk, listen and chat in one room."""

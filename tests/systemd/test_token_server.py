@@ -75,7 +75,7 @@ def test_the_installed_files_are_what_the_unit_reads(tmp_path):
     (loaded / "token-server_LIVEKIT_API_SECRET").write_text("x" * 32 + "\n")
     found = read_settings(config, None, {"CREDENTIALS_DIRECTORY": str(loaded)})
     assert found.config.rooms == ("kitchen",)
-    assert found.api_keys.secret == "x" * 32
+    assert found.api_secret == "x" * 32
 
 
 def test_an_upgrade_keeps_the_configuration(tmp_path):

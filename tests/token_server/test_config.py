@@ -154,7 +154,7 @@ def test_the_error_for_a_server_on_the_lan_names_a_key_that_exists():
     )
     plain = environment(allow_insecure=["nas.local"])
     url = "ws://nas.local:7880"
-    assert read(plain | {"LIVEKIT_URL": url}).api_keys.url == url
+    assert read(plain | {"LIVEKIT_URL": url}).url == url
 
 
 def test_a_file_and_the_command_line_are_read_too(tmp_path):
@@ -190,7 +190,7 @@ def test_a_secret_may_be_a_file(tmp_path):
     path.write_text(f"{SECRET}\n")
     given = ENVIRONMENT | {"LIVEKIT_API_SECRET_FILE": str(path)}
     del given["LIVEKIT_API_SECRET"]
-    assert read(given).api_keys.secret == SECRET
+    assert read(given).api_secret == SECRET
 
 
 @pytest.mark.parametrize("prefix", ["", "token-server_"])
@@ -203,14 +203,14 @@ def test_systemds_credentials_are_read(tmp_path, prefix):
     settings = read(
         {"CREDENTIALS_DIRECTORY": str(tmp_path)}, tmp_path / "token-server.yaml"
     )
-    assert settings.api_keys.url == KEYS["LIVEKIT_URL"]
+    assert settings.url == KEYS["LIVEKIT_URL"]
     assert settings.secrets == (SECRET, BOX, f"{BOX}2")
 
 
 def test_a_variable_takes_precedence_over_a_credential(tmp_path):
     (tmp_path / "LIVEKIT_URL").write_text("wss://other.example.com")
     settings = read(ENVIRONMENT | {"CREDENTIALS_DIRECTORY": str(tmp_path)})
-    assert settings.api_keys.url == ENVIRONMENT["LIVEKIT_URL"]
+    assert settings.url == ENVIRONMENT["LIVEKIT_URL"]
 
 
 def test_a_folder_of_credentials_that_is_missing_changes_nothing(tmp_path):
@@ -239,8 +239,8 @@ DEVELOPMENT = ENVIRONMENT | {
 
 
 def test_the_keys_of_a_development_server_are_accepted_on_this_machine_only():
-    assert read(DEVELOPMENT).api_keys.is_development
-    assert not read(ENVIRONMENT).api_keys.is_development
+    assert read(DEVELOPMENT).is_development
+    assert not read(ENVIRONMENT).is_development
     for changes in (
         {"LIVEKIT_URL": "wss://lk.example.com"},
         {"TOKEN_SERVER_LISTEN": "0.0.0.0:8787"},

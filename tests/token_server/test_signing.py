@@ -6,19 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.config import RoomKind
-from appliance.token_server.config import (
-    ApiKeys,
-    TokenServerConfig,
-    TokenServerSettings,
-)
+from appliance.token_server.config import TokenServerConfig, TokenServerSettings
 from appliance.token_server.request import Grant
 from appliance.token_server.signing import LiveKitIssuer, Signer
 from appliance.tokens.token_parser import read_claims
 from tests.token_server.clients import NOW_S, SECRET
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-KEYS = ApiKeys("key", SECRET, "wss://lk.example.com")
-ISSUER = LiveKitIssuer(TokenServerSettings(TokenServerConfig(), KEYS))
+URL = "wss://lk.example.com"
+ISSUER = LiveKitIssuer(TokenServerSettings(TokenServerConfig(), "key", SECRET, URL))
 
 
 def signed():
