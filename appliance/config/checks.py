@@ -184,7 +184,5 @@ def _pins(config: Config) -> Iterator[KeyFault]:
 def _wired(section: ButtonsConfig | LampsConfig, key: str) -> Iterator[tuple[str, int]]:
     for field in fields_of(type(section), key, section):
         match field.default:
-            case int() as number:
-                yield (field.key, number)
-            case Pin(pin=int() as number):
+            case (int() as number) | Pin(pin=int() as number):
                 yield (field.key, number)

@@ -147,8 +147,19 @@ def addresses(data: bytes) -> tuple[Address, ...]:
     Link-local IPv6 addresses are left out: they need a zone, which differs on each
     machine.
     """
-    bodies = _bodies(data, NEW_ADDRESS, _ADDRESS.size)
-    return tuple(filter(None, map(_address, bodies)))
+    found = []
+    for body in _bodies(data, NEW_ADDRESS, _ADDRESS.size):
+        family, _, flags, scope, index = _ADDRESS.unpack_from(body)
+        is_ipv4, is_global = family == socket.AF_INET, scope == _GLOBAL
+        # Link-local IPv4 addresses (169.254.0.0/16) need no zone.
+        is_usable = is_global or (is_ipv4 and scope == _ON_LINK)
+        known = dict(_items(body[_ADDRESS.size :], _ATTRIBUTE))
+        # On a point-to-point interface `IFA_ADDRESS` is the peer's.
+        packed = known.get(_IFA_LOCAL, known.get(_IFA_ADDRESS, b""))
+        is_whole = len(packed) == (4 if is_ipv4 else 16)
+        if is_usable and is_whole and not flags & (_TENTATIVE | _FAILED):
+            found.append(Address(index, ip_address(packed), is_global=is_global))
+    return tuple(found)
 
 
 def _netlink() -> socket.socket:
@@ -182,21 +193,6 @@ def _bodies(data: bytes, wanted: int, least_bytes: int) -> Iterator[bytes]:
     for kind, body in _items(data, _HEADER):
         if kind == wanted and len(body) >= least_bytes:
             yield body
-
-
-def _address(body: bytes) -> Address | None:
-    family, _, flags, scope, index = _ADDRESS.unpack_from(body)
-    is_ipv4 = family == socket.AF_INET
-    # Link-local IPv4 addresses (169.254.0.0/16) need no zone.
-    is_usable = scope == _GLOBAL or (is_ipv4 and scope == _ON_LINK)
-    if flags & (_TENTATIVE | _FAILED) or not is_usable:
-        return None
-    known = dict(_items(body[_ADDRESS.size :], _ATTRIBUTE))
-    # On a point-to-point interface `IFA_ADDRESS` is the peer's.
-    packed = known.get(_IFA_LOCAL, known.get(_IFA_ADDRESS, b""))
-    if len(packed) != (4 if is_ipv4 else 16):
-        return None
-    return Address(index, ip_address(packed), is_global=scope == _GLOBAL)
 
 
 def current_link() -> LinkChanged:
