@@ -7,7 +7,6 @@ import os
 import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -134,23 +133,21 @@ def read_layers(
     Every variable with the prefix and every setting is a layer of its own. The file
     has to exist if it `is_wished`.
     """
-    variables = [
-        (name, value)
-        for name, value in sorted(environment.items())
-        if name.startswith(prefix) and name != PATH_VARIABLE
-    ]
     layers: list[Layer] = []
     faults: list[Fault] = []
-    readers: list[Callable[[], Layer]] = [
-        lambda: _file_layer(path, is_wished=is_wished),
-        *(partial(_variable_layer, prefix, *item) for item in variables),
-        *(partial(_setting_layer, setting) for setting in settings),
-    ]
-    for read in readers:
+
+    def add(read: Callable[..., Layer], *values: object) -> None:
         try:
-            layers.append(read())
+            layers.append(read(*values))
         except ConfigError as exc:
-            faults += exc.faults
+            faults.extend(exc.faults)
+
+    add(lambda: _file_layer(path, is_wished=is_wished))
+    for name, value in sorted(environment.items()):
+        if name.startswith(prefix) and name != PATH_VARIABLE:
+            add(_variable_layer, prefix, name, value)
+    for setting in settings:
+        add(_setting_layer, setting)
     # A missing key is reported for the file, so there is always its layer.
     return layers or [Layer(str(path), {})], faults
 

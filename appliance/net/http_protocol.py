@@ -187,10 +187,13 @@ class HttpProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse the data, or refuse the request if the client exceeds its rate."""
-        if self.conn.their_state is h11.IDLE and self._is_over_rate():
+        address, limits = self._client[0], self._limits
+        # The clients of a proxy have rates of their own.
+        is_limited = self.conn.their_state is h11.IDLE and address not in limits.proxies
+        if is_limited and limits.requests.is_spent(address):
             self._unset_keepalive_if_required()
-            self._limits.on_refused(self._client[0])
-            self._close_with(wire(self._limits.refusal))
+            limits.on_refused(address)
+            self._close_with(wire(limits.refusal))
             return
         self._reads += 1
         if self._reads > READS:
@@ -238,11 +241,6 @@ class HttpProtocol(H11Protocol):
     def _log_malformed(self) -> None:
         message = "connection closed for malformed input"
         self._log_limit.log(_log, logging.INFO, message)
-
-    def _is_over_rate(self) -> bool:
-        """Return whether it is; the clients of a proxy have rates of their own."""
-        address, limits = self._client[0], self._limits
-        return address not in limits.proxies and limits.requests.is_spent(address)
 
     def _close_with(self, response: bytes) -> None:
         self.transport.write(response)

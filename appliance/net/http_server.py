@@ -192,22 +192,20 @@ class Acceptor:
             except BlockingIOError:
                 break
             except OSError as exc:
-                self._pause(self._wait_s(exc))
+                if exc.errno not in NO_RESOURCE | FROM_NETWORK:
+                    raise
+                wait_s = PAUSE_S
+                if exc.errno in NO_RESOURCE:
+                    message = "connection cannot be accepted: no resources"
+                    self._log_limit.log(_log, logging.WARNING, message)
+                    wait_s = NO_RESOURCE_S
+                self._pause(wait_s)
                 return
             is_idle = self._admit(connection, address) and is_idle
         else:
             is_idle = False
         if not is_idle:
             self._pause(PAUSE_S)
-
-    def _wait_s(self, exc: OSError) -> float:
-        if exc.errno in NO_RESOURCE:
-            message = "connection cannot be accepted: no resources"
-            self._log_limit.log(_log, logging.WARNING, message)
-            return NO_RESOURCE_S
-        if exc.errno in FROM_NETWORK:
-            return PAUSE_S
-        raise exc
 
     def _admit(self, connection: socket.socket, address: tuple[str, int]) -> bool:
         """Serve the connection if it is within the limits, and return whether it is."""

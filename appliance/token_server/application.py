@@ -64,20 +64,16 @@ class Counts:
 
     def __init__(self) -> None:
         """Start at zero; `registry` has memory and CPU of the process as well."""
-        self.registry = CollectorRegistry()
-        self._issued = Counter(
-            "ptt_tokens_issued", "Tokens issued.", registry=self.registry
-        )
+        registry = self.registry = CollectorRegistry()
+        name = "ptt_token_requests_refused"
+        self._issued = Counter("ptt_tokens_issued", "Tokens issued.", registry=registry)
         self._refused = Counter(
-            "ptt_token_requests_refused",
-            "Requests refused.",
-            ["reason"],
-            registry=self.registry,
+            name, "Requests refused.", ["reason"], registry=registry
         )
         for reason in Reason:
             # Shown while it is zero, too.
             self._refused.labels(reason)
-        ProcessCollector(registry=self.registry)
+        ProcessCollector(registry=registry)
         self._issued_log = LogLimit(LINES)
         self._refused_log = LogLimit(1)
 
