@@ -19,10 +19,11 @@ from appliance.config.messages import written
 from appliance.config.schema import (
     SchemaField,
     Section,
+    as_section,
     fields_of,
-    item_section,
     join,
     leaves,
+    list_item,
     split_key,
 )
 from appliance.config.yaml import read_mapping, read_yaml
@@ -278,7 +279,7 @@ def values(loaded: Loaded) -> dict[str, dict[str, object]]:
 def _shown(field: SchemaField) -> object:
     """Return the value as it may be shown: no secret, no query of an address."""
     value = field.default
-    if item_section(field.wanted) is not None:
+    if as_section(list_item(field.wanted)) is not None:
         assert isinstance(value, tuple)
         return [_given(item) for item in value]
     if isinstance(value, dict) and field.is_secret:

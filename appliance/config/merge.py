@@ -26,7 +26,6 @@ from appliance.config.schema import (
     as_section,
     fields_of,
     fits,
-    item_section,
     join,
     leaves,
     list_item,
@@ -143,13 +142,17 @@ class Reading:
         if long is not None and isinstance(value, dict):
             inner = self._inner(field, given, fields(long)[0].name)
             return self.section(long, field.key, inner)
-        items = item_section(field.wanted)
-        if items is not None:
-            return self._sections(items, field, layer, value)
         item = list_item(field.wanted)
         if isinstance(value, list) and item is not None:
-            return self._list(field, layer, value, item)
-        return self.value(field, layer, value)
+            return self._items(field, layer, value, item)
+        shape = as_section(item)
+        if shape is None:
+            return self.value(field, layer, value)
+        # Not the value, which may be a secret.
+        example = written(example_of(shape))
+        sentence = f"expected a list such as [{example}], found something else."
+        self.blame(field.key, sentence, layer)
+        return field.default
 
     def _mapping(self, field: SchemaField, given: Given) -> dict[str, object]:
         merged: dict[str, object] = {}
@@ -160,40 +163,30 @@ class Reading:
                 continue
             for name, value in values.items():
                 key = join(field.key, name)
-                item = SchemaField(key, wanted, None, field.is_secret)
+                item = replace(field, key=key, wanted=wanted, default=None)
                 self.origins[key] = layer
                 merged[name] = self.value(item, layer, value)
         return {x: merged[x] for x in merged if join(field.key, x) not in self.blamed}
 
-    def _list(
+    def _items(
         self, field: SchemaField, layer: Layer, values: list[object], wanted: object
     ) -> object:
-        keys = [f"{field.key}[{at}]" for at in range(len(values))]
-        made = [
-            self.value(SchemaField(key, wanted, MISSING, field.is_secret), layer, value)
-            for key, value in zip(keys, values, strict=True)
-        ]
-        return tuple(made) if self.blamed.isdisjoint(keys) else field.default
-
-    def _sections(
-        self, shape: type[Section], field: SchemaField, layer: Layer, value: object
-    ) -> tuple[Section, ...]:
-        """Return a list of sections; faults show no value, which may be a secret."""
-        example = written(example_of(shape))
-        if not isinstance(value, list):
-            sentence = f"expected a list such as [{example}], found something else."
-            self.blame(field.key, sentence, layer)
-            return ()
-        made = []
-        for at, item in enumerate(value):
+        """Return a list; faults show no value of a section, which may be a secret."""
+        shape = as_section(wanted)
+        made: list[object] = []
+        for at, value in enumerate(values):
             key = f"{field.key}[{at}]"
-            if isinstance(item, dict):
-                made.append(self.section(shape, key, [replace(layer, values=item)]))
+            if shape is None:
+                item = replace(field, key=key, wanted=wanted, default=MISSING)
+                made.append(self.value(item, layer, value))
+            elif isinstance(value, dict):
+                made.append(self.section(shape, key, [replace(layer, values=value)]))
             else:
-                sentence = f"expected {example[:-1]}, …}}, found something else."
+                example = written(example_of(shape))[:-1]
+                sentence = f"expected {example}, …}}, found something else."
                 self.blame(key, sentence, layer)
                 made.append(_placeholder(shape, key))
-        return tuple(made)
+        return field.default if MISSING in made else tuple(made)
 
     def _unknown(self, name: str, known: dict[str, SchemaField], layer: Layer) -> str:
         every = [leaf.key for leaf in leaves(self._root)]

@@ -92,12 +92,8 @@ def split_key(full: str) -> tuple[str, str]:
 
 def long_form(wanted: object) -> type[Section] | None:
     """Return the dataclass in a union such as `GpioNumber | Pin | None`, if any."""
-    return None if get_origin(wanted) is tuple else _section_in(wanted)
-
-
-def item_section(wanted: object) -> type[Section] | None:
-    """Return the dataclass in a list such as `tuple[Preset, ...]`, if any."""
-    return _section_in(wanted) if get_origin(wanted) is tuple else None
+    arms = () if get_origin(wanted) is tuple else get_args(wanted)
+    return next(filter(None, map(as_section, arms)), None)
 
 
 def list_item(wanted: object) -> object:
@@ -119,10 +115,6 @@ def fits(value: object, wanted: object) -> bool:
     except msgspec.ValidationError:
         return False
     return True
-
-
-def _section_in(wanted: object) -> type[Section] | None:
-    return next(filter(None, map(as_section, get_args(wanted))), None)
 
 
 def _default(field: Field[Any]) -> object:
