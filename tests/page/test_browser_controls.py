@@ -108,6 +108,19 @@ async def test_a_modifier_key_does_not_keep_the_talk_from_ending(phone):
     await phone.page.keyboard.up("Control")
 
 
+@pytest.mark.parametrize("key", ["Space", "Enter"])
+async def test_command_ends_the_talk_of_a_key_whose_release_a_mac_does_not_report(
+    phone, key
+):
+    await phone.page.locator("#talk").focus()
+    await phone.page.keyboard.down(key)
+    await phone.inbox.has(TalkAsked(is_on=True))
+    await phone.page.keyboard.down("Meta")
+    await phone.inbox.has(TalkAsked(is_on=False))
+    await phone.page.keyboard.up(key)
+    await phone.page.keyboard.up("Meta")
+
+
 async def test_the_focus_of_the_keyboard_is_before_the_button_that_replaces_one(phone):
     page, show = phone.page, phone.inbox.show
     leave, join, pill = map(page.locator, ("#leave", "#join", "#pill"))

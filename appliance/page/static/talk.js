@@ -146,6 +146,8 @@ function words(view) {
 }
 
 function onKeyDown(event) {
+  // The release of the key may not be reported, see `isShortcut`.
+  if (event.metaKey && isKey(holder)) release();
   if (!isTalkKey(event)) return;
   event.preventDefault();
   if (!event.repeat && !isShortcut(event)) press(event.code);
@@ -160,13 +162,17 @@ function onKeyUp(event) {
 
 // The space bar talks wherever it has no other function.
 function isTalkKey(event) {
-  if (event.target === button) return event.code === "Space" || event.code === "Enter";
+  if (event.target === button) return isKey(event.code);
   const isFree = event.target === document.body || event.target === null;
   const isEnd = holder !== null && event.type === "keyup";
   return event.code === "Space" && ((isFree && !isShortcut(event)) || isEnd);
 }
 
-// Of a key that is pressed together with Command, macOS does not report the release.
+function isKey(code) {
+  return code === "Space" || code === "Enter";
+}
+
+// Of a key that is lifted while Command is pressed, macOS does not report the release.
 function isShortcut(event) {
   return event.ctrlKey || event.altKey || event.metaKey;
 }
