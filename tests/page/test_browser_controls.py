@@ -183,6 +183,23 @@ async def test_clicks_without_a_pointer_start_and_end_the_talk(phone):
     await expect(button).to_have_attribute("aria-pressed", "false")
 
 
+@pytest.mark.parametrize("end", ["finger", "mouse", "Space"])
+async def test_a_talk_that_a_click_started_is_ended_by_any_press(phone, end):
+    button = phone.page.locator("#talk")
+    await button.evaluate("button => button.click()")
+    await phone.inbox.has(TalkAsked(is_on=True))
+    if end == "finger":
+        await button.tap()
+    elif end == "mouse":
+        await button.click()
+    else:
+        await phone.page.keyboard.press(end)
+    await phone.inbox.has(TalkAsked(is_on=False))
+    await earlier_commands_came(phone)
+    assert len(phone.inbox.of(TalkAsked)) == 2
+    await expect(button).to_have_attribute("aria-pressed", "false")
+
+
 async def test_a_press_while_another_page_holds_the_button_names_the_true_reason(phone):
     phone.inbox.show(
         talk=TalkState.MUTED, is_page_press_ignored=True, room="with another page"

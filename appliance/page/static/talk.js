@@ -1,8 +1,8 @@
 // Talk button: hold to talk, by pointer, space bar or Enter. Losing the pointer, the focus
 // or the page counts as a release. A click without pointer and key, which assistive
-// technology sends, starts the talk, and the next one ends it. While the box is muted on
-// the page, and always in `open` mode, the button is a mute switch: one tap mutes or
-// unmutes.
+// technology sends, starts the talk, and the next click or press ends it. While the box is
+// muted on the page, and always in `open` mode, the button is a mute switch: one tap mutes
+// or unmutes.
 
 import { byId, setAttribute, setText } from "./dom.js";
 import { toast } from "./toast.js";
@@ -50,11 +50,7 @@ export function start(sender) {
     button.addEventListener(name, (event) => event.pointerId === holder && release());
   }
   button.addEventListener("blur", release);
-  button.addEventListener("click", (event) => {
-    if (event.detail !== 0) return;
-    if (holder === CLICK) release();
-    else press(CLICK);
-  });
+  button.addEventListener("click", (event) => event.detail === 0 && press(CLICK));
   // A long press on a phone would open the context menu.
   button.addEventListener("contextmenu", (event) => event.preventDefault());
   addEventListener("keydown", onKeyDown);
@@ -178,7 +174,12 @@ function isShortcut(event) {
 }
 
 function press(by) {
-  if (holder !== null) return;
+  // Nothing is lifted at the end of a talk that a click started.
+  if (holder === CLICK) release();
+  else if (holder === null) begin(by);
+}
+
+function begin(by) {
   if (refusal) {
     toast(`Cannot talk: ${refusal.replace(/^cannot talk: /, "")}.`);
     return;
