@@ -200,6 +200,22 @@ async def test_a_talk_that_a_click_started_is_ended_by_any_press(phone, end):
     await expect(button).to_have_attribute("aria-pressed", "false")
 
 
+async def test_a_talk_that_a_click_started_is_released_when_something_else_ends_it(
+    phone,
+):
+    button = phone.page.locator("#talk")
+    await button.evaluate("button => button.click()")
+    await phone.inbox.has(TalkAsked(is_on=True))
+    phone.inbox.show(is_page_press_ignored=True)
+    await phone.inbox.has(TalkAsked(is_on=False))
+    await expect(button).to_have_attribute("aria-pressed", "false")
+    await phone.text("talk-label").to_have_text("Hold to talk")
+    phone.inbox.show(is_page_press_ignored=False, room="later")
+    await phone.text("room").to_have_text("later")
+    await button.evaluate("button => button.click()")
+    await phone.inbox.until(lambda: len(phone.inbox.of(TalkAsked)) == 3)
+
+
 async def test_a_press_while_another_page_holds_the_button_names_the_true_reason(phone):
     phone.inbox.show(
         talk=TalkState.MUTED, is_page_press_ignored=True, room="with another page"

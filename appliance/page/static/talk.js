@@ -62,6 +62,7 @@ export function start(sender) {
 
 export function show(view) {
   isSpent = view.is_page_spent;
+  if (isSpent && holder === CLICK) release();
   hasEnded = holder !== null && isAccepted && isSpent;
   refusal = refusalOf(view);
   mutes = switchOf(view);
