@@ -148,7 +148,11 @@ class Oled:
     def check(self) -> bool:
         """Return False if the chip was without power; it is then as just opened."""
         self._send(self._device.command, i2c.NOTHING)
-        if not (self._is_lit and self._says_power and self._is_on() is False):
+        is_on = self._is_on() if self._is_lit else None
+        if is_on:
+            # The reading at the start may have failed.
+            self._says_power = True
+        if is_on is not False or not self._says_power:
             return True
         _log.info("screen was without power")
         self._start()
@@ -203,7 +207,7 @@ class Oled:
         # Disables luma's exit handler; `close` switches the panel off.
         self._device.persist = True
         self._says_power = self._is_on() is True
-        """Whether the chip can be read, and says that it is on."""
+        """Whether the chip can be read, and has said that it is on."""
 
     def _is_on(self) -> bool | None:
         """Return False if the panel is off, as after a power cut; None: unknown.

@@ -214,6 +214,20 @@ def test_a_dimmed_screen_is_started_again_after_a_power_cut(is_sh1106, caplog):
     assert "screen was without power" in caplog.text
 
 
+def test_a_status_that_could_not_be_read_at_first_does_not_hide_a_power_cut():
+    bus = FakeBus()
+    open_oled(CONFIG, bus)
+    status_at = bus.transfers - 1
+    bus = FakeBus()
+    bus.failures = {status_at}
+    oled = open_oled(CONFIG, bus)
+    assert oled.check()
+    bus.cut_power()
+    assert not oled.check()
+    oled.show(WANTED)
+    assert (bus.picture(64), bus.is_on) == (WANTED, True)
+
+
 @pytest.mark.parametrize("status", [None, 0x40, 0xFF])
 def test_a_screen_that_cannot_be_read_is_not_started_again_and_again(status):
     bus = FakeBus()
