@@ -72,6 +72,8 @@ class SystemdNotifier:
         self._notify = notify or systemd_notify(os.environ)
         self._watchdog_s = limit_s or watchdog_s(os.environ, os.getpid())
         self._status = ""
+        """As systemd has it; empty: it has none, and not READY=1 either."""
+        self._newest = ""
         self._sending = FaultLog(_log, "systemd cannot be reached")
         self._audio = FaultLog(_log, "audio does not run", "audio running again")
         self._background = Background()
@@ -89,15 +91,20 @@ class SystemdNotifier:
 
     def show(self, view: View) -> None:
         """Send the status, and with the first one that the box is ready."""
-        status = status_of(view)
-        if status == self._status:
+        self._newest = status_of(view)
+        self._send_status()
+
+    def _send_status(self) -> None:
+        """Send the newest status until systemd has it."""
+        if self._newest == self._status:
             return
         ready = "" if self._status else "READY=1\n"
-        self._status = status
-        self._send(f"{ready}STATUS={status}")
+        if self._send(f"{ready}STATUS={self._newest}"):
+            self._status = self._newest
 
     async def _ping(self, every_s: float) -> None:
         while True:
+            self._send_status()
             if self._is_alive():
                 self._send("WATCHDOG=1")
                 self._audio.worked()
@@ -105,13 +112,14 @@ class SystemdNotifier:
                 self._audio.failed("an audio thread does not respond")
             await asyncio.sleep(every_s)
 
-    def _send(self, lines: str) -> None:
+    def _send(self, lines: str) -> bool:
         try:
             self._notify(lines)
         except OSError as exc:
             self._sending.failed(exc.strerror)
-        else:
-            self._sending.worked()
+            return False
+        self._sending.worked()
+        return True
 
 
 def status_of(view: View) -> str:

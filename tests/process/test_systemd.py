@@ -32,6 +32,18 @@ class Systemd:
         self.arrived.put_nowait(lines)
 
 
+class BusySystemd(Systemd):
+    """Fake systemd that loses some notifications."""
+
+    losses = 1
+
+    def __call__(self, lines: str):
+        if self.losses:
+            self.losses -= 1
+            raise OSError(105, "No buffer space available")
+        super().__call__(lines)
+
+
 async def test_the_first_view_sends_ready_and_each_new_banner_is_sent_once():
     systemd = Systemd()
     async with SystemdNotifier(lambda: True, notify=systemd) as service:
@@ -136,6 +148,33 @@ async def test_an_unreachable_systemd_is_logged_once_and_has_no_other_effect(cap
         service.show(VIEW)
         service.show(replace(VIEW, banner="reconnecting"))
     assert caplog.messages == ["systemd cannot be reached  reason=Connection refused"]
+
+
+async def test_ready_that_got_lost_is_sent_again_without_another_view():
+    systemd = BusySystemd()
+    async with asyncio.timeout(10):
+        async with SystemdNotifier(lambda: True, notify=systemd, limit_s=0.002) as sent:
+            systemd.losses = 3
+            sent.show(VIEW)
+            while (lines := await systemd.arrived.get()) == "WATCHDOG=1":
+                pass
+    assert lines == "READY=1\nSTATUS=in kitchen"
+    assert systemd.notifications.count(lines) == 1
+
+
+async def test_without_a_watchdog_what_got_lost_is_sent_with_the_next_view():
+    systemd = BusySystemd()
+    async with SystemdNotifier(lambda: True, notify=systemd) as service:
+        service.show(VIEW)
+        service.show(replace(VIEW, microphone_dbfs=-50))
+        systemd.losses = 1
+        service.show(replace(VIEW, banner="reconnecting"))
+        service.show(replace(VIEW, banner="reconnecting"))
+    assert systemd.notifications == [
+        "READY=1\nSTATUS=in kitchen",
+        "STATUS=reconnecting",
+        "STOPPING=1",
+    ]
 
 
 async def test_closing_twice_is_allowed():
