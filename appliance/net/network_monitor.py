@@ -74,6 +74,8 @@ _TIMEOUT_S = 1.0
 
 SETTLE_S = 0.2
 """Changes come in bursts (interface, route, addresses): one reading per burst."""
+RETRY_S = 3.0
+"""Time until a reading that failed is repeated, if no change is reported before."""
 UNUSED_ADDRESSES = (
     (socket.AF_INET, "192.0.2.1"),
     (socket.AF_INET6, "2001:db8::1"),
@@ -289,6 +291,7 @@ class NetworkMonitor:
         read_link: Callable[[], LinkChanged] = current_link,
         watch: Callable[[], socket.socket] = watch,
         settle_s: float = SETTLE_S,
+        retry_s: float = RETRY_S,
     ) -> None:
         """Start without a known link; the first one is posted after opening.
 
@@ -299,6 +302,7 @@ class NetworkMonitor:
         self._read_link = read_link
         self._watch = watch
         self._settle_s = settle_s
+        self._retry_s = retry_s
         self._link: LinkChanged | None = None
         """As last posted; None: none posted yet."""
         self._reading = FaultLog(_log, "network cannot be read")
@@ -328,9 +332,11 @@ class NetworkMonitor:
     async def _follow(self, sock: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
+            wait_s = None if self._reading.reason is None else self._retry_s
             # ENOBUFS: more changes than fit into the buffer; only their fact matters.
             with contextlib.suppress(OSError):
-                await loop.sock_recv(sock, RECEIVE_BYTES)
+                async with asyncio.timeout(wait_s):
+                    await loop.sock_recv(sock, RECEIVE_BYTES)
             await asyncio.sleep(self._settle_s)
             # The reading that follows covers all further changes.
             with contextlib.suppress(OSError):

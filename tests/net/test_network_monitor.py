@@ -211,6 +211,29 @@ async def test_a_kernel_that_does_not_answer_is_logged_once(network, caplog):
     assert caplog.messages == ["network cannot be read  reason=[Errno 110] timed out"]
 
 
+async def test_a_reading_that_failed_is_repeated_without_a_change(network):
+    events = asyncio.Queue[object]()
+    network.fault = TimeoutError(110, "timed out")
+    monitor = NetworkMonitor(
+        events.put_nowait,
+        read_link=network.read_link,
+        watch=network.watch,
+        settle_s=0.001,
+        retry_s=0.01,
+    )
+    async with monitor, asyncio.timeout(10):
+        network.fault = None
+        assert await events.get() == LinkChanged("10.0.0.7")
+        await asyncio.sleep(0.1)
+        assert network.looks == 2
+        network.fault = TimeoutError(110, "timed out")
+        network.announce("10.0.0.8")
+        while network.looks < 4:
+            await asyncio.sleep(0)
+        network.fault = None
+        assert await events.get() == LinkChanged("10.0.0.8")
+
+
 async def test_closing_twice_is_fine(network):
     link = watching(network, print)
     async with link:
