@@ -42,6 +42,8 @@ _FAULTS: Final = {
     errno.ENOSPC: fault_table.STORE_FULL,
     errno.EROFS: fault_table.STORE_READ_ONLY,
 }
+LEVELS: Final = "levels.json"
+IDENTITY: Final = "identity.json"
 LARGEST_FILE = 4096
 """Bytes; the files have less than 100, a larger one is damaged."""
 
@@ -93,6 +95,8 @@ class SettingsStore:
         self._retry_s = retry_s
         self._machine_files = machine_files
         self._levels = VolumeAndGain()
+        self._unread: set[str] = set()
+        """Files whose content is not known, because reading them failed."""
         self._wanted: dict[str, VolumeAndGain | Identity] = {}
         """Content that each file should have."""
         self._written: dict[str, VolumeAndGain | Identity] = {}
@@ -112,9 +116,9 @@ class SettingsStore:
 
         Call it before entering the store, which then posts a fault found here.
         """
-        levels = self._decoded("levels.json", VolumeAndGain)
+        levels = self._decoded(LEVELS, VolumeAndGain)
         if levels is not None:
-            self._levels = self._written["levels.json"] = levels
+            self._levels = self._written[LEVELS] = levels
         return StoredState(self._identity(), self._levels)
 
     async def __aenter__(self) -> Self:
@@ -131,12 +135,16 @@ class SettingsStore:
 
     def do(self, command: StoreVolumeAndGain) -> None:
         """Write volume and gain once they have not changed for a while."""
+        if LEVELS in self._unread:
+            # Otherwise the write that follows loses what is not changed now.
+            self._levels = self._decoded(LEVELS, VolumeAndGain) or self._levels
+            self._unread.discard(LEVELS)
         kept = self._levels
         self._levels = VolumeAndGain(
             kept.volume if command.percent is None else command.percent,
             kept.microphone_gain_db if command.db is None else command.db,
         )
-        self._wanted["levels.json"] = self._levels
+        self._wanted[LEVELS] = self._levels
         self._changed.set()
 
     def _identity(self) -> str:
@@ -144,14 +152,15 @@ class SettingsStore:
 
         Earlier versions stored a random one, under which the room knows the box.
         """
-        known = self._decoded("identity.json", Identity)
+        known = self._decoded(IDENTITY, Identity)
         if known is not None:
             return known.identity
         if derived := derived_identity(self._folder, self._machine_files):
             return derived
         made = random_identity()
-        self._wanted["identity.json"] = Identity(made)
-        self._flush()
+        if IDENTITY not in self._unread:
+            self._wanted[IDENTITY] = Identity(made)
+            self._flush()
         return made
 
     async def _write_changes(self) -> None:
@@ -204,6 +213,7 @@ class SettingsStore:
             with contextlib.suppress(OSError):
                 path.replace(path.with_name(f"{name}.bad"))
         except OSError as exc:
+            self._unread.add(name)
             self._failed(exc)
         return None
 

@@ -36,6 +36,16 @@ def full_disk():
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@contextmanager
+def unreadable(path):
+    """Let the file not be read, unless it is replaced."""
+    aside = path.rename(path.with_name("aside"))
+    path.symlink_to(path)
+    yield
+    if path.is_symlink():
+        aside.replace(path)
+
+
 def nobody(_event):
     pass
 
@@ -134,6 +144,41 @@ async def test_only_what_was_changed_is_stored_and_the_rest_stays_as_it_was(tmp_
         async with store:
             store.do(command)
         assert stored(tmp_path).volume_and_gain == expected
+
+
+async def test_a_file_that_could_not_be_read_at_first_keeps_what_is_not_changed(
+    tmp_path,
+):
+    write_whole(tmp_path / "levels.json", b'{"volume":35,"microphone_gain_db":-6.5}')
+    events: list[object] = []
+    store = SettingsStore(tmp_path, events.append)
+    with unreadable(tmp_path / "levels.json"):
+        assert store.read().volume_and_gain == VolumeAndGain()
+    async with store:
+        store.do(StoreVolumeAndGain(percent=40))
+        store.do(StoreVolumeAndGain(percent=35))
+    assert stored(tmp_path).volume_and_gain == VolumeAndGain(35, -6.5)
+    assert [type(event) for event in events] == [PartLost, PartFound]
+
+
+async def test_a_file_that_stays_unreadable_is_replaced_by_a_change(tmp_path):
+    write_whole(tmp_path / "levels.json", b'{"volume":35,"microphone_gain_db":-6.5}')
+    events: list[object] = []
+    store = SettingsStore(tmp_path, events.append)
+    with unreadable(tmp_path / "levels.json"):
+        store.read()
+        async with store:
+            store.do(StoreVolumeAndGain(percent=40))
+            store.do(StoreVolumeAndGain(db=-3.0))
+    assert stored(tmp_path).volume_and_gain == VolumeAndGain(40, -3.0)
+    assert [type(event) for event in events] == [PartLost, PartFound]
+
+
+def test_an_identity_that_cannot_be_read_is_not_replaced(tmp_path):
+    write_whole(tmp_path / "identity.json", b'{"identity":"box-a2b3c4d5"}')
+    with unreadable(tmp_path / "identity.json"):
+        assert stored(tmp_path).identity.startswith("box-")
+    assert stored(tmp_path).identity == "box-a2b3c4d5"
 
 
 async def test_levels_are_written_once_when_they_no_longer_change(tmp_path):
