@@ -30,7 +30,7 @@ from appliance.page.pairing_lockout import FREE_TRIES, Lockouts, StoredLockouts
 from appliance.ports import Post
 from appliance.process.fault_report import FaultLog, FaultReport
 from appliance.process.logs import LogLimit
-from appliance.process.state_files import write_whole
+from appliance.process.state_files import set_aside, write_whole
 
 _log = logging.getLogger(__name__)
 
@@ -111,11 +111,18 @@ class PairingFile:
             return None
         return found.st_mtime_ns, found.st_ino, found.st_size
 
-    def read(self) -> PairingCredentials | None:
-        """Return the content; None if the file is missing or damaged."""
+    def read(self, *, is_locked: bool = False) -> PairingCredentials | None:
+        """Return the content; None if the file is missing or damaged.
+
+        A damaged one is set aside if nobody else can replace it meanwhile.
+        """
         try:
             return msgspec.json.decode(self.path.read_bytes(), type=PairingCredentials)
-        except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
+        except FileNotFoundError:
+            return None
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+            if is_locked:
+                set_aside(self.path, exc)
             return None
 
     def change(
@@ -132,7 +139,7 @@ class PairingFile:
         lock = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            after = changed(self.read() or otherwise)
+            after = changed(self.read(is_locked=True) or otherwise)
             write_whole(self.path, msgspec.json.encode(after))
         finally:
             os.close(lock)

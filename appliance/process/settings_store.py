@@ -28,6 +28,7 @@ from appliance.process.state_files import (
     MACHINE_FILES,
     derived_identity,
     random_identity,
+    set_aside,
     write_whole,
 )
 
@@ -207,11 +208,7 @@ class SettingsStore:
         except FileNotFoundError:
             return None
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-            message = "stored file is damaged, set aside  file=%s reason=%s"
-            _log.warning(message, path, exc)
-            # Defaults are used, and it can be examined.
-            with contextlib.suppress(OSError):
-                path.replace(path.with_name(f"{name}.bad"))
+            set_aside(path, exc)
         except OSError as exc:
             self._unread.add(name)
             self._failed(exc)

@@ -6,11 +6,14 @@ The files: `levels.json` and `identity.json` (`settings_store`), `pairing.json`
 
 import contextlib
 import hashlib
+import logging
 import os
 import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
+
+_log = logging.getLogger(__name__)
 
 MACHINE_FILES: Final = (
     Path("/proc/device-tree/serial-number"),
@@ -68,6 +71,13 @@ def write_whole(path: Path, content: bytes) -> None:
             scratch.unlink()
         raise
     _sync_folder(path.parent)
+
+
+def set_aside(path: Path, reason: object) -> None:
+    """Rename a damaged file, so that defaults are used and it can be examined."""
+    _log.warning("stored file is damaged, set aside  file=%s reason=%s", path, reason)
+    with contextlib.suppress(OSError):
+        path.replace(path.with_name(f"{path.name}.bad"))
 
 
 def _sync_folder(folder: Path) -> None:

@@ -108,14 +108,21 @@ def test_a_damaged_file_is_treated_as_missing(tmp_path_factory, content):
     file = PairingFile(tmp_path_factory.mktemp("state"))
     file.path.write_bytes(content)
     assert file.read() is None
+    # Without the lock another process may have replaced it meanwhile.
+    assert file.path.read_bytes() == content
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"{}", b'{"pin": "12"}', b'{"pin": "123456", "sessions": [1]}']
 )
-async def test_a_damaged_file_is_replaced(tmp_path, clock, content):
+async def test_a_damaged_file_is_set_aside_and_replaced(
+    tmp_path, clock, content, caplog
+):
     (tmp_path / "pairing.json").write_bytes(content)
     async with serving(tmp_path, clock) as served:
+        assert (tmp_path / "pairing.json.bad").read_bytes() == content
+        (line,) = [x for x in caplog.messages if "damaged" in x]
+        assert str(tmp_path / "pairing.json") in line
         assert json.loads((tmp_path / "pairing.json").read_text())["pin"] == served.pin
 
 
