@@ -1,6 +1,7 @@
 """Listening sockets, and the addresses under which the page is reachable."""
 
 import asyncio
+import errno
 import socket
 from ipaddress import IPv4Address
 
@@ -66,6 +67,21 @@ def listener(host: str, port: int, backlog: int = BACKLOG) -> socket.socket:
         raise
     listening.settimeout(0)
     return listening
+
+
+def check_address(host: str) -> None:
+    """Do nothing if this machine has the IP address, or if that is not known.
+
+    Raises:
+        OSError: no interface has it.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.bind((host, 0))
+    except OSError as exc:
+        if exc.errno == errno.EADDRNOTAVAIL:
+            raise
 
 
 def url(host: str, port: int, lan: str) -> str:

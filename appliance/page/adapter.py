@@ -151,13 +151,22 @@ class Page:
             if checks >= IPV6_CHECKS:
                 self._fault.lost(fault_table.PAGE_IPV6.text(port=port))
             else:
-                self._fault.found()
+                self._check_address(host)
             url = listen.url(host, port, address)
             served = PageServed(url, self._pairing.pin)
             if served != posted:
                 self._post(served)
             posted = served
             await asyncio.sleep(self._watch_s)
+
+    def _check_address(self, host: str) -> None:
+        """Report whether the page is reachable: its address may have been removed."""
+        try:
+            listen.check_address(host)
+        except OSError as exc:
+            self._fault.lost(listen_reason(exc))
+        else:
+            self._fault.found()
 
     def _web_server(self) -> "WebServer":
         from appliance.page.application import WebServer

@@ -2,8 +2,12 @@
 
 import asyncio
 import errno
+import os
+import shutil
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from contextlib import suppress
 
@@ -16,6 +20,33 @@ from appliance.core.events import PageServed, Part, PartFound, PartLost, TalkAsk
 from appliance.page.adapter import RETRY_S, Page, listen_reason
 from tests.loopback import http_client
 from tests.page.fake_app import Inbox, serving, site
+
+IN_NAMESPACE = """
+import asyncio, subprocess, sys
+from pathlib import Path
+from appliance.config import PageConfig
+from appliance.core.events import PageServed, Part, PartFound, PartLost
+from appliance.page.adapter import Page
+from tests.page.fake_app import Inbox, site
+
+def address(*words):
+    subprocess.run(["ip", "address", *words, "dev", "lo"], check=True)
+
+async def main():
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    address("add", "10.1.2.3/32")
+    inbox, config = Inbox(), PageConfig(listen="10.1.2.3:0")
+    async with Page(config, inbox.post, site(Path(sys.argv[1])), watch_s=0.01):
+        await inbox.until(lambda: inbox.of(PageServed))
+        address("del", "10.1.2.3/32")
+        await inbox.until(lambda: inbox.of(PartLost))
+        address("add", "10.1.2.3/32")
+        await inbox.has(PartFound(Part.PAGE, config.listen))
+    (lost,) = inbox.of(PartLost)
+    print(lost.name, lost.reason)
+
+asyncio.run(main())
+"""
 
 
 async def test_a_port_in_use_is_reported_and_retried(tmp_path):
@@ -123,6 +154,21 @@ async def test_an_ipv6_network_that_cannot_reach_the_page_is_named(tmp_path):
         assert lost.reason.endswith(f'Write page: {{listen: "[::]:{port}"}}.')
         inbox.show(address="192.168.1.20")
         await inbox.has(PartFound(Part.PAGE, config.listen))
+
+
+def test_a_configured_address_that_the_box_has_lost_is_a_fault_until_it_is_back(
+    tmp_path,
+):
+    user = [] if os.geteuid() == 0 else ["--map-root-user"]
+    apart = [shutil.which("unshare") or "unshare", "--net", *user]
+    if subprocess.run([*apart, "true"], check=False).returncode:
+        pytest.skip("NOT TESTED, this user may not use a network namespace")
+    command = [*apart, sys.executable, "-c", IN_NAMESPACE, str(tmp_path)]
+    done = subprocess.run(
+        command, check=False, text=True, timeout=60, capture_output=True
+    )
+    expected = "10.1.2.3:0 Cannot assign requested address\n"
+    assert done.stdout == expected, done.stderr
 
 
 def shown(inbox):
