@@ -23,8 +23,7 @@ from appliance.errors import DemoError, SoundError
 from appliance.net.listen import listener, parsed
 from appliance.net.url import address_fault
 from appliance.process.logs import start_logging
-from appliance.sound_cards.device_selection import chosen
-from appliance.sound_cards.devices import listed
+from appliance.sound_cards.devices import chosen, listed
 
 SUMMARY: Final = """
 Joined  after {joined_after_s} s

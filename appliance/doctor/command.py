@@ -16,8 +16,7 @@ from appliance.errors import ApplianceError, SoundError
 from appliance.net.network_monitor import current_address, current_interface
 from appliance.sound_cards.alsa_mixer import opened
 from appliance.sound_cards.card_volume import OpenMixer, card_volume_found
-from appliance.sound_cards.device_selection import chosen
-from appliance.sound_cards.devices import Device, Direction
+from appliance.sound_cards.devices import Device, Direction, chosen
 
 UNIT: Final = "ptt-appliance.service"
 

@@ -15,8 +15,14 @@ from appliance.sound_cards.alsa_devices import (
     AlsaCards,
     obstacle_error,
 )
-from appliance.sound_cards.device_selection import chosen, not_the_first
-from appliance.sound_cards.devices import ALSA_CARDS, Device, Direction, listed
+from appliance.sound_cards.devices import (
+    ALSA_CARDS,
+    Device,
+    Direction,
+    chosen,
+    listed,
+    not_the_first,
+)
 
 
 def all_devices(

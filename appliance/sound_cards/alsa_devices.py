@@ -19,12 +19,12 @@ from typing import Final
 from appliance.core import fault_table
 from appliance.errors import SoundError
 from appliance.process.device_access import join_group
-from appliance.sound_cards.device_selection import chosen
 from appliance.sound_cards.devices import (
     ALSA_CARDS,
     HARDWARE,
     Device,
     Direction,
+    chosen,
     kernel_paths,
     kernel_text,
     usb_port,

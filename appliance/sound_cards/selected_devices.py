@@ -7,8 +7,15 @@ from appliance.core import fault_table
 from appliance.core.events import PartFound
 from appliance.errors import SoundError
 from appliance.sound_cards.alsa_devices import AlsaCards, unlisted_error
-from appliance.sound_cards.device_selection import chosen, not_the_first, preference
-from appliance.sound_cards.devices import PARTS, SHARED, Device, Direction
+from appliance.sound_cards.devices import (
+    PARTS,
+    SHARED,
+    Device,
+    Direction,
+    chosen,
+    not_the_first,
+    preference,
+)
 
 
 class SelectedDevices:

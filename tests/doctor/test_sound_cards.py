@@ -7,7 +7,7 @@ import pytest
 from appliance.audio.driver import PeriodCallback, Stream, StreamRequest
 from appliance.doctor.sound_cards import all_devices, card_name, line, print_devices
 from appliance.errors import SoundError
-from appliance.sound_cards.device_selection import chosen
+from appliance.sound_cards.devices import chosen
 from tests.sound_cards.proc_asound import JABRA, kernel, speakerphone
 
 

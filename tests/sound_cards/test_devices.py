@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 
 from appliance.errors import SoundError
-from appliance.sound_cards.device_selection import (
+from appliance.sound_cards.devices import (
+    Device,
     chosen,
+    listed,
     not_the_first,
     preference,
 )
-from appliance.sound_cards.devices import Device, listed
 
 USB = Device(
     0, "USB PnP Sound Device: Audio (hw:1,0)", 1, 2, 48_000, "Device", "0d8c:0014"
