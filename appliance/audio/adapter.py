@@ -36,7 +36,7 @@ from appliance.metrics.counters import AudioDirection as Way
 from appliance.metrics.counters import AudioFault, AudioFigures
 from appliance.pcm import RATE_HZ
 from appliance.ports import Post
-from appliance.sound_cards.card_volume_supervisor import CardVolumeSupervisor
+from appliance.sound_cards.card_volume import CardVolumeSupervisor
 from appliance.sound_cards.devices import Direction
 from appliance.sound_cards.selected_devices import SelectedDevices
 

@@ -16,11 +16,12 @@ from appliance.errors import SoundError
 from appliance.process.logs import FAULT_LINES
 from appliance.sound_cards import alsa_mixer
 from appliance.sound_cards.alsa_mixer import loaded, opened
-from appliance.sound_cards.card_volume import card_volume_found, device_volumes
-from appliance.sound_cards.card_volume_supervisor import (
+from appliance.sound_cards.card_volume import (
     AGAIN_S,
     LATER_S,
     CardVolumeSupervisor,
+    card_volume_found,
+    device_volumes,
 )
 from appliance.sound_cards.devices import Device, Direction
 from tests.card.alsa_mixer import Control, Mixer, mixers_here
