@@ -10,7 +10,7 @@ participant (`jitter_buffer`, `delay_control`) through `mixer`, which adds the
 levels.
 
 `supervisor` opens the streams (`streams`), detects lost and stalled cards
-(`stream_counters`, `stream_faults`) and reopens them (when: `reopen_policy`). Which
+(`stream_callbacks`, `stream_faults`) and reopens them (when: `reopen_policy`). Which
 cards it opens is decided in the folder `sound_cards`. `portaudio` implements `driver`:
 PortAudio runs in a process of its own, which is killed and started again when it hangs
 or crashes (`sound_process_client`; in it: `sound_process_main`, both with `realtime`

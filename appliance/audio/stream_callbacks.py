@@ -1,9 +1,12 @@
-"""Callbacks of the PortAudio streams: one period of the card is one block of 10 ms.
+"""Callbacks of the PortAudio streams, and their counters: a period is a block of 10 ms.
 
 They copy, mix and hand over; they do not log and hold locks only for moments. They work
 on bytes where possible: with cold caches each NumPy call has a noticeable cost.
 """
 
+import math
+import time
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import numpy as np
@@ -12,10 +15,25 @@ from appliance.audio.driver import IDLE_PERIODS, SAMPLE_BYTES, Raw
 from appliance.audio.dsp import SILENT_PEAK, faded_in, resampler, to_block
 from appliance.audio.echo_reference import EchoReference
 from appliance.audio.mixer import Mixer
-from appliance.audio.stream_counters import StreamCounters
+from appliance.metrics.counters import AudioFault
 from appliance.pcm import RATE_HZ, SILENCE, Block
 from appliance.sound_cards.devices import Direction
 
+STALL_S: Final = 1.0
+"""Time without callbacks, or without captured samples, after which a stream counts as
+stopped."""
+INPUT_UNDERFLOW: Final = 1
+"""PortAudio's flag for a callback without captured samples. Source: portaudio.h,
+`paInputUnderflow`."""
+BLOCKS_PER_S: Final = 100
+ADC_CERTAINTY: Final = 0.25
+"""A period counts as discarded if three quarters of it are missing in the converter's
+time, which is not exact."""
+ADC_VALUES: Final = 10
+"""The converter's time is compared by the earliest of so many values, because
+some drivers report it up to 12 ms late. Of 10, one is nearly always in time."""
+ADC_RATE_ERROR: Final = 0.001
+"""The converter's clock may be slower than the nominal rate by this."""
 COMPARE_BLOCKS: Final = 20
 """The two channels of a microphone are compared five times a second, and in every block
 while the chosen one is silent, so that no first word is lost."""
@@ -24,10 +42,127 @@ SILENT_POWER: Final = float(SILENT_PEAK**2)
 LOUDER: Final = 4.0
 """Ratio of powers, 6 dB, from which the other channel is taken instead: one of the two
 may have no microphone, but both have one in most cards."""
-
 FLUSH_BLOCKS: Final = 12
 """Blocks of silence after which nothing is left in a resampler but its dither of 1.
 Measured: 2 at 44.1 kHz, 5 at 16 kHz, 11 at 8 kHz."""
+
+
+class StreamCounters:
+    """Heartbeat and counters of one stream, written by its callback.
+
+    Single numbers, so that reading needs no lock.
+    """
+
+    def __init__(
+        self, rate_hz: int, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Start now, for a card that runs at this rate."""
+        self.rate_hz = rate_hz
+        self._now_s = now_s
+        self.at_s = now_s()
+        """Time of the last callback, or of the start."""
+        self.blocks = 0
+        """Periods of 10 ms so far."""
+        self.xruns = 0
+        """Callbacks with a flag for lost samples; of a duplex stream in either
+        direction, because PortAudio then starts both again."""
+        self.missing = 0
+        """Periods without captured samples, of a microphone that went on."""
+        self.drops = 0
+        """Captured periods that PortAudio discarded without reporting it, which it does
+        when the speaker is not ready in time."""
+        self.delay_ms = 0
+        self.has_sound = False
+        """Whether anything but zeros was captured."""
+        self.zeros_since_s: float | None = None
+        """Time since which only zeros are captured; None: there is sound."""
+        self.no_samples_since_s: float | None = None
+        """Time since which PortAudio has had no captured samples for any callback; it
+        passes zeros in their place. None: there are samples."""
+        self._missed = 0
+        # Periods by which the converter's time is ahead of the callbacks: at the last
+        # comparison, and the least value since.
+        self._ahead: float | None = None
+        self._least_ahead = 0.0
+        self._compared_blocks = self._values = 0
+
+    def begin(self) -> None:
+        """Wait for the first callback from now on: opening a card may take seconds."""
+        self.at_s = self._now_s()
+
+    def note(self, status: int, adc_s: float = 0.0) -> None:
+        """Record one callback.
+
+        Args:
+            status: PortAudio's flags; not 0 after an xrun.
+            adc_s: time at which the first captured frame was converted; 0, or not a
+                finite number: unknown.
+        """
+        adc_s = adc_s if math.isfinite(adc_s) else 0.0
+        self.at_s = self._now_s()
+        self.blocks += 1
+        if status & INPUT_UNDERFLOW:
+            self._missed += 1
+            self._ahead = None
+            if self.no_samples_since_s is None:
+                self.no_samples_since_s = self.at_s
+            return
+        # They count if the microphone goes on; more are one that had stopped.
+        self.missing += self._missed if self._missed < STALL_S * BLOCKS_PER_S else 0
+        self._missed, self.no_samples_since_s = 0, None
+        if status:
+            self.xruns += 1
+        if status or not adc_s:
+            self._ahead = None
+        if adc_s:
+            self._note_drops(adc_s * BLOCKS_PER_S - self.blocks)
+
+    def note_sound(self, *, is_zero: bool) -> None:
+        """Record whether all samples of a captured block are 0."""
+        if not is_zero:
+            self.has_sound, self.zeros_since_s = True, None
+        elif self.zeros_since_s is None:
+            self.zeros_since_s = self.at_s
+
+    def _note_drops(self, ahead: float) -> None:
+        """Count the periods that stay missing in the converter's time."""
+        if self._ahead is None:
+            self._ahead = self._least_ahead = ahead
+            self._compared_blocks, self._values = self.blocks, 0
+        self._least_ahead = min(self._least_ahead, ahead)
+        # In idle mode one period in eight has a value.
+        self._values += 1
+        if self._values <= ADC_VALUES:
+            return
+        passed = self.blocks - self._compared_blocks
+        missing = max(0, int(self._least_ahead - self._ahead + ADC_CERTAINTY))
+        if missing >= STALL_S * BLOCKS_PER_S:
+            # With a sound server it is the wall clock, which has been set.
+            self._ahead = None
+            return
+        self.drops += missing
+        latest = self._ahead + missing + passed * ADC_RATE_ERROR
+        self._ahead = min(latest, self._least_ahead)
+        self._least_ahead, self._compared_blocks = math.inf, self.blocks
+        self._values = 1
+
+    def count(self, direction: Direction, kind: AudioFault) -> int:
+        """Return the number of xruns or drops in this direction; 0 for other faults."""
+        is_microphone = direction == "microphone"
+        if kind is AudioFault.XRUN:
+            return self.xruns + (self.missing if is_microphone else 0)
+        return self.drops if kind is AudioFault.DROP and is_microphone else 0
+
+    def losses(self, direction: Direction) -> int:
+        """Return the number of losses of every kind in this direction."""
+        drops = self.count(direction, AudioFault.DROP)
+        return self.count(direction, AudioFault.XRUN) + drops
+
+    def skip(self, blocks: int) -> None:
+        """Record callbacks that were skipped in idle mode, which had no flags."""
+        self.no_samples_since_s = None
+        self.at_s = self._now_s()
+        self.blocks += blocks
 
 
 class BlockSink(Protocol):
@@ -63,11 +198,6 @@ class Capture:
         self._channel = 0
         self._blocks_to_compare = 0
         self._is_after_gap = False
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether the next periods may be skipped."""
-        return self._block_sink.is_idle
 
     def skip(self, blocks: int) -> None:
         """Account for skipped blocks, beginning at a packet boundary."""
@@ -161,6 +291,7 @@ class StreamCallback:
         # Reset what earlier streams have left.
         self.idle_window.taken()
         self._mixer = mixer
+        self._block_sink = block_sink
         self._counters = counters
         self._capture = Capture(block_sink, counters) if captures else None
         self._output = OutputBuffer(counters.rate_hz) if plays else None
@@ -196,9 +327,7 @@ class StreamCallback:
 
     def _is_idle(self) -> bool:
         """Return whether the next periods may be skipped."""
-        capture, output, reference = self._capture, self._output, self._reference
-        if capture is not None and not capture.is_idle:
+        if self._capture is not None and not self._block_sink.is_idle:
             return False
-        if output is None:
-            return self._mixer.is_idle and (reference is None or reference.is_idle)
-        return self._mixer.is_idle and output.is_idle
+        rest = self._output or self._reference
+        return self._mixer.is_idle and (rest is None or rest.is_idle)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from typing import Final
 
-from appliance.audio.stream_counters import STALL_S, StreamCounters
+from appliance.audio.stream_callbacks import STALL_S, StreamCounters
 from appliance.core import fault_table
 from appliance.core.events import PartFound, PartLost
 from appliance.core.fault_table import joined

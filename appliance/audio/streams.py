@@ -10,8 +10,7 @@ from typing import Final
 from appliance.audio.driver import Driver, Stream, StreamRequest
 from appliance.audio.echo_reference import EchoReference
 from appliance.audio.mixer import Mixer
-from appliance.audio.stream_callbacks import BlockSink, StreamCallback
-from appliance.audio.stream_counters import StreamCounters
+from appliance.audio.stream_callbacks import BlockSink, StreamCallback, StreamCounters
 from appliance.core import fault_table
 from appliance.errors import SoundError
 from appliance.sound_cards.devices import PARTS, Device, Direction

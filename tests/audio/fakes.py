@@ -8,8 +8,7 @@ from appliance.audio.echo_reference import EchoReference
 from appliance.audio.gate import Gate
 from appliance.audio.mixer import Mixer
 from appliance.audio.sender import Sender
-from appliance.audio.stream_callbacks import StreamCallback
-from appliance.audio.stream_counters import StreamCounters
+from appliance.audio.stream_callbacks import StreamCallback, StreamCounters
 from appliance.pcm import PACKET_BLOCKS, SILENCE
 from appliance.sound_cards.devices import PARTS
 

@@ -9,7 +9,7 @@ from appliance.audio.driver import IDLE_PERIODS
 from appliance.audio.echo_reference import EchoReference
 from appliance.audio.jitter_buffer import SIZE_BLOCKS
 from appliance.audio.mixer import Mixer
-from appliance.audio.stream_counters import StreamCounters
+from appliance.audio.stream_callbacks import StreamCounters
 from appliance.pcm import SILENCE
 from tests.audio.fakes import (
     NOTHING,

@@ -16,7 +16,7 @@ from appliance.audio.reopen_policy import (
     ReopenPolicy,
     SoundState,
 )
-from appliance.audio.stream_counters import StreamCounters
+from appliance.audio.stream_callbacks import StreamCounters
 from appliance.audio.stream_faults import StreamFaults
 from appliance.core.events import Part, PartFound
 from appliance.sound_cards.devices import Direction

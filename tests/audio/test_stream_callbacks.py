@@ -7,11 +7,13 @@ from appliance.audio.driver import IDLE_PERIODS
 from appliance.audio.echo_reference import EchoReference
 from appliance.audio.mixer import Mixer
 from appliance.audio.stream_callbacks import (
+    ADC_VALUES,
     COMPARE_BLOCKS,
     FLUSH_BLOCKS,
+    INPUT_UNDERFLOW,
     OutputBuffer,
+    StreamCounters,
 )
-from appliance.audio.stream_counters import ADC_VALUES, INPUT_UNDERFLOW, StreamCounters
 from tests.audio.fakes import (
     NOTHING,
     Clock,

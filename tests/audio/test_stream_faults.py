@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from appliance.audio.stream_counters import (
+from appliance.audio.stream_callbacks import (
     ADC_VALUES,
     INPUT_UNDERFLOW,
     STALL_S,

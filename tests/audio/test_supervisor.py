@@ -14,7 +14,7 @@ from appliance.audio.capture_processing import CaptureProcessing
 from appliance.audio.gate import Gate
 from appliance.audio.latency_steps import LATENCY_STEPS_S
 from appliance.audio.mixer import Mixer
-from appliance.audio.stream_counters import INPUT_UNDERFLOW
+from appliance.audio.stream_callbacks import INPUT_UNDERFLOW
 from appliance.audio.supervisor import Supervisor
 from appliance.config import Config, SoundConfig, TalkConfig, TalkMode
 from appliance.core.commands import OpenGate, OpenSound
