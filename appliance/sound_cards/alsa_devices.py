@@ -39,6 +39,7 @@ OURS: Final = "ptt-appliance"
 ANSWER_S: Final = 2.0
 """Time after which a PCM counts as stuck; the kernel answers at once. Our choice."""
 
+_PCMS: Final = "pcm*[cp]"
 _DIRECTIONS: Final[dict[str, Direction]] = {"c": "microphone", "p": "speaker"}
 
 
@@ -54,7 +55,6 @@ class AlsaCards:
         processes: Path = PROCESSES,
         displays: Path = DISPLAYS,
     ) -> None:
-        """Keep the kernel's folders; nothing is read yet."""
         self._cards = cards
         self._processes = processes
         self._displays = displays
@@ -73,7 +73,7 @@ class AlsaCards:
         closed = (
             f"\n{pcm.parent.name}/{pcm.name}"
             for card in self._folders()
-            for pcm in kernel_paths(card, "pcm*[cp]")
+            for pcm in kernel_paths(card, _PCMS)
             if not self._is_free(pcm)
         )
         return cards and "".join((cards, *closed))
@@ -88,7 +88,7 @@ class AlsaCards:
         return tuple(
             device
             for card in self._folders()
-            for number in _pcm_numbers(card)
+            for number in sorted({x.name[3:-1] for x in kernel_paths(card, _PCMS)})
             for device in self._missing(card, number, known[card.name[4:], number])
         )
 
@@ -180,7 +180,10 @@ class AlsaCards:
         process_id = group[1] if group else thread_id
         folder = self._processes / process_id
         words = kernel_text(folder / "cmdline").split("\0")
-        is_ours = OURS in {Path(word).name for word in words} or _is_module(words)
+        is_module = any(
+            x == "-m" and f"{y}.".startswith("appliance.") for x, y in pairwise(words)
+        )
+        is_ours = is_module or OURS in {Path(word).name for word in words}
         name = OURS if is_ours else kernel_text(folder / "comm")
         return f"{name or 'another program'} (pid {process_id})"
 
@@ -224,18 +227,9 @@ def _read(pcm: Path, answer: SimpleQueue[str]) -> None:
     answer.put("\n".join(kernel_text(sub / "status") for sub in subs))
 
 
-def _is_module(words: list[str]) -> bool:
-    pairs = pairwise(words)
-    return any(x == "-m" and f"{y}.".startswith("appliance.") for x, y in pairs)
-
-
 def _is_allowed(nodes: str) -> bool:
     """Return whether all PCMs whose node has such a name may be opened."""
     return all(os.access(x, os.R_OK | os.W_OK) for x in kernel_paths(NODES, nodes))
-
-
-def _pcm_numbers(card: Path) -> list[str]:
-    return sorted({path.name[3:-1] for path in kernel_paths(card, "pcm*[cp]")})
 
 
 def _obstacle(card: Path, number: str, user: str | None) -> str:

@@ -74,12 +74,19 @@ class CardMixer:
         Raises:
             SoundError: the card refuses.
         """
-        changed = False
-        for control, element in self._all():
-            if control == wanted:
-                changed |= self._set_volume(control, element, percent)
-                changed |= self._switch_on(control, element)
-        return changed
+        way, is_changed = wanted.direction, False
+        for element in [x for control, x in self._all() if control == wanted]:
+            if wanted.percent is not None:
+                least, most = self._range(way, element)
+                volume = ctypes.c_long(round(least + (most - least) * percent / 100))
+                values = self._channels(way, "get_{}_volume", element, ctypes.c_long)
+                if set(values) != {volume.value}:
+                    self._write(wanted, "set_{}_volume_all", element, volume)
+                    is_changed = True
+            if wanted.is_on is False:
+                self._write(wanted, "set_{}_switch_all", element, 1)
+                is_changed = True
+        return is_changed
 
     def _all(self) -> Iterator[tuple[Control, Pointer]]:
         library = self._library
@@ -149,24 +156,6 @@ class CardMixer:
         pointers = ctypes.byref(least), ctypes.byref(most)
         self._call(direction, "get_{}_volume_range", element, *pointers)
         return least.value, most.value
-
-    def _set_volume(self, control: Control, element: Pointer, percent: int) -> bool:
-        if control.percent is None:
-            return False
-        way = control.direction
-        least, most = self._range(way, element)
-        volume = round(least + (most - least) * percent / 100)
-        values = self._channels(way, "get_{}_volume", element, ctypes.c_long)
-        if set(values) == {volume}:
-            return False
-        self._write(control, "set_{}_volume_all", element, ctypes.c_long(volume))
-        return True
-
-    def _switch_on(self, control: Control, element: Pointer) -> bool:
-        if control.is_on is not False:
-            return False
-        self._write(control, "set_{}_switch_all", element, 1)
-        return True
 
     def _write(
         self, control: Control, name: str, element: Pointer, value: object
