@@ -80,11 +80,6 @@ def volume_gain(percent: int) -> float:
     return (percent / 100.0) ** 2
 
 
-def db_gain(db: float) -> float:
-    """Return the factor for a gain in dB."""
-    return float(10.0 ** (db / 20.0))
-
-
 def faded_in(samples: Samples) -> Samples:
     """Return the samples with the first 2 ms faded in."""
     samples = samples.copy()
@@ -168,7 +163,6 @@ class Limiter:
     """
 
     def __init__(self) -> None:
-        """Start with full gain."""
         self._gain = 1.0
 
     @property
@@ -177,7 +171,7 @@ class Limiter:
         return self._gain >= 1.0
 
     def reset(self) -> None:
-        """Return to full gain: in silence nobody hears the step."""
+        """Return to full gain at once, in silence."""
         self._gain = 1.0
 
     def apply(self, samples: Samples) -> Samples:

@@ -25,18 +25,15 @@ class Gate:
     """
 
     def __init__(self, pre_roll_ms: int) -> None:
-        """Start closed."""
-        self._delay_line = _silent_line(pre_roll_ms // BLOCK_MS + 1)
+        self._held_blocks = pre_roll_ms // BLOCK_MS
+        self._delay_line = _silent_line(self._held_blocks)
+        self.has_pre_roll = self._held_blocks > 0
+        """Whether a pre-roll is configured, for which every block is needed."""
         self._is_wanted = False
         self._tail_blocks = 0
         self._silent_blocks = 0
         self._was_open = False
         self._last_sample = 0
-
-    @property
-    def has_pre_roll(self) -> bool:
-        """Whether a pre-roll is configured, for which every block is needed."""
-        return self._delay_line.maxlen != 1
 
     @property
     def is_open(self) -> bool:
@@ -64,14 +61,14 @@ class Gate:
         """Replace what was captured so far by silence, so that no pre-roll has it."""
         # As a whole, because `apply` may be running. It takes the block to send from
         # the new line if the gate is opened afterwards.
-        self._delay_line = _silent_line(self._delay_line.maxlen or 1)
+        self._delay_line = _silent_line(self._held_blocks)
 
     def apply(self, block: Block) -> Block:
         """Return the block to send in place of the captured one.
 
         That is copied if a pre-roll is configured.
         """
-        self._delay_line.append(block if self._delay_line.maxlen == 1 else block.copy())
+        self._delay_line.append(block.copy() if self.has_pre_roll else block)
         is_open = self.is_open
         if not is_open and not self._was_open:
             return SILENCE
@@ -95,11 +92,10 @@ class Gate:
         self._tail_blocks -= 1
         is_silent = level_dbfs(block) < SILENT_DBFS
         self._silent_blocks = self._silent_blocks + 1 if is_silent else 0
-        held = (self._delay_line.maxlen or 1) - 1
-        if self._silent_blocks >= SILENT_BLOCKS + held:
+        if self._silent_blocks >= SILENT_BLOCKS + self._held_blocks:
             self._tail_blocks = 0
 
 
-def _silent_line(blocks: int) -> deque[Block]:
-    """Return a full delay line, which returns each block after the same time."""
-    return deque([SILENCE] * blocks, maxlen=blocks)
+def _silent_line(held: int) -> deque[Block]:
+    """Return a full delay line, which returns each block so many blocks later."""
+    return deque([SILENCE] * (held + 1), maxlen=held + 1)

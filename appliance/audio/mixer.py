@@ -170,8 +170,11 @@ class Mixer:
         tone = self._next_tone(now_s)
         if tone is None:
             self.played = self.reference = self._limited(voices, len(parts))
-        else:
-            self._mix_tone(voices, tone)
+            return self.played
+        both = tone if voices is None else tone + voices
+        gain = self._gain * self._limiter.gains(both * self._gain)
+        self.played = to_block(np.clip(both * gain, -CEILING, CEILING))
+        self.reference = None if voices is None else to_block(voices * gain)
         return self.played
 
     def drop_pending(self) -> None:
@@ -267,13 +270,6 @@ class Mixer:
             return None
         now, self._earcon = np.split(self._earcon, [BLOCK_FRAMES])
         return np.pad(now, (0, BLOCK_FRAMES - len(now)))
-
-    def _mix_tone(self, voices: Samples | None, tone: Samples) -> None:
-        """Set `played` to voices and earcon, and `reference` to the voices in it."""
-        both = tone if voices is None else tone + voices
-        gain = self._gain * self._limiter.gains(both * self._gain)
-        self.played = to_block(np.clip(both * gain, -CEILING, CEILING))
-        self.reference = None if voices is None else to_block(voices * gain)
 
 
 def _taken(waiting: deque[_T]) -> list[_T]:

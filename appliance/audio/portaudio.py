@@ -180,8 +180,10 @@ class PortAudio:
         process = self._process
         if process is None:
             raise SoundError(card, self.failure())
+        if limit_s is None:
+            limit_s = RETRY_S if self._hangs % PATIENT_EVERY else PATIENCE_S
         try:
-            return process.call(name, *arguments, limit_s=limit_s or self._limit_s)
+            return process.call(name, *arguments, limit_s=limit_s)
         except RefusedError as exc:
             cause = reason_in(exc.output) if card == ANY_CARD else ""
             raise SoundError(card, cause or exc.reason) from exc
@@ -191,14 +193,10 @@ class PortAudio:
         finally:
             self.answered_at_s = time.monotonic()
 
-    @property
-    def _limit_s(self) -> float:
-        return RETRY_S if self._hangs % PATIENT_EVERY else PATIENCE_S
-
     def _discard(self, process: SoundProcess, reason: str) -> None:
         self._process, self._hangs, self._failure = None, self._hangs + 1, reason
-        level = logging.WARNING
-        self._log_limit.log(_log, level, "sound process ended  reason=%r", reason)
+        message = "sound process ended  reason=%r"
+        self._log_limit.log(_log, logging.WARNING, message, reason)
         process.kill()
         self._killed = process
 

@@ -158,14 +158,15 @@ class ReopenPolicy:
             is_same = cards == self._cards
             wait_s = self._closed_wait_s(cards, state) if is_same else SOON_S
             return waited_s >= wait_s
-        is_other, is_freed = self._is_other_card(cards), self._is_any_freed(cards)
-        is_changed = is_other or is_freed
-        if waited_s < (SOON_S if is_changed else self._open_wait_s()):
+        is_other = self._is_other_card(cards)
+        # The list also changes when another program begins to play a sound, which is
+        # no reason to interrupt a stream.
+        is_freed = bool(closed_pcms(self._cards) - closed_pcms(cards))
+        if waited_s < (SOON_S if is_other or is_freed else self._open_wait_s()):
             return False
         is_for_plugin = is_other or (is_freed and state.is_lost)
-        is_hopeful = self._is_better_listed() or (
-            is_for_plugin and self._is_plugin_wanted()
-        )
+        is_hopeful = self._is_better_listed()
+        is_hopeful = is_hopeful or (is_for_plugin and self._is_plugin_wanted())
         if not (state.has_no_samples or is_hopeful):
             self.note(cards, now_s, is_open=True)
             return False
@@ -178,14 +179,6 @@ class ReopenPolicy:
     def _is_other_card(self, cards: str) -> bool:
         """Return whether a card was plugged in or unplugged since the last search."""
         return without_closed(cards) != without_closed(self._cards)
-
-    def _is_any_freed(self, cards: str) -> bool:
-        """Return whether a card can be opened that could not at the last search.
-
-        The list also changes when another program begins to play a sound, which is no
-        reason to interrupt a stream.
-        """
-        return bool(closed_pcms(self._cards) - closed_pcms(cards))
 
     def _has_to_wait(self, state: SoundState, now_s: float, *, is_urgent: bool) -> bool:
         """Return whether a search would interrupt what is being said.

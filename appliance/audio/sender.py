@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from appliance.audio.capture_processing import CaptureProcessing, ToneRemover
-from appliance.audio.dsp import Samples, db_gain, to_block
+from appliance.audio.dsp import Samples, to_block
 from appliance.audio.dtx_silence import DtxSilence, EncoderFeed
 from appliance.audio.gate import Gate
 from appliance.audio.meter import Meter
@@ -137,7 +137,7 @@ class Sender:
 
     def set_gain(self, db: float) -> None:
         """Set the microphone's gain."""
-        self._gain = db_gain(db)
+        self._gain = 10.0 ** (db / 20.0)
 
     @property
     def depth_s(self) -> float:
@@ -154,10 +154,19 @@ class Sender:
         now_s = self._now_s()
         wait_s = max(LEAST_WAIT_S, self._silence.due_s - now_s)
         try:
-            return self._take(self._queue.get(timeout=wait_s))
+            taken = self._queue.get(timeout=wait_s)
         except Empty:
             self.send_silence(self._now_s() - now_s - wait_s)
             return True
+        if taken is None:
+            return False
+        at_s, skipped, packet = taken
+        self._is_gap_counted = False
+        if not self._silence.replaces(at_s, skipped):
+            self._send_packet(packet)
+            is_talk = self._was_open or self.gate.has_pre_roll
+            self._silence.count(is_silent=not (is_talk or self._processing.is_at_work))
+        return True
 
     def send_silence(self, late_s: float = 0.0) -> None:
         """Send the silence that is due while no blocks arrive.
@@ -193,19 +202,6 @@ class Sender:
         raise_priority()
         while self.process_next():
             pass
-
-    def _take(self, taken: tuple[float, int, _Packet] | None) -> bool:
-        """Process one entry of the queue; return False at its end."""
-        if taken is None:
-            return False
-        at_s, skipped, packet = taken
-        self._is_gap_counted = False
-        if self._silence.replaces(at_s, skipped):
-            return True
-        self._send_packet(packet)
-        is_talk = self._was_open or self.gate.has_pre_roll
-        self._silence.count(is_silent=not (is_talk or self._processing.is_at_work))
-        return True
 
     def _send_packet(self, packet: _Packet, *, is_captured: bool = True) -> None:
         (first_heard, _), (second_heard, _) = packet

@@ -158,7 +158,8 @@ class StreamFaults:
         """Post the streams that work; one that opens but never calls back does not."""
         for direction in tuple(self._opened):
             counts = self.counters[direction]
-            if counts.blocks and not _has_no_samples(direction, counts):
+            has_samples = direction == "speaker" or counts.no_samples_since_s is None
+            if counts.blocks and has_samples:
                 found = self._opened.pop(direction)
                 self._listed[direction] = found.name
                 self._working[direction] = found
@@ -283,7 +284,3 @@ class StreamFaults:
             self._log_limit.log(_log, level, message, *facts)
         else:
             _log.debug(message, *facts)
-
-
-def _has_no_samples(direction: Direction, counts: StreamCounters) -> bool:
-    return direction == "microphone" and counts.no_samples_since_s is not None

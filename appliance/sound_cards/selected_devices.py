@@ -32,6 +32,8 @@ class SelectedDevices:
             self._preferred["microphone"] = config.microphone
         if config.speaker != "none":
             self._preferred["speaker"] = config.speaker
+        self.is_any_wanted = bool(self._preferred)
+        """Whether the box is to have a microphone or a speaker."""
         self._alsa = alsa or AlsaCards()
         self._devices: tuple[Device, ...] = ()
         """Devices that PortAudio listed at the last choice."""
@@ -49,11 +51,6 @@ class SelectedDevices:
         be opened before udev has set its permissions."""
         self._obstacles: dict[Direction, str] = {}
         """Notices about programs that hold a better device open."""
-
-    @property
-    def is_any_wanted(self) -> bool:
-        """Whether the box is to have a microphone or a speaker."""
-        return bool(self._preferred)
 
     def list_cards(self) -> str:
         """Return `AlsaCards.listing`, which differs when a search may find more."""
@@ -171,8 +168,10 @@ class SelectedDevices:
         if not self.list_cards():
             return True
         free = [device for device in self._alsa.unlisted() if device.is_free]
+        # These may start, or be there, although the kernel does not list them.
+        known = SHARED | self._plugins
         return any(
-            self._hopes_for_server(direction)
+            any(name.casefold() in known for name in self._better(direction))
             or any(self._is_better(direction, device) for device in free)
             for direction in self._preferred
         )
@@ -197,11 +196,6 @@ class SelectedDevices:
         if not preferred and direction not in self._used:
             return True
         return preference(preferred, device) < self._rank(direction)
-
-    def _hopes_for_server(self, direction: Direction) -> bool:
-        """Return whether a better choice may start that the kernel does not list."""
-        known = SHARED | self._plugins
-        return any(name.casefold() in known for name in self._better(direction))
 
     def _better(self, direction: Direction) -> tuple[str, ...]:
         """Return the preferred names before the one of the device in use."""
