@@ -1,8 +1,4 @@
-"""Adapter for audio: implements `ports.Sound` with the audio path, which it builds.
-
-For the room it has the microphone (`ports.MicrophoneFeed`) and the mixer
-(`ports.Playback`).
-"""
+"""Adapter for audio: implements `ports.Sound` with the audio path, which it builds."""
 
 import sys
 import time
@@ -54,10 +50,7 @@ _WAYS: Final[tuple[tuple[Direction, Way], ...]] = (
 
 
 class AudioAdapter:
-    """Audio path between the card and the room.
-
-    The room uses `encoder_feed` (capture) and `mixer` (playback).
-    """
+    """Audio path; the room uses `encoder_feed` (capture) and `mixer` (playback)."""
 
     def __init__(
         self,

@@ -33,20 +33,12 @@ _RISING: Final[Samples] = np.linspace(0.0, 1.0, BLOCK_FRAMES, dtype=np.float32)
 
 
 class CaptureProcessing:
-    """Processing of captured blocks, in place.
-
-    Thread: the sender's.
-    """
+    """Processing of captured blocks, in place. Thread: the sender's."""
 
     def __init__(
         self, canceller: EchoCanceller | None, cleaner: NoiseSuppressor | None
     ) -> None:
-        """Start unadapted.
-
-        Args:
-            canceller: removes the echo of the speaker; None leaves it in.
-            cleaner: suppresses noise and controls the gain; None: no such processing.
-        """
+        """Start unadapted; None leaves the echo in, or noise and gain as they are."""
         self._canceller = canceller
         self._cleaner = cleaner
         self._is_off = canceller is None and cleaner is None

@@ -1,7 +1,4 @@
-"""Control of a jitter buffer's delay: target depth, reading rate and clock drift.
-
-The drift between two cards is followed by `echo_reference.EchoReference`.
-"""
+"""Control of a jitter buffer's delay: target depth, reading rate and clock drift."""
 
 from typing import Final
 
@@ -44,13 +41,9 @@ JUMP_S: Final = 0.05
 
 
 class DelayControl:
-    """Controller of the delay, which is measured and corrected once per window.
-
-    Thread: the reader's.
-    """
+    """Controller of the delay, corrected once per window. Thread: the reader's."""
 
     def __init__(self) -> None:
-        """Start with the shortest delay."""
         self.rate = 0.0
         """Relative deviation from the nominal reading rate; 1 is twice as fast."""
         self.drift = 0.0
@@ -76,9 +69,7 @@ class DelayControl:
     def note(self, delay_frames: float, spare_frames: int) -> bool:
         """Record that a block was read, and return whether the window is complete.
 
-        Args:
-            delay_frames: time between arrival and reading.
-            spare_frames: frames left in the buffer afterwards.
+        `delay_frames` is the time between arrival and reading; `spare_frames` are left.
         """
         self._least = min(self._least, spare_frames)
         self._delay_sum += delay_frames
@@ -174,7 +165,6 @@ class ArrivalEstimator:
     """
 
     def __init__(self) -> None:
-        """Start without an estimate."""
         self._mean_s: float | None = None
 
     def note(self, written: int, now_s: float) -> None:

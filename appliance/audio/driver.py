@@ -28,7 +28,6 @@ class IdleWindow:
     __slots__ = ("_flag", "_periods", "left")
 
     def __init__(self) -> None:
-        """Start closed."""
         self._periods = 0
         self.left = 0
         """Periods that may still be skipped, unless `is_over`."""
@@ -110,10 +109,7 @@ class StreamRequest:
         return self.rate_hz // 100
 
     def channels(self, direction: Direction) -> int:
-        """Return the number of channels to open: both of a stereo card.
-
-        One of the two may have no microphone.
-        """
+        """Return the number of channels to open: both, as one may have no sound."""
         device = self.microphone if direction == "microphone" else self.speaker
         return 0 if device is None else min(2, device.channels(direction))
 
@@ -137,18 +133,14 @@ class Stream(Protocol):
         """Input plus output latency, as far as the stream has both directions."""
 
     def start(self) -> None:
-        """Start the callbacks.
-
-        Raises:
-            SoundError: PortAudio refuses.
-        """
+        """Start the callbacks; a `SoundError` says that PortAudio refuses."""
 
     def close(self) -> None:
         """Stop at once, discarding the buffers, and release the card."""
 
 
 class Driver(Protocol):
-    """PortAudio as the audio path uses it."""
+    """PortAudio as the audio path uses it; what it refuses is a `SoundError`."""
 
     answered_at_s: float
     """Time of the last answer, on the monotonic clock; 0: no call can hang."""
@@ -160,25 +152,13 @@ class Driver(Protocol):
         """Release everything; the last call."""
 
     def devices(self) -> Iterable[Mapping[str, object]]:
-        """Return the devices in the form of `sounddevice.query_devices`.
-
-        Raises:
-            SoundError: PortAudio cannot be initialised.
-        """
+        """Return the devices in the form of `sounddevice.query_devices`."""
 
     def renew(self) -> None:
-        """Search for cards again; every stream must be closed before.
-
-        Raises:
-            SoundError: PortAudio cannot be initialised.
-        """
+        """Search for cards again; every stream must be closed before."""
 
     def can(self, wanted: StreamRequest) -> bool:
         """Return whether PortAudio supports such a stream."""
 
     def open(self, wanted: StreamRequest, callback: PeriodCallback) -> Stream:
-        """Open a stream.
-
-        Raises:
-            SoundError: PortAudio refuses.
-        """
+        """Open a stream."""

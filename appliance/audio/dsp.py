@@ -224,13 +224,9 @@ class Resampler:
         self._has_begun = False
 
     def apply(self, block: Block) -> Block:
-        """Return the next 10 ms at the output rate.
+        """Return the next 10 ms at the output rate; silence until the filter is filled.
 
-        Args:
-            block: int16, shape (from_hz // 100,).
-
-        Returns:
-            int16, shape (to_hz // 100,); silence until the filter is filled.
+        `block` is int16, shape (from_hz // 100,); the result has to_hz // 100 samples.
         """
         self._ready = np.concatenate((self._ready, self._convert(block)))
         usable = len(self._ready) - (0 if self._has_begun else RESERVE_FRAMES)

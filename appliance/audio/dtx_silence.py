@@ -44,7 +44,6 @@ class EncoderFeed:
     """
 
     def __init__(self) -> None:
-        """Start without a track."""
         self._sending = threading.Lock()
         self._send: Callable[[Block], None] | None = None
         self.blocks = 0
@@ -103,10 +102,7 @@ class DtxSilence:
         skip_blocks: Callable[[int], None],
         now_s: float,
     ) -> None:
-        """Start without packets.
-
-        `feed` takes the silence of skipped packets, `skip_blocks` their blocks' number.
-        """
+        """`feed` takes the silence of skipped packets, `skip_blocks` their blocks."""
         self._gate = gate
         self._feed = feed
         self._skip_blocks = skip_blocks
@@ -182,11 +178,7 @@ class DtxSilence:
         self._feed.send([SILENT_PACKET] * packets)
 
     def missing(self, now_s: float) -> int | None:
-        """Return the number of packets that are due in place of a missing card's.
-
-        Returns:
-            None: the card is not late enough.
-        """
+        """Return how many packets are due for a missing card; None: it is not late."""
         if now_s < self._missing_at_s:
             return None
         # What the card still holds is not lost: both would add up at the receivers.

@@ -28,7 +28,6 @@ class _SampleClock:
     """Time of a stream's samples, from the earliest callback of each second."""
 
     def __init__(self) -> None:
-        """Start without an estimate."""
         self.frames = 0
         """Samples so far."""
         self.windows = 0
@@ -65,13 +64,10 @@ class EchoReference:
     def __init__(
         self, latency_s: float, now_s: Callable[[], float] = time.monotonic
     ) -> None:
-        """Start with silence.
+        """`latency_s` is that of each stream.
 
-        Args:
-            latency_s: latency of each stream. The delay is one block more: a callback
-                that is later than that is an underrun anyway, and no echo comes so
-                early, because the speaker's and the microphone's latency delay it.
-            now_s: monotonic clock.
+        The delay is one block more: a callback that is later than that is an underrun
+        anyway, and no echo comes so early, because both latencies delay it.
         """
         self._now_s = now_s
         self._delay = BLOCK_FRAMES + round(latency_s * RATE_HZ)

@@ -64,10 +64,7 @@ class Gate:
         self._delay_line = _silent_line(self._held_blocks)
 
     def apply(self, block: Block) -> Block:
-        """Return the block to send in place of the captured one.
-
-        That is copied if a pre-roll is configured.
-        """
+        """Return the block to send; the captured one is copied with a pre-roll."""
         self._delay_line.append(block.copy() if self.has_pre_roll else block)
         is_open = self.is_open
         if not is_open and not self._was_open:

@@ -46,13 +46,9 @@ LEAST_FRAMES: Final = BLOCK_FRAMES + SPLINE_FRAMES
 
 
 class RingBuffer:
-    """Lock-free ring for one writer and one reader.
-
-    Thread: `write` from one, `view` from another.
-    """
+    """Lock-free ring for one writer and one reader, each on a thread of its own."""
 
     def __init__(self) -> None:
-        """Start with silence."""
         # Everything is written twice, so that any range is contiguous.
         self._samples = np.zeros(2 * SIZE_FRAMES, np.float32)
         # From `SIZE_BLOCKS` on the ring is all zeros: silence is not written again.
@@ -72,10 +68,7 @@ class RingBuffer:
         self.written += BLOCK_FRAMES
 
     def view(self, first: int, frames: int) -> Samples:
-        """Return a read-only view of the samples from this position on.
-
-        It is valid until the ring overwrites them.
-        """
+        """Return a read-only view of the samples, valid until they are overwritten."""
         start = first % SIZE_FRAMES
         return self._samples[start : start + frames]
 
@@ -91,7 +84,6 @@ class JitterBuffer:
     """
 
     def __init__(self) -> None:
-        """Start empty."""
         self._ring = RingBuffer()
         self._arrival = ArrivalEstimator()
         self._written_at_s = 0.0
@@ -250,7 +242,6 @@ class JitterBuffer:
         return rest
 
     def _end_window(self) -> None:
-        """Correct the delay once per window."""
         is_silent = self._is_silent and self._was_silent
         whole = round(self._fraction)
         # Reading at whole positions needs no interpolation.

@@ -97,10 +97,7 @@ class KeptSteps:
             ).start()
 
     def _write_newest(self, path: Path) -> None:
-        """Write the newest steps.
-
-        Thread: of its own.
-        """
+        """Write the newest steps; on a thread of its own."""
         with self._writing:
             try:
                 self._write(path, msgspec.json.encode(self._steps))
@@ -109,13 +106,9 @@ class KeptSteps:
 
 
 class LatencySteps:
-    """Step of `LATENCY_STEPS_S` chosen by counting losses.
-
-    Thread: the supervisor's.
-    """
+    """Step of `LATENCY_STEPS_S` chosen by counting losses. Thread: the supervisor's."""
 
     def __init__(self, kept: KeptSteps) -> None:
-        """Start with the shortest buffer."""
         self.latency_step = 0
         self._kept = kept
         self._card = ""

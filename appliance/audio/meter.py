@@ -19,14 +19,10 @@ two steps, room noise would redraw page and screen five times a second."""
 FLOOR_DBFS: Final = -60
 """Lower levels are shown as silence, because noise would redraw page and screen."""
 VOICE_DBFS: Final = -45.0
-SILENT: Final = LevelsMeasured(SILENCE_DBFS, SILENCE_DBFS, is_voice=False)
 
 
 class Meter:
-    """Meter that posts `LevelsMeasured` whenever a displayed level changes.
-
-    Thread: the sender's.
-    """
+    """Posts `LevelsMeasured` when a displayed level changes. Thread: the sender's."""
 
     def __init__(self, post: Post, mixer: Mixer) -> None:
         """Start with silence; the playback level is read from `mixer`."""
@@ -35,7 +31,7 @@ class Meter:
         self._loudest_dbfs: float = SILENCE_DBFS
         self._blocks = 0
         self._unmeasured = 0
-        self._posted = SILENT
+        self._posted = LevelsMeasured(SILENCE_DBFS, SILENCE_DBFS, is_voice=False)
 
     @property
     def is_voice(self) -> bool:

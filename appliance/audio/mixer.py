@@ -45,7 +45,7 @@ _T = TypeVar("_T")
 class Mixer:
     """Lock-free mixer with one jitter buffer per talker.
 
-    Thread: `next` the card's; `play`, `drop_earcons` and the function returned by `add`
+    Thread: `next` the card's; `end_idle`, `play`, `drop_earcons` and what `add` returns
     any; `add`, `remove`, `mute` and `is_sounding` the loop's.
     """
 
@@ -88,10 +88,7 @@ class Mixer:
         """
 
     def end_idle(self) -> None:
-        """End the idle windows, after writing the sound: the next period is processed.
-
-        Thread: any.
-        """
+        """End the idle windows, after writing sound for the next period to process."""
         self.idle_window.end()
         self.playback_window.end()
 
@@ -160,10 +157,7 @@ class Mixer:
         self._requested.clear()
 
     def next(self) -> Block | None:
-        """Return the next block to play, read-only, and set `reference`.
-
-        None is silence.
-        """
+        """Return the next block, read-only, None: silence; and set `reference`."""
         self._read_at_s = now_s = self._now_s()
         parts = self._parts(now_s)
         voices = np.add.reduce(parts) if parts else None

@@ -71,7 +71,6 @@ class PortAudio:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the process."""
         self.close()
 
     def failure(self) -> str:
@@ -172,11 +171,7 @@ class PortAudio:
     def _call(
         self, card: str, name: str, *arguments: Value, limit_s: float | None = None
     ) -> Value:
-        """Let the process make a call.
-
-        Raises:
-            SoundError: PortAudio refuses, or the process is gone.
-        """
+        """Let the process make a call; an error if it refuses or has ended."""
         process = self._process
         if process is None:
             raise SoundError(card, self.failure())
@@ -202,8 +197,6 @@ class PortAudio:
 
 
 class _Opened:
-    """Open stream."""
-
     def __init__(
         self, driver: PortAudio, process: SoundProcess, name: str, slot: int
     ) -> None:

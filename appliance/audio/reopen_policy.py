@@ -120,11 +120,8 @@ class ReopenPolicy:
     def note(self, cards: str, now_s: float, *, is_open: bool) -> None:
         """Record a search, or that the list offers nothing to search for.
 
-        Args:
-            cards: `SelectedDevices.list_cards` from before the search.
-            now_s: time after the search.
-            is_open: whether a stream is open now. Searches that would interrupt it are
-                counted apart.
+        `cards` is the list from before the search, `now_s` the time after it. Searches
+        that would interrupt an open stream are counted apart.
         """
         if cards != self._cards:
             self._closed_searches = 0

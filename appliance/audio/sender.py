@@ -2,8 +2,7 @@
 
 The card's callback only enqueues, so that slow processing or encoding cannot cause an
 underrun of the playback. Blocks are passed in pairs, whole Opus packets: that wakes the
-encoder half as often and does not delay the packet. Silence is sent too, while the gate
-is closed and while the microphone is missing (`dtx_silence`).
+encoder half as often and does not delay the packet. `dtx_silence` sends the silence.
 """
 
 import threading
@@ -48,10 +47,7 @@ class Sender:
         processing: CaptureProcessing,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start with the gate closed and nobody connected; `start` starts the thread.
-
-        `post` takes `FirstBlockSent`, `TailEnded` and `LevelsMeasured`.
-        """
+        """`post` takes `FirstBlockSent`, `TailEnded` and `LevelsMeasured`."""
         self.gate = gate
         self.mixer = mixer
         self.encoder_feed = EncoderFeed()
@@ -145,11 +141,7 @@ class Sender:
         return self._queue.qsize() * PACKET_S
 
     def process_next(self) -> bool:
-        """Process the next packet, or else send the silence that is due.
-
-        Returns:
-            False at the end.
-        """
+        """Process a packet, or send silence that is due; return False at the end."""
         self.heartbeat_s = time.monotonic()
         now_s = self._now_s()
         wait_s = max(LEAST_WAIT_S, self._silence.due_s - now_s)
@@ -171,9 +163,8 @@ class Sender:
     def send_silence(self, late_s: float = 0.0) -> None:
         """Send the silence that is due while no blocks arrive.
 
-        Args:
-            late_s: by how much the caller itself is late. Blocks that arrived while the
-                whole process stood still are seen after it.
+        `late_s`: by how much the caller itself is late. Blocks that arrived while the
+        whole process stood still are seen after it.
         """
         if late_s > PACKET_S:
             return

@@ -101,16 +101,10 @@ class _Running:
 
 
 class PeriodThread:
-    """Thread that calls the callback of one stream at a time.
-
-    Thread: the supervisor's, except the callback.
-    """
+    """Calls the callback of one stream at a time, on a thread of its own."""
 
     def __init__(self, ours: socket.socket, flag: memoryview) -> None:
-        """Start without a stream; `begin` starts the thread.
-
-        The sound process reads `flag` within an idle window.
-        """
+        """The sound process reads `flag` within an idle window."""
         self._socket = ours
         self._flag = flag
         self._received = bytearray(MAX_BYTES)
@@ -197,11 +191,7 @@ class SoundProcess:
     """
 
     def __init__(self) -> None:
-        """Start it.
-
-        Raises:
-            OSError: the system has no memory, files or processes left.
-        """
+        """Start it; `OSError`: the system has no memory, files or processes left."""
         with ExitStack() as opened:
             memory = os.memfd_create("ptt-sound")
             opened.callback(os.close, memory)

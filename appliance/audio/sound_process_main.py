@@ -208,11 +208,7 @@ class Process:
         self._is_initialised = False
 
     def load(self) -> tuple[str, str]:
-        """Load the library.
-
-        Returns:
-            Empty texts, or what is missing and the error.
-        """
+        """Load the library; return empty texts, or what is missing and the error."""
         try:
             from _sounddevice import ffi
 

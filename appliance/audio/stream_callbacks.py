@@ -48,10 +48,7 @@ Measured: 2 at 44.1 kHz, 5 at 16 kHz, 11 at 8 kHz."""
 
 
 class StreamCounters:
-    """Heartbeat and counters of one stream, written by its callback.
-
-    Single numbers, so that reading needs no lock.
-    """
+    """Counters of a stream, written by its callback; reading them needs no lock."""
 
     def __init__(
         self, rate_hz: int, now_s: Callable[[], float] = time.monotonic
@@ -91,12 +88,10 @@ class StreamCounters:
         self.at_s = self._now_s()
 
     def note(self, status: int, adc_s: float = 0.0) -> None:
-        """Record one callback.
+        """Record one callback with PortAudio's flags, which are not 0 after an xrun.
 
-        Args:
-            status: PortAudio's flags; not 0 after an xrun.
-            adc_s: time at which the first captured frame was converted; 0, or not a
-                finite number: unknown.
+        `adc_s` is the time at which the first captured frame was converted; 0, or not a
+        finite number: unknown.
         """
         adc_s = adc_s if math.isfinite(adc_s) else 0.0
         self.at_s = self._now_s()
@@ -183,10 +178,7 @@ class BlockSink(Protocol):
 
 
 class Capture:
-    """Converts periods of 10 ms into mono blocks at 48 kHz for a `BlockSink`.
-
-    Thread: the card's.
-    """
+    """Converts periods into mono blocks at 48 kHz for a sink. Thread: the card's."""
 
     def __init__(self, block_sink: BlockSink, counters: StreamCounters) -> None:
         """Start with the first channel; `counters` takes whether there is sound."""
@@ -241,7 +233,6 @@ class OutputBuffer:
     """Writes mono blocks to the card's output buffer, at its rate and channels."""
 
     def __init__(self, rate_hz: int) -> None:
-        """Start with silence."""
         self._period_bytes = rate_hz // 100 * SAMPLE_BYTES
         self._convert = resampler(RATE_HZ, rate_hz)
         self._blocks_to_flush = 0
@@ -326,7 +317,6 @@ class StreamCallback:
             self._capture.skip(blocks)
 
     def _is_idle(self) -> bool:
-        """Return whether the next periods may be skipped."""
         if self._capture is not None and not self._block_sink.is_idle:
             return False
         rest = self._output or self._reference

@@ -36,13 +36,9 @@ _log = logging.getLogger(__name__)
 
 
 class SilentMicrophone:
-    """Detector for one microphone, over all streams that are opened on it.
-
-    Thread: the supervisor's.
-    """
+    """Detector for one microphone, over all its streams. Thread: the supervisor's."""
 
     def __init__(self, name: str = "") -> None:
-        """Start with a microphone of this name that works."""
         self.name = name
         self.is_silent = False
         self._zeros_since_s: float | None = None
@@ -84,12 +80,9 @@ class StreamFaults:
         post: Post,
         card_volume_notice: Callable[[Direction, str], str] = lambda *_: "",
     ) -> None:
-        """Start with nothing lost.
+        """`post` takes `PartLost` and `PartFound`.
 
-        Args:
-            post: takes `PartLost` and `PartFound`.
-            card_volume_notice: returns the notice about the own volume of the card with
-                this name; empty: none.
+        `card_volume_notice` returns the notice about the own volume of a card, or none.
         """
         self._post = post
         self._card_volume_notice = card_volume_notice

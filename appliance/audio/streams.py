@@ -31,7 +31,6 @@ class Streams:
     """
 
     def __init__(self, driver: Driver, mixer: Mixer, block_sink: BlockSink) -> None:
-        """Start without streams; `open` opens them."""
         self._driver = driver
         self._mixer = mixer
         self._block_sink = block_sink
@@ -77,11 +76,7 @@ class Streams:
                 opened[1].close()
 
     def _open_card(self, card: Device) -> dict[Direction, SoundError]:
-        """Open both directions of one card, with one stream if that costs no quality.
-
-        Raises:
-            SoundError: the library has ended.
-        """
+        """Open both directions of one card, as one stream if that costs no quality."""
         common_hz = self._rate_hz(card, card)
         if not self._is_enough(common_hz, card):
             failures = self._open_separately(card, card)
@@ -142,11 +137,7 @@ class Streams:
     def _wanted(
         self, microphone: Device | None, speaker: Device | None
     ) -> StreamRequest:
-        """Return the request for the first rate that the card supports.
-
-        Raises:
-            SoundError: the card supports none of `RATES_HZ`.
-        """
+        """Return the request for the first rate that the card supports."""
         rate_hz, latency_s = self._rate_hz(microphone, speaker), self._latency_s
         wanted = StreamRequest(microphone, speaker, rate_hz or RATES_HZ[0], latency_s)
         if rate_hz is not None:

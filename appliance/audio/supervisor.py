@@ -62,10 +62,7 @@ class Supervisor:
         faults: StreamFaults,
         latency_steps: LatencySteps,
     ) -> None:
-        """Start with the card closed; `start` starts the thread, `open` opens the card.
-
-        `driver` creates the driver; it is called on the supervisor's thread.
-        """
+        """`driver` creates the driver; it is called on the supervisor's thread."""
         self._choice = choice
         self._create_driver = driver
         self._sender = sender

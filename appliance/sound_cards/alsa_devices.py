@@ -44,10 +44,7 @@ _DIRECTIONS: Final[dict[str, Direction]] = {"c": "microphone", "p": "speaker"}
 
 
 class AlsaCards:
-    """Cards that the kernel lists, and the programs that hold them open.
-
-    Thread: one at a time.
-    """
+    """Cards that the kernel lists, and who has them open. Thread: one at a time."""
 
     def __init__(
         self,
@@ -144,10 +141,7 @@ class AlsaCards:
             )
 
     def _owner(self, pcm: Path) -> str | None:
-        """Return the id of the thread that has the PCM open; empty if it is free.
-
-        None: the PCM does not answer.
-        """
+        """Return the thread that has the PCM open; empty: free; None: no answer."""
         status = self._status(pcm)
         if status is None:
             return None

@@ -51,10 +51,7 @@ class Control:
 
 
 class CardMixer:
-    """Open mixer of one card.
-
-    Thread: any, one at a time.
-    """
+    """Open mixer of one card. Thread: any, one at a time."""
 
     def __init__(self, library: Library, handle: Pointer) -> None:
         """Use an open handle; `opened` makes one."""
@@ -66,10 +63,7 @@ class CardMixer:
         return tuple(control for control, _ in self._all())
 
     def set(self, wanted: Control, percent: int) -> bool:
-        """Set the volume of a control and switch it on.
-
-        Returns:
-            Whether anything had to be changed.
+        """Set the volume of a control and switch it on; return whether it had to be.
 
         Raises:
             SoundError: the card refuses.

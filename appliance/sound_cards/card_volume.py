@@ -99,11 +99,7 @@ def device_volumes(device: Device, open_mixer: OpenMixer = opened) -> str:
 def controls_of(
     card_id: str, direction: Direction, open_mixer: OpenMixer
 ) -> tuple[Control, ...]:
-    """Return the controls of a card that decide about the volume of a direction.
-
-    Raises:
-        SoundError: its mixer cannot be opened or read.
-    """
+    """Return the controls of a card that decide about the volume of a direction."""
     with open_mixer(card_id) as mixer:
         return of_direction(mixer.controls(), direction)
 
@@ -201,16 +197,14 @@ class CardVolumeSupervisor:
     """Thread that sets and examines the volumes of devices that were opened.
 
     A driver that hangs blocks this thread only. Half a minute after a card has come its
-    volume is only examined: a person may have changed it on the card.
+    volume is only examined: a person may have changed it on the card. Any thread may
+    call its public methods.
     """
 
     def __init__(
         self, config: "MixerConfig | None", open_mixer: OpenMixer = opened
     ) -> None:
-        """Start without devices; `apply` starts the thread.
-
-        Without a configuration all volumes are left as they are.
-        """
+        """Without a configuration all volumes are left as they are."""
         self._percents: dict[Direction, int | None] = {
             "microphone": config.microphone if config else None,
             "speaker": config.speaker if config else None,
@@ -237,8 +231,6 @@ class CardVolumeSupervisor:
 
         A card that was among those of the last call is not set again: a person may have
         muted it. While a driver does not answer, only the newest devices are kept.
-
-        Thread: any.
         """
         with self._changed:
             self._opened = dict(devices)
@@ -255,19 +247,13 @@ class CardVolumeSupervisor:
         threading.Thread(target=self._run, name="card levels", daemon=True).start()
 
     def notice(self, direction: Direction, name: str) -> str:
-        """Return the notice about the volume of a device; empty: there is none.
-
-        Thread: any.
-        """
+        """Return the notice about the volume of a device; empty: there is none."""
         examined, notice = self._notices.get(direction, ("", ""))
         return notice if examined == name else ""
 
     @property
     def is_settled(self) -> bool:
-        """Whether all volumes are set and without a fault, so that looks are rare.
-
-        Thread: any.
-        """
+        """Whether all volumes are set and without a fault, so that looks are rare."""
         with self._changed:
             return self._is_settled
 
@@ -282,11 +268,7 @@ class CardVolumeSupervisor:
             devices = {way: x for way, x in devices.items() if x.card_id}
 
     def _next(self, again: Mapping[Direction, Device]) -> Mapping[Direction, Device]:
-        """Return devices that were opened, or after a while those that are due again.
-
-        Args:
-            again: devices that are due again; none: there is nothing to wait for.
-        """
+        """Return devices that were opened, or later those that are due again."""
         with self._changed:
             if self._opened is None:
                 is_bad = any(self._notices[direction][1] for direction in again)

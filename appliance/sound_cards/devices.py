@@ -116,10 +116,7 @@ def listed(
 
 
 def kernel_text(path: Path) -> str:
-    """Return the content of a kernel file.
-
-    Empty where the file is missing: not a USB card, or just unplugged.
-    """
+    """Return the content of a kernel file; empty where it is missing, or unplugged."""
     try:
         return path.read_text(errors="replace").strip()
     except OSError:
@@ -172,12 +169,8 @@ def chosen(
 ) -> Device:
     """Return the device that the first preferred name with a match selects.
 
-    Args:
-        preferred: names or ids in order of preference; an exact match goes before a
-            partial one. Empty: a USB card, preferably with both directions; HDMI is
-            the last of the cards.
-        devices: devices that are there now.
-        direction: direction that is needed.
+    An exact match with a name or id goes before a partial one. Without names: a USB
+    card, preferably with both directions; HDMI is the last of the cards.
 
     Raises:
         SoundError: no device matches; the error lists the devices that are there.

@@ -19,10 +19,7 @@ from appliance.sound_cards.devices import (
 
 
 class SelectedDevices:
-    """Devices chosen by the configuration, and those in use.
-
-    Thread: the card's.
-    """
+    """Devices chosen by the configuration, and those in use. Thread: the card's."""
 
     def __init__(self, config: SoundConfig, alsa: AlsaCards | None = None) -> None:
         """Read the preferred names; by default the cards are those of this machine."""
@@ -59,10 +56,9 @@ class SelectedDevices:
     def choose(
         self, devices: tuple[Device, ...]
     ) -> tuple[dict[Direction, Device], dict[Direction, SoundError]]:
-        """Choose from the devices that PortAudio lists after a search.
+        """Return the device for each direction, and why there is none for the others.
 
-        Returns:
-            The device for each direction, and why there is none for the others.
+        `devices` is PortAudio's list after a search.
         """
         self._devices = devices
         self._plugins |= {x.name.casefold() for x in devices if x.is_plugin}
@@ -113,10 +109,8 @@ class SelectedDevices:
     ) -> dict[Direction, SoundError]:
         """Return the same reason for each direction.
 
-        Args:
-            exc: why there is none.
-            is_stuck: the search for cards did not end, or crashed. A card is at fault
-                then, most likely the one that would be used.
+        `is_stuck`: the search for cards did not end, or crashed. A card is at fault
+        then, most likely the one that would be used.
         """
         if not is_stuck:
             return dict.fromkeys(self._preferred, exc)
