@@ -37,8 +37,7 @@ from appliance.sound_cards.devices import Direction
 from appliance.sound_cards.selected_devices import SelectedDevices
 
 DEAD_S: Final = 10.0
-"""A thread whose heartbeat is older is stuck; a call into PortAudio may take five
-seconds, and ending the process that makes it two more."""
+"""Age of a stuck thread's heartbeat: PortAudio may take 5 s, and ending it 2 more."""
 SWITCH_S: Final = 0.0005
 """Interval after which a thread yields the interpreter lock. With Python's default of
 5 ms, 30 ms of work on a page or a picture makes the card lose period after period

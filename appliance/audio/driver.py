@@ -25,8 +25,6 @@ class IdleWindow:
     Thread: `end` any; everything else the callback's.
     """
 
-    __slots__ = ("_flag", "_periods", "left")
-
     def __init__(self) -> None:
         self._periods = 0
         self.left = 0

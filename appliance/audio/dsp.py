@@ -31,8 +31,7 @@ RELEASE: Final = 1.001
 WINDOW_FRAMES: Final = BLOCK_FRAMES + 6
 """Samples for a block at up to 0.5 % more than the nominal rate, with the spline's."""
 RESERVE_FRAMES: Final = 16
-"""Frames that a resampler keeps ready, because soxr does not return equally many each
-time."""
+"""Frames that a resampler keeps ready: soxr does not return equally many each time."""
 
 Samples = NDArray[np.float32]
 

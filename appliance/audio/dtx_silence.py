@@ -47,7 +47,6 @@ class EncoderFeed:
         self._sending = threading.Lock()
         self._send: Callable[[Block], None] | None = None
         self.blocks = 0
-        """Number of blocks sent."""
 
     @property
     def is_connected(self) -> bool:

@@ -4,8 +4,8 @@ from functools import cache
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from appliance.audio.dsp import Samples
 from appliance.core.commands import Earcon
 from appliance.pcm import RATE_HZ
 
@@ -25,23 +25,19 @@ _NOTES: Final[dict[Earcon, tuple[tuple[float, float], ...]]] = {
     Earcon.LOST: ((784.0, 0.09), (392.0, 0.16)),
 }
 
-SENT_TONES: Final = {
-    Earcon.PERMIT: _NOTES[Earcon.PERMIT][0][0],
-    Earcon.WARNING: _NOTES[Earcon.WARNING][0][0],
-}
-"""Pitch in Hz of the earcons that sound while the gate is open: the microphone hears
-them."""
+SENT_TONES: Final = {x: _NOTES[x][0][0] for x in (Earcon.PERMIT, Earcon.WARNING)}
+"""Pitch in Hz of the earcons that the microphone hears, because the gate is open."""
 ECHO_S: Final = 0.3
 """Time in which an earcon's echo arrives: latency of the card and decay of the room."""
 
 
 @cache
-def earcon_samples(earcon: Earcon) -> NDArray[np.float32]:
+def earcon_samples(earcon: Earcon) -> Samples:
     """Return the tones of the earcon: float32 in int16's range, 48 kHz, any length."""
     return np.concatenate([_note(hz, length_s) for hz, length_s in _NOTES[earcon]])
 
 
-def _note(hz: float, length_s: float) -> NDArray[np.float32]:
+def _note(hz: float, length_s: float) -> Samples:
     count = int(length_s * RATE_HZ)
     at = np.arange(count) / RATE_HZ
     edge = np.minimum(1.0, np.minimum(at, at[::-1]) / EDGE_S)

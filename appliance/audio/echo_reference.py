@@ -29,7 +29,6 @@ class _SampleClock:
 
     def __init__(self) -> None:
         self.frames = 0
-        """Samples so far."""
         self.windows = 0
         """Seconds that are complete."""
         self.offset_s = 0.0

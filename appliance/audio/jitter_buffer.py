@@ -29,20 +29,17 @@ SIZE_BLOCKS: Final = 16
 SIZE_FRAMES: Final = SIZE_BLOCKS * BLOCK_FRAMES
 DEEPEST_BLOCKS: Final = 10
 """A fill level above 100 ms is cut at once: reading faster would take a minute."""
-SPLINE_FRAMES: Final = 3
-"""Samples that cubic interpolation needs beyond the last one."""
 SILENT_AFTER_S: Final = 0.2
 """A participant that sends nothing for this long is silent, not late."""
 READ_S: Final = 0.5
-"""Time without `read` after which no speaker plays. An idle window is shorter, and a
-card that is late, too."""
+"""Time without `read` after which no speaker plays; longer than an idle window."""
 HANGOVER_FRAMES: Final = RATE_HZ // 10
 """100 ms after the last block above `SILENT_PEAK` are played too: faint noise around
 that level would otherwise be chopped, and the decay of words cut."""
 ON_A_SAMPLE: Final = 1e-3
 """Fraction of a sample; a jump of this size is inaudible."""
-LEAST_FRAMES: Final = BLOCK_FRAMES + SPLINE_FRAMES
-"""Fill level from which a block can be read."""
+LEAST_FRAMES: Final = BLOCK_FRAMES + 3
+"""Fill level from which a block can be read: interpolation needs three samples more."""
 
 
 class RingBuffer:

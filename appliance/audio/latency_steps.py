@@ -26,8 +26,7 @@ SLOW_LOSSES: Final = 10
 SLOW_S: Final = 60.0
 """So many in a minute are one every few seconds: too short as well."""
 SETTLED_S: Final = 3.0
-"""Time after opening a card in which losses do not count: start-up takes the
-processor."""
+"""Time after opening in which losses do not count: start-up takes the processor."""
 REOPENED_S: Final = 0.5
 """The same after a change of the streams, or the loss of one of two cards."""
 CALM_S: Final = 60.0

@@ -27,8 +27,7 @@ ANY_CARD: Final = "sound"
 PATIENCE_S: Final = 5.0
 """Time limit of a native call; opening a card takes up to a second."""
 RETRY_S: Final = 2.0
-"""The same after a call that did not return, because sound must be back 3 s after the
-cause is gone."""
+"""The same after a call that hung: sound must be back 3 s after the cause is gone."""
 PATIENT_EVERY: Final = 10
 """One in so many attempts has the long limit: the card may only be slow."""
 CLOSE_S: Final = 2.0

@@ -45,7 +45,6 @@ class SoundState:
     """State of the streams, as far as a search depends on it."""
 
     is_open: bool
-    """A stream is open."""
     is_stuck: bool = False
     """The card, or PortAudio, did not answer."""
     is_lost: bool = False

@@ -229,12 +229,8 @@ class SoundProcess:
         """Why it has ended, with the native call in which it was."""
         code = self._child.poll() or 0
         end = signal.Signals(-code).name if code < 0 else f"status {code}"
-        written = (
-            os.pread(self._output, OUTPUT_BYTES, 0)
-            .rstrip(b"\0")
-            .decode(errors="replace")
-        )
-        last = written.strip().rpartition("\n")[2] if code > 0 else ""
+        written = os.pread(self._output, OUTPUT_BYTES, 0).decode(errors="replace")
+        last = written.rstrip("\0").strip().rpartition("\n")[2] if code > 0 else ""
         within = self.native_call and f", in {self.native_call}"
         return fault_table.SOUND_CRASHED.text(end=f"{last or end}{within}")
 

@@ -20,11 +20,9 @@ from appliance.pcm import RATE_HZ, SILENCE, Block
 from appliance.sound_cards.devices import Direction
 
 STALL_S: Final = 1.0
-"""Time without callbacks, or without captured samples, after which a stream counts as
-stopped."""
+"""Time without callbacks, or captured samples, after which a stream has stopped."""
 INPUT_UNDERFLOW: Final = 1
-"""PortAudio's flag for a callback without captured samples. Source: portaudio.h,
-`paInputUnderflow`."""
+"""`paInputUnderflow` of portaudio.h: a callback without captured samples."""
 BLOCKS_PER_S: Final = 100
 ADC_CERTAINTY: Final = 0.25
 """A period counts as discarded if three quarters of it are missing in the converter's
@@ -66,8 +64,7 @@ class StreamCounters:
         self.missing = 0
         """Periods without captured samples, of a microphone that went on."""
         self.drops = 0
-        """Captured periods that PortAudio discarded without reporting it, which it does
-        when the speaker is not ready in time."""
+        """Captured periods that PortAudio discarded silently: the speaker was late."""
         self.delay_ms = 0
         self.has_sound = False
         """Whether anything but zeros was captured."""

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from typing import Final
@@ -89,8 +90,8 @@ class StreamFaults:
         self._log_limit = LogLimit(FAULT_LINES, window_s=FAULT_WINDOW_S)
         self._lost: dict[Direction, list[PartLost]] = {}
         """Reasons reported for a loss, the current one last."""
-        self._faults: dict[tuple[Direction, AudioFault], int] = {}
-        self._blocks: dict[Direction, int] = {}
+        self._faults: Counter[tuple[Direction, AudioFault]] = Counter()
+        self._blocks: Counter[Direction] = Counter()
         self.counters: dict[Direction, StreamCounters] = {}
         """Counters of the streams that are open now."""
         self._opened: dict[Direction, PartFound] = {}
@@ -219,8 +220,7 @@ class StreamFaults:
 
     def add(self, direction: Direction, kind: AudioFault, count: int = 1) -> None:
         """Count faults."""
-        key = (direction, kind)
-        self._faults[key] = self._faults.get(key, 0) + count
+        self._faults[direction, kind] += count
 
     def close(self, directions: Iterable[Direction] | None = None) -> None:
         """Add the counts of streams that are about to be closed; None: of all."""
@@ -241,13 +241,13 @@ class StreamFaults:
         with self._changing:
             counts = self.counters.get(direction)
             present = counts.count(direction, kind) if counts else 0
-            return self._faults.get((direction, kind), 0) + present
+            return self._faults[direction, kind] + present
 
     def blocks(self, direction: Direction) -> int:
         """Return the number of blocks captured or played."""
         with self._changing:
             counts = self.counters.get(direction)
-            return self._blocks.get(direction, 0) + (counts.blocks if counts else 0)
+            return self._blocks[direction] + (counts.blocks if counts else 0)
 
     @property
     def delay_ms(self) -> int:

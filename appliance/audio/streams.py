@@ -36,7 +36,6 @@ class Streams:
         self._block_sink = block_sink
         self._open: list[tuple[set[Direction], Stream]] = []
         self.counters: dict[Direction, StreamCounters] = {}
-        """Counters of the streams that were opened."""
 
     def open(
         self,

@@ -1,8 +1,7 @@
 """Supervisor of the sound streams: detects lost or stalled cards and reopens them.
 
 PortAudio does not report an unplugged card: its callbacks just stop. A thread notices
-that, initialises PortAudio again, which finds new cards only then, and opens them. A
-library that hangs or crashes is ended and started again by `portaudio`.
+that, initialises PortAudio again, which finds new cards only then, and opens them.
 """
 
 import logging
@@ -93,7 +92,6 @@ class Supervisor:
         self.set_card_volumes: Callable[[dict[Direction, Device]], None] | None = None
         """Sets the volumes of cards that were not open before; None: nobody does."""
         self.faults = faults
-        """Lost directions and counters."""
         self._iterated_at_s = self._gate_closed_at_s = time.monotonic()
 
     @property
