@@ -162,20 +162,12 @@ class Limiter:
     """
 
     def __init__(self) -> None:
-        self._gain = 1.0
-
-    @property
-    def is_at_full_gain(self) -> bool:
-        """Whether the gain is back at 1."""
-        return self._gain >= 1.0
-
-    def reset(self) -> None:
-        """Return to full gain at once, in silence."""
-        self._gain = 1.0
+        self.gain = 1.0
+        """Gain at the end of the last block; in silence it may be set to 1 at once."""
 
     def apply(self, samples: Samples) -> Samples:
         """Return a block of samples, none of them beyond `CEILING`."""
-        if self.is_at_full_gain and float(np.abs(samples).max()) <= CEILING:
+        if self.gain >= 1.0 and float(np.abs(samples).max()) <= CEILING:
             return samples
         limited: Samples = np.clip(samples * self.gains(samples), -CEILING, CEILING)
         return limited
@@ -185,15 +177,12 @@ class Limiter:
         peaks = np.abs(samples).reshape(-1, STEP_FRAMES).max(axis=1)
         allowed = np.minimum(1.0, CEILING / np.maximum(peaks, 1.0))
         allowed = np.minimum(allowed, np.append(allowed[1:], 1.0))
-        points = [self._gain]
+        points = [self.gain]
         for most in allowed:
             points.append(min(float(most), points[-1] * RELEASE))
-        self._gain = points[-1]
+        self.gain = points[-1]
         at = np.arange(1, len(samples) + 1) / STEP_FRAMES
-        gains: Samples = np.interp(at, np.arange(len(points)), points).astype(
-            np.float32
-        )
-        return gains
+        return np.interp(at, np.arange(len(points)), points).astype(np.float32)
 
 
 def resampler(from_hz: int, to_hz: int) -> RateConversion | None:

@@ -241,12 +241,12 @@ class Mixer:
 
     def _limited(self, voices: Samples | None, talkers: int) -> Block | None:
         if voices is None:
-            self._limiter.reset()
+            self._limiter.gain = 1.0
             return None
         # Read once, because the loop may change it meanwhile.
         gain = self._gain
         is_free = talkers == 1 and gain <= LIMITER_FREE_GAIN
-        if is_free and self._limiter.is_at_full_gain:
+        if is_free and self._limiter.gain >= 1.0:
             softer: Samples = np.rint(voices * gain)
             return softer.astype(np.int16)
         return to_block(self._limiter.apply(voices * gain))

@@ -61,11 +61,6 @@ class SoundState:
     """Somebody else is heard, or an earcon."""
 
     @property
-    def is_complete(self) -> bool:
-        """Whether there is nothing to search for."""
-        return self.is_open and self.is_best and not self.is_lost
-
-    @property
     def is_idle(self) -> bool:
         """Whether an interruption would be inaudible."""
         return not (self.is_talking or self.is_in_short_talk or self.is_playing)
@@ -141,11 +136,11 @@ class ReopenPolicy:
         self, list_cards: Callable[[], str], now_s: float, state: SoundState
     ) -> bool:
         """Return whether to search now; `list_cards` is called only if it is needed."""
-        is_early = state.is_open and now_s - self._looked_at_s < SOON_S
-        # A pause in what is being said may be short.
-        if state.is_complete:
+        if state.is_open and state.is_best and not state.is_lost:
             self._waiting_since_s = None
             return False
+        is_early = state.is_open and now_s - self._looked_at_s < SOON_S
+        # A pause in what is being said may be short.
         if is_early and self._waiting_since_s is None:
             return False
         self._looked_at_s = now_s

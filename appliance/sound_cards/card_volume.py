@@ -78,22 +78,17 @@ class SettableMixer(Protocol):
 OpenMixer = Callable[[str], AbstractContextManager[SettableMixer]]
 
 
-def device_volumes(device: Device, open_mixer: OpenMixer = opened) -> str:
+def device_volumes(device: Device) -> str:
     """Return the volumes of a device's directions in words; empty: none are known."""
     if not device.card_id:
         return ""
     try:
-        found = {
-            way: controls_of(device.card_id, way, open_mixer)
-            for way in sorted(device.directions)
-        }
+        with opened(device.card_id) as mixer:
+            controls = mixer.controls()
     except SoundError:
         return ""
-    return "; ".join(
-        f"{way} level {described(controls)}"
-        for way, controls in found.items()
-        if controls
-    )
+    found = {way: of_direction(controls, way) for way in sorted(device.directions)}
+    return "; ".join(f"{way} level {described(x)}" for way, x in found.items() if x)
 
 
 def controls_of(
