@@ -157,7 +157,7 @@ class Mixer:
         self._requested.clear()
 
     def next(self) -> Block | None:
-        """Return the next block, read-only, None: silence; and set `reference`."""
+        """Return the next block (read-only; None: silence), and set `reference`."""
         self._read_at_s = now_s = self._now_s()
         parts = self._parts(now_s)
         voices = np.add.reduce(parts) if parts else None

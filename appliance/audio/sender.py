@@ -85,19 +85,17 @@ class Sender:
 
     def put(self, microphone: Block, played: Block) -> None:
         """Enqueue 10 ms of sound; the blocks are kept, so they must not be reused."""
-        pair = (microphone, played)
-        # New streams may discard it meanwhile.
-        first = self._first_half
+        # New streams may discard the first half meanwhile.
+        first, self._first_half = self._first_half, None
         if first is None:
-            self._first_half = pair
+            self._first_half = (microphone, played)
             return
-        self._first_half = None
         at_s = self._now_s()
         skipped = self._silence.arrive(at_s)
         if self._queue.qsize() >= MAX_WAITING_PACKETS:
             self.overflows += 1
             return
-        self._queue.put((at_s, skipped, (first, pair)))
+        self._queue.put((at_s, skipped, (first, (microphone, played))))
 
     def skip_packets(self, packets: int) -> None:
         """Let silence be sent in place of skipped packets, with the next packet."""

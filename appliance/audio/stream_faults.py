@@ -178,12 +178,9 @@ class StreamFaults:
         is reported again as soon as it delivers samples.
         """
         counts, had_no_samples = self.counters.get("microphone"), self.has_no_samples
-        since_s = None if counts is None else counts.no_samples_since_s
-        self.has_no_samples = (
-            counts is not None
-            and since_s is not None
-            and counts.at_s - since_s >= STALL_S
-        )
+        since_s = counts.no_samples_since_s if counts else None
+        is_long = counts and since_s is not None and counts.at_s - since_s >= STALL_S
+        self.has_no_samples = bool(is_long)
         if had_no_samples or not self.has_no_samples:
             return False
         found = self._working.pop("microphone", None) or self._opened["microphone"]

@@ -166,8 +166,12 @@ class SelectedDevices:
         known = SHARED | self._plugins
         return any(
             any(name.casefold() in known for name in self._better(direction))
-            or any(self._is_better(direction, device) for device in free)
-            for direction in self._preferred
+            or any(
+                preference(preferred, device) < self._rank(direction)
+                for device in free
+                if device.channels(direction)
+            )
+            for direction, preferred in self._preferred.items()
         )
 
     def is_plugin_wanted(self) -> bool:
@@ -182,20 +186,14 @@ class SelectedDevices:
             for name in self._better(direction)
         )
 
-    def _is_better(self, direction: Direction, device: Device) -> bool:
-        """Return whether the device would be an improvement in this direction."""
-        if not device.channels(direction):
-            return False
-        preferred = self._preferred[direction]
-        if not preferred and direction not in self._used:
-            return True
-        return preference(preferred, device) < self._rank(direction)
-
     def _better(self, direction: Direction) -> tuple[str, ...]:
         """Return the preferred names before the one of the device in use."""
         return self._preferred[direction][: self._rank(direction)[0]]
 
     def _rank(self, direction: Direction) -> tuple[int, bool]:
-        """Return the preference of the device in use; if none is, the last one."""
+        """Return the preference of the device in use; if none is, a worse one."""
         preferred, used = self._preferred[direction], self._used.get(direction)
-        return (len(preferred), False) if used is None else preference(preferred, used)
+        if used is not None:
+            return preference(preferred, used)
+        # Without preferred names it is 0 for a USB card and 1 for any other.
+        return len(preferred) or 2, False
