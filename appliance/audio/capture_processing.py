@@ -130,10 +130,9 @@ class CaptureProcessing:
 class ToneRemover:
     """Removes an earcon of one known pitch from the captured sound.
 
-    The echo canceller does not know the earcons: it would take the first syllable after
-    the permit tone for its echo. The part of each 5 ms that a tone of this pitch can
-    explain is subtracted, whatever its delay and loudness; of speech 100 Hz to each
-    side are missing meanwhile.
+    The echo canceller does not know the earcons (`Mixer.reference`). The part of each
+    5 ms that a tone of this pitch can explain is subtracted, whatever its delay and
+    loudness; of speech 100 Hz to each side are missing meanwhile.
     """
 
     def __init__(self, hz: float, until_s: float) -> None:

@@ -176,9 +176,8 @@ class LatencySteps:
             return False
         now_s, losses = self._looks[-1]
         recent = next(lost for at_s, lost in self._looks if now_s - at_s <= BURST_S)
-        return (
-            losses - recent >= BURST_LOSSES or losses - self._looks[0][1] >= SLOW_LOSSES
-        )
+        is_burst = losses - recent >= BURST_LOSSES
+        return is_burst or losses - self._looks[0][1] >= SLOW_LOSSES
 
     def _change_to(self, latency_step: int, calm_s: float | None = None) -> bool:
         """Change the step, within its limits, and return whether it is another one."""

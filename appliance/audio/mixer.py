@@ -103,9 +103,8 @@ class Mixer:
             is_heard = jitter_buffer.write(block, self._now_s())
             if len(self._talkers) > MAX_TALKERS:
                 peak = float(np.abs(block.astype(np.int32)).max()) if is_heard else 0.0
-                jitter_buffer.loudness = max(
-                    peak, jitter_buffer.loudness * LOUDNESS_DECAY
-                )
+                before = jitter_buffer.loudness * LOUDNESS_DECAY
+                jitter_buffer.loudness = max(peak, before)
             if is_heard:
                 self.end_idle()
 
@@ -221,22 +220,15 @@ class Mixer:
         talkers = self._talkers
         # After the others, so that none is missed; it may be in both.
         dropped = _taken(self._leaving)
-        if dropped:
-            talkers = tuple(x for x in talkers if x not in dropped)
-        chosen = talkers
-        if len(talkers) > MAX_TALKERS:
-            awake = [talker for talker in talkers if not talker.is_idle]
-            loudest = nlargest(MAX_TALKERS, awake, key=lambda each: each.loudness)
-            chosen = tuple(loudest)
+        chosen = [x for x in talkers if x not in dropped]
+        if len(chosen) > MAX_TALKERS:
+            awake = [talker for talker in chosen if not talker.is_idle]
+            chosen = nlargest(MAX_TALKERS, awake, key=lambda each: each.loudness)
             # Those that were mixed until now are read once more, to fade them out.
             dropped += [x for x in awake if not x.was_muted and x not in chosen]
-        parts = [
-            *(
-                _audible(each, now_s, is_muted=each.is_muted or self.is_muted)
-                for each in chosen
-            ),
-            *(_audible(each, now_s, is_muted=True) for each in dropped),
-        ]
+        read = [(each, each.is_muted or self.is_muted) for each in chosen]
+        read += [(each, True) for each in dropped]
+        parts = (_audible(each, now_s, is_muted=is_muted) for each, is_muted in read)
         return [part for part in parts if part is not None]
 
     def _limited(self, voices: Samples | None, talkers: int) -> Block | None:

@@ -43,10 +43,7 @@ _log = logging.getLogger(__name__)
 
 
 class PortAudio:
-    """PortAudio in a process of its own; implements `driver.Driver`.
-
-    Thread: one at a time; the callbacks are called on threads of their own.
-    """
+    """Implements `driver.Driver`. Thread: one at a time, except the callbacks."""
 
     def __init__(self) -> None:
         """Start without a process; entering the context starts it."""
@@ -82,12 +79,7 @@ class PortAudio:
     def devices(self) -> Iterable[Mapping[str, object]]:
         """Return the devices found at the last initialisation."""
         found = self._call(ANY_CARD, "devices")
-        keys = (
-            "name",
-            "max_input_channels",
-            "max_output_channels",
-            "default_samplerate",
-        )
+        keys = "name", "max_input_channels", "max_output_channels", "default_samplerate"
         return [
             dict(zip(keys, (name.decode(errors="replace"), *facts), strict=True))
             for name, *facts in found
@@ -217,10 +209,8 @@ class _Opened:
 
 def _parameters(wanted: StreamRequest) -> tuple[int, int, int, int, int, float]:
     """Return the parameters as `sound_process_main` takes them."""
-    microphone, speaker = (
-        0 if device is None else device.index
-        for device in (wanted.microphone, wanted.speaker)
-    )
+    devices = wanted.microphone, wanted.speaker
+    microphone, speaker = (0 if x is None else x.index for x in devices)
     heard = microphone, wanted.channels("microphone")
     played = speaker, wanted.channels("speaker")
     return (*heard, *played, wanted.rate_hz, wanted.latency_s)

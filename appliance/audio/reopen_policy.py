@@ -26,13 +26,11 @@ STUCK_S: Final = 0.5
 LATEST_S: Final = 30.0
 EARLY_SEARCHES: Final = 8
 EARLY_S: Final = 2.0
-"""After each change of the cards, eight searches for a missing direction or the first
-choice within 15 s: one after `SOON_S`, then one every 2 s, so that a card that was dead
-for a moment is back within 3 s. Each interrupts the other direction."""
+"""A card that was dead for a moment is back within 3 s, for 15 s after each change of
+the cards. Each search interrupts the other direction."""
 LATER_S: Final = 60.0
 LATER_LATEST_S: Final = 3600.0
-"""First and longest interval of later searches, which is doubled each time: the card
-that is listed may be one that can never be opened."""
+"""Doubled each time: the card that is listed may be one that can never be opened."""
 LONGEST_WAIT_S: Final = 120.0
 """Longest time for which speech delays a search: a noisy room looks like speech."""
 BLIND_LATEST_S: Final = 10.0

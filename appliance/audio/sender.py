@@ -218,12 +218,8 @@ class Sender:
             tone.apply(microphone)
             if self._now_s() >= tone.until_s:
                 self._tone = None
-        self._processing.clean(
-            microphone,
-            played,
-            is_wanted=self.gate.is_open,
-            is_voice=self.meter.is_voice,
-        )
+        is_open, is_voice = self.gate.is_open, self.meter.is_voice
+        self._processing.clean(microphone, played, is_wanted=is_open, is_voice=is_voice)
         if self._gain != 1.0:
             microphone = to_block(microphone.astype(np.float32) * self._gain)
         self.meter.take(microphone)

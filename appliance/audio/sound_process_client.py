@@ -185,10 +185,7 @@ class ProcessGoneError(Exception):
 
 
 class SoundProcess:
-    """A running sound process.
-
-    Thread: one at a time; the callbacks are called on threads of their own.
-    """
+    """A running sound process. Thread: one at a time, except the callbacks."""
 
     def __init__(self) -> None:
         """Start it; `OSError`: the system has no memory, files or processes left."""

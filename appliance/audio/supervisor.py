@@ -311,9 +311,8 @@ class Supervisor:
         devices = wanted.get("microphone"), wanted.get("speaker")
         latency_s = LATENCY_STEPS_S[self._latency_steps.latency_step]
         cards = without_closed(self._choice.list_cards())
-        failures = streams.open(
-            *devices, latency_s, is_split=self._split_cards == cards
-        )
+        is_split = self._split_cards == cards
+        failures = streams.open(*devices, latency_s, is_split=is_split)
         self._note_missing(failures)
         if failures and driver.failure():
             self._note_hang(failures, cards)

@@ -241,11 +241,8 @@ def _name(card: Path, number: str) -> str:
     """Return the name that PortAudio would give the PCM."""
     pcms = kernel_paths(card, f"pcm{number}[cp]")
     info = "".join(kernel_text(pcm / "info") + "\n" for pcm in pcms)
-    short = re.search(
-        rf"^ *{card.name[4:]} \[.*\]: .*? - (.*)$",
-        kernel_text(card.parent / "cards"),
-        re.MULTILINE,
-    )
+    cards = kernel_text(card.parent / "cards")
+    short = re.search(rf"^ *{card.name[4:]} \[.*\]: .*? - (.*)$", cards, re.MULTILINE)
     part = re.search(r"^name: (.*)$", info, re.MULTILINE)
     first = short[1] if short else kernel_text(card / "id")
     second = part[1] if part else "PCM"

@@ -95,10 +95,8 @@ class CardMixer:
             address = library.snd_mixer_elem_next(element)
 
     def _control(self, element: Pointer, direction: Direction) -> Control | None:
-        with_volume = {
-            way for way in _NAMES if self._call(way, "has_{}_volume", element)
-        }
-        has_volume = direction in with_volume
+        volumes = {x for x in _NAMES if self._call(x, "has_{}_volume", element)}
+        has_volume = direction in volumes
         has_switch = self._call(direction, "has_{}_switch", element)
         if not has_volume and not has_switch:
             return None
@@ -110,7 +108,7 @@ class CardMixer:
             db=self._db(direction, element) if has_volume else None,
             is_on=self._is_on(direction, element) if has_switch else None,
             index=self._library.snd_mixer_selem_get_index(element),
-            is_both=len(with_volume) == len(_NAMES),
+            is_both=len(volumes) == len(_NAMES),
         )
 
     def _percent(self, direction: Direction, element: Pointer) -> int | None:

@@ -164,10 +164,8 @@ def card_volume_found(
         return f"{device.card_id} has none", ""
     bad = faults(controls)
     remedy = _remedy(device.card_id, bad, direction)
-    return (
-        f"{device.card_id}: {described(controls)}",
-        fault_table.CARD_VOLUME.advice(**remedy) if bad else "",
-    )
+    advice = fault_table.CARD_VOLUME.advice(**remedy) if bad else ""
+    return f"{device.card_id}: {described(controls)}", advice
 
 
 def _is_on_path(control: Control) -> bool:
