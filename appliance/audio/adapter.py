@@ -59,11 +59,7 @@ class AudioAdapter:
         processing: CaptureProcessing,
         state_directory: Path | None = None,
     ) -> None:
-        """Build the path; threads start with `async with`.
-
-        `driver` creates the driver. The cards' latency steps are kept in the state
-        directory; None: nowhere.
-        """
+        """Build the path; the state directory is for the cards' latency steps."""
         has_speaker = config.sound.speaker != "none"
         self._has_earcons = config.sound.earcons and has_speaker
         self.mixer = Mixer(is_half_duplex=config.sound.half_duplex)

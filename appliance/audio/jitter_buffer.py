@@ -75,10 +75,7 @@ class RingBuffer:
 
 
 class JitterBuffer:
-    """Bounded buffer of one participant's samples.
-
-    Thread: `write` from one thread, `read` from another; neither blocks the other.
-    """
+    """Bounded buffer of one participant's samples, written and read on two threads."""
 
     def __init__(self) -> None:
         self._ring = RingBuffer()

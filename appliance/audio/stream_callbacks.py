@@ -6,6 +6,7 @@ on bytes where possible: with cold caches each NumPy call has a noticeable cost.
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -138,17 +139,12 @@ class StreamCounters:
         self._least_ahead, self._compared_blocks = math.inf, self.blocks
         self._values = 1
 
-    def count(self, direction: Direction, kind: AudioFault) -> int:
-        """Return the number of xruns or drops in this direction; 0 for other faults."""
-        is_microphone = direction == "microphone"
-        if kind is AudioFault.XRUN:
-            return self.xruns + (self.missing if is_microphone else 0)
-        return self.drops if kind is AudioFault.DROP and is_microphone else 0
-
-    def losses(self, direction: Direction) -> int:
-        """Return the number of losses of every kind in this direction."""
-        drops = self.count(direction, AudioFault.DROP)
-        return self.count(direction, AudioFault.XRUN) + drops
+    def losses(self, direction: Direction) -> Counter[AudioFault]:
+        """Return the numbers of xruns and drops in this direction."""
+        if direction == "speaker":
+            return Counter({AudioFault.XRUN: self.xruns})
+        xruns = self.xruns + self.missing
+        return Counter({AudioFault.XRUN: xruns, AudioFault.DROP: self.drops})
 
     def skip(self, blocks: int) -> None:
         """Record callbacks that were skipped in idle mode, which had no flags."""

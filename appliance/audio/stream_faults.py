@@ -198,7 +198,7 @@ class StreamFaults:
             counts = self.counters[direction]
             if direction == "microphone":
                 self._silent_microphone.update(counts, is_gate_open=is_gate_open)
-            is_lossy = is_losing and counts.losses(direction) > 0
+            is_lossy = is_losing and counts.losses(direction).total() > 0
             changed = self._with_troubles(direction, is_losing=is_lossy)
             if changed != self._posted[direction]:
                 self._found(direction, changed)
@@ -228,8 +228,8 @@ class StreamFaults:
             self._working.pop(direction, None)
             with self._changing:
                 counts = self.counters[direction]
-                for kind in (AudioFault.XRUN, AudioFault.DROP):
-                    self.add(direction, kind, counts.count(direction, kind))
+                for kind, losses in counts.losses(direction).items():
+                    self.add(direction, kind, losses)
                 self._blocks[direction] = self.blocks(direction)
                 del self.counters[direction]
 
@@ -237,7 +237,7 @@ class StreamFaults:
         """Return the number of these faults since the start."""
         with self._changing:
             counts = self.counters.get(direction)
-            present = counts.count(direction, kind) if counts else 0
+            present = counts.losses(direction)[kind] if counts else 0
             return self._faults[direction, kind] + present
 
     def blocks(self, direction: Direction) -> int:
@@ -256,7 +256,7 @@ class StreamFaults:
     def losses(self) -> int:
         """Losses of the worse direction since the streams were opened."""
         counters = self.counters.items()
-        return max((counts.losses(x) for x, counts in counters), default=0)
+        return max((counts.losses(x).total() for x, counts in counters), default=0)
 
     def _found(self, direction: Direction, found: PartFound) -> None:
         before = self._lost.pop(direction, None)

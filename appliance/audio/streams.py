@@ -25,10 +25,7 @@ FULL_RATE_HZ: Final = 32_000
 
 
 class Streams:
-    """The open streams of a microphone and a speaker.
-
-    Thread: the supervisor's; the callbacks are called by `PeriodThread`.
-    """
+    """The open streams of microphone and speaker. Thread: the supervisor's."""
 
     def __init__(self, driver: Driver, mixer: Mixer, block_sink: BlockSink) -> None:
         self._driver = driver
