@@ -42,8 +42,7 @@ class CaptureProcessing:
         self._canceller = canceller
         self._cleaner = cleaner
         self._is_off = canceller is None and cleaner is None
-        self._delay_ms = 0
-        self._warm_up_blocks = WARM_UP_BLOCKS
+        self.restart(delay_ms=0)
         self._echo_blocks = 0
         self._cancelled_blocks = self._pause_blocks = 0
         self._is_output_used = False

@@ -26,9 +26,9 @@ class Gate:
 
     def __init__(self, pre_roll_ms: int) -> None:
         self._held_blocks = pre_roll_ms // BLOCK_MS
-        self._delay_line = _silent_line(self._held_blocks)
         self.has_pre_roll = self._held_blocks > 0
         """Whether a pre-roll is configured, for which every block is needed."""
+        self.clear()
         self._is_wanted = False
         self._tail_blocks = 0
         self._silent_blocks = 0
@@ -59,9 +59,10 @@ class Gate:
 
     def clear(self) -> None:
         """Replace what was captured so far by silence, so that no pre-roll has it."""
+        blocks = self._held_blocks + 1
         # As a whole, because `apply` may be running. It takes the block to send from
         # the new line if the gate is opened afterwards.
-        self._delay_line = _silent_line(self._held_blocks)
+        self._delay_line = deque([SILENCE] * blocks, maxlen=blocks)
 
     def apply(self, block: Block) -> Block:
         """Return the block to send; the captured one is copied with a pre-roll."""
@@ -91,8 +92,3 @@ class Gate:
         self._silent_blocks = self._silent_blocks + 1 if is_silent else 0
         if self._silent_blocks >= SILENT_BLOCKS + self._held_blocks:
             self._tail_blocks = 0
-
-
-def _silent_line(held: int) -> deque[Block]:
-    """Return a full delay line, which returns each block so many blocks later."""
-    return deque([SILENCE] * (held + 1), maxlen=held + 1)

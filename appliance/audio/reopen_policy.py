@@ -83,8 +83,7 @@ class ReopenPolicy:
         """
         self._is_better_listed = is_better_listed
         self._is_plugin_wanted = is_plugin_wanted
-        self._searched_at_s = float("-inf")
-        self._closed_searches = self._interrupting_searches = 0
+        self.reset()
         self._cards = ""
         self._unopened: frozenset[str] = frozenset()
         """PCMs that came with the last change of the cards and cannot be opened yet."""
