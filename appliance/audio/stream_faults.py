@@ -83,7 +83,7 @@ class StreamFaults:
     ) -> None:
         """`post` takes `PartLost` and `PartFound`.
 
-        `card_volume_notice` returns the notice about the own volume of a card, or none.
+        `card_volume_notice` returns the notice about a card's own volume; empty: none.
         """
         self._post = post
         self._card_volume_notice = card_volume_notice

@@ -26,7 +26,8 @@ Library: TypeAlias = Any
 """Functions of libasound, which ctypes does not know the types of."""
 Pointer: TypeAlias = ctypes.c_void_p
 
-_NAMES: Final[dict[Direction, str]] = {"microphone": "capture", "speaker": "playback"}
+WORDS: Final[dict[Direction, str]] = {"microphone": "capture", "speaker": "playback"}
+"""ALSA's words for the directions."""
 # Without it libasound writes to standard error; the arguments are not read.
 _IGNORE: Final = ctypes.CFUNCTYPE(None)(lambda: None)
 
@@ -88,14 +89,14 @@ class CardMixer:
         while address:
             element = Pointer(address)
             if library.snd_mixer_selem_is_active(element):
-                for direction in _NAMES:
+                for direction in WORDS:
                     control = self._control(element, direction)
                     if control is not None:
                         yield control, element
             address = library.snd_mixer_elem_next(element)
 
     def _control(self, element: Pointer, direction: Direction) -> Control | None:
-        volumes = {x for x in _NAMES if self._call(x, "has_{}_volume", element)}
+        volumes = {x for x in WORDS if self._call(x, "has_{}_volume", element)}
         has_volume = direction in volumes
         has_switch = self._call(direction, "has_{}_switch", element)
         if not has_volume and not has_switch:
@@ -108,7 +109,7 @@ class CardMixer:
             db=self._db(direction, element) if has_volume else None,
             is_on=self._is_on(direction, element) if has_switch else None,
             index=self._library.snd_mixer_selem_get_index(element),
-            is_both=len(volumes) == len(_NAMES),
+            is_both=len(volumes) == len(WORDS),
         )
 
     def _percent(self, direction: Direction, element: Pointer) -> int | None:
@@ -157,7 +158,7 @@ class CardMixer:
 
     def _call(self, direction: Direction, name: str, *arguments: object) -> int:
         """Call a function of an element; `{}` in its name is the direction."""
-        full = f"snd_mixer_selem_{name.format(_NAMES[direction])}"
+        full = f"snd_mixer_selem_{name.format(WORDS[direction])}"
         result: int = getattr(self._library, full)(*arguments)
         return result
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from appliance.core import fault_table
 from appliance.errors import SoundError
 from appliance.process.logs import FAULT_LINES, FAULT_WINDOW_S, LogLimit
-from appliance.sound_cards.alsa_mixer import Control, opened
+from appliance.sound_cards.alsa_mixer import WORDS, Control, opened
 from appliance.sound_cards.devices import Device, Direction
 
 if TYPE_CHECKING:
@@ -35,13 +35,6 @@ buttons of its own, and a person who muted it by mistake waits that long."""
 LOOKS: Final = 16
 """Looks at a device that was opened, also without a fault: after plugging in and at
 boot, `alsactl restore` may change the volume up to half a minute later than the box."""
-_WORDS: Final[dict[Direction, tuple[str, str]]] = {
-    "microphone": ("capture", "cap"),
-    "speaker": ("playback", "unmute"),
-}
-"""amixer's words for a direction and for switching it on.
-
-Source: amixer(1), `sset`."""
 _OTHER: Final = re.compile(
     r"sidetone|side tone|loopback|boost|beep|monitor|bypass|mixer|tone|bass|treble|3d"
     r"|deemphasis|zc|auto.?mute|auto gain|agc|alc|iec958|effect|surround|center|lfe",
@@ -139,14 +132,13 @@ def _remedy(
 
 
 def _command(card_id: str, control: Control, percent: int) -> str:
-    """Return the line that sets a control and switches it on."""
-    direction, on = _WORDS[control.direction]
+    """Return the line that sets a control and switches it on; see amixer(1), `sset`."""
     name = f"{control.name},{control.index}" if control.index else control.name
-    words = ["amixer", "-c", card_id, "sset", f"'{name}'", direction]
+    words = ["amixer", "-c", card_id, "sset", f"'{name}'", WORDS[control.direction]]
     if control.percent is not None:
         words.append(f"{percent}%")
     if control.is_on is not None:
-        words.append(on)
+        words.append("cap" if control.direction == "microphone" else "unmute")
     return " ".join(words)
 
 
