@@ -108,9 +108,8 @@ class EchoReference:
 
     def skip(self, blocks: int) -> None:
         """Pass over blocks that were captured in idle mode."""
-        if blocks:
-            self._microphone.note(blocks, self._now_s())
-            self._advance(blocks)
+        self._microphone.note(blocks, self._now_s())
+        self._advance(blocks)
 
     @property
     def is_idle(self) -> bool:

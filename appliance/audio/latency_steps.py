@@ -106,6 +106,8 @@ class LatencySteps:
 
     def __init__(self, kept: KeptSteps) -> None:
         self.latency_step = 0
+        self.is_losing = False
+        """Whether the buffer was too short at the last update."""
         self._kept = kept
         self._card = ""
         self._known_step = 0
@@ -161,6 +163,9 @@ class LatencySteps:
         self._looks.append((now_s, losses))
         while now_s - self._looks[0][0] > SLOW_S:
             self._looks.popleft()
+        recent = next(lost for at_s, lost in self._looks if now_s - at_s <= BURST_S)
+        is_burst = losses - recent >= BURST_LOSSES
+        self.is_losing = is_burst or losses - self._looks[0][1] >= SLOW_LOSSES
         if self.is_losing:
             calm_s = min(2 * self._calm_s, MAX_CALM_S)
             longer = max(self.latency_step + 1, self._known_step)
@@ -168,16 +173,6 @@ class LatencySteps:
         is_calm = self._used_s >= self._calm_s
         shorter = min(self.latency_step - 1, self._known_step)
         return is_calm and is_idle and self._change_to(shorter)
-
-    @property
-    def is_losing(self) -> bool:
-        """Whether the present buffer is too short."""
-        if not self._looks:
-            return False
-        now_s, losses = self._looks[-1]
-        recent = next(lost for at_s, lost in self._looks if now_s - at_s <= BURST_S)
-        is_burst = losses - recent >= BURST_LOSSES
-        return is_burst or losses - self._looks[0][1] >= SLOW_LOSSES
 
     def _change_to(self, latency_step: int, calm_s: float | None = None) -> bool:
         """Change the step, within its limits, and return whether it is another one."""
