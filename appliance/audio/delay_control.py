@@ -77,15 +77,10 @@ class DelayControl:
         return self._blocks == WINDOW_BLOCKS
 
     def end_window(self, beyond: float, *, is_silent: bool) -> int:
-        """Set the reading speed from the mean delay in the complete window.
+        """Set the reading speed from the mean delay; return the frames to jump forward.
 
-        Args:
-            beyond: fractional part of the read position, in frames; 0 after the next
-                window.
-            is_silent: whether a jump in time would be inaudible.
-
-        Returns:
-            How many frames to jump forward, or back.
+        `beyond` is the fractional part of the read position, in frames; 0 after the
+        next window. `is_silent`: a jump in time would be inaudible.
         """
         moved = self.rate * WINDOW_FRAMES
         # The mean contains half of the change made within the window.

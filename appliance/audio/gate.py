@@ -48,9 +48,8 @@ class Gate:
     def close(self, tail_ms: int) -> None:
         """Pass the tail, then silence.
 
-        Args:
-            tail_ms: longest tail, with the pre-roll's delay; silence ends it earlier.
-                0: close at once; only a fade from the last sample to zero is sent.
+        `tail_ms` is the longest tail, with the pre-roll's delay; silence ends it
+        earlier. 0: close at once; only a fade from the last sample to zero is sent.
         """
         blocks = -(-tail_ms // BLOCK_MS)
         self._tail_blocks = blocks if self._is_wanted else 0

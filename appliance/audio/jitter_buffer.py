@@ -142,9 +142,8 @@ class JitterBuffer:
     def read(self, now_s: float) -> Samples | None:
         """Return the next block; None is silence.
 
-        Returns:
-            float32, shape (480,), in int16's range, read-only and valid only until
-            the next write, because it may be a view of the ring.
+        It is float32, shape (480,), in int16's range, read-only and valid only until
+        the next write, because it may be a view of the ring.
         """
         was_read = now_s - self._read_at_s < READ_S
         self._read_at_s = now_s

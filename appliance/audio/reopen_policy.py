@@ -72,14 +72,11 @@ class ReopenPolicy:
         is_better_listed: Callable[[], bool] = lambda: True,
         is_plugin_wanted: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Start with a search that is due at once.
+        """`is_better_listed` returns whether a missing or better card may be there.
 
-        Args:
-            is_better_listed: returns whether a card may be there for a missing
-                direction, or a better one than the open one.
-            is_plugin_wanted: returns whether one may be there that is not in ALSA's
-                list; asked only after a change of the cards, and for a missing
-                direction when a card can be opened again.
+        `is_plugin_wanted` returns whether one may be there that is not in ALSA's list;
+        asked only after a change of the cards, and for a missing direction when a card
+        can be opened again.
         """
         self._is_better_listed = is_better_listed
         self._is_plugin_wanted = is_plugin_wanted

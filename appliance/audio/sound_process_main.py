@@ -7,8 +7,7 @@ the period to be played, so mixing and all decisions stay there. Within an idle 
 it only counts.
 
 It imports as little as possible, to need only 4 MB. Descriptor 0 is a socket for calls
-and answers, encoded with `marshal`; the process ends when it is closed. What native
-libraries write to descriptor 2 stays in memory of a fixed size.
+and answers, encoded with `marshal`; the process ends when it is closed.
 """
 
 from __future__ import annotations

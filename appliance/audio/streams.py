@@ -45,10 +45,8 @@ class Streams:
         """Open and start the streams of the given devices; None: there is none now.
 
         With `is_split` one card is opened as two: its duplex stream does not run.
-        `latency_s` is one of `latency_steps.LATENCY_STEPS_S`.
-
-        Returns:
-            Errors of the directions that could not be opened; the others run.
+        `latency_s` is one of `latency_steps.LATENCY_STEPS_S`. The result has the errors
+        of the directions that could not be opened; the others run.
         """
         self._latency_s = latency_s
         self._reference = EchoReference(latency_s)
