@@ -33,7 +33,7 @@ class FaultKind(Enum):
 
     LOST = "the part does not work"
     NOTICE = "the part works, but not as it should"
-    HELD = "a button is down"
+    HELD = "a button is down, or its contact is bad"
     CHECK = "only `doctor` examines it"
 
 
@@ -287,6 +287,12 @@ BUTTON_HELD: Final = HardwareFault(
     "button-held",
     "{button} button is held down",
     "Release it, or check its wire.",
+    FaultKind.HELD,
+)
+BUTTON_BAD: Final = HardwareFault(
+    "button-contact",
+    "{button} button has a bad contact and is ignored",
+    "Leave it alone for five seconds, or check its wire.",
     FaultKind.HELD,
 )
 PACKAGE_MISSING: Final = HardwareFault(

@@ -79,6 +79,8 @@ def ids(state: State) -> tuple[str, ...]:
     found = [_id_of(part, text) for part, text in texts]
     if state.stuck or state.talk.lock is Lock.BOOT:
         found.append(fault_table.BUTTON_HELD.id)
+    if any(series.is_bad for series in state.press_series):
+        found.append(fault_table.BUTTON_BAD.id)
     return tuple(dict.fromkeys(found))
 
 
@@ -102,6 +104,8 @@ def sentences(state: State) -> tuple[str, ...]:
     at_boot = (Button.TALK,) if state.talk.lock is Lock.BOOT else ()
     held = (*at_boot, *state.stuck)
     stuck = (fault_table.BUTTON_HELD.text(button=button) for button in held)
+    ignored = (x.button for x in state.press_series if x.is_bad)
+    bad = (fault_table.BUTTON_BAD.text(button=button) for button in ignored)
     # Also during the next attempt: a lamp that goes out would mean that it works.
     reasons = (state.reason,) if state.reason else ()
     room = (
@@ -111,7 +115,7 @@ def sentences(state: State) -> tuple[str, ...]:
         *_sound_faults(state),
         *_failed_change(state),
     )
-    return tuple(dict.fromkeys((*parts, *stuck, *room, *reasons)))
+    return tuple(dict.fromkeys((*parts, *stuck, *bad, *room, *reasons)))
 
 
 def _failed_change(state: State) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
+from typing import Final
 
 from appliance.config import Config, TalkMode
 from appliance.core.chat import ChatLog
@@ -18,6 +19,10 @@ from appliance.core.events import (
     Permissions,
     VoiceAgent,
 )
+
+MOST_HASTY: Final = 5
+"""Hasty presses in a row after which a contact is bad; our choice: a worn one makes one
+or two."""
 
 
 class Phase(StrEnum):
@@ -203,16 +208,22 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class PressSeries:
-    """Presses in quick succession, with the state before the first of them.
-
-    If a floating wire caused them, what they changed of that state is restored.
-    """
+    """Presses of one button without a pause; `buttons` decides about them."""
 
     button: Button
     last_s: float
     """Time of the newest press."""
     before: "State"
-    presses: int = 0
+    """State to return to if a bad contact or a floating wire proves to press."""
+    presses: int = 1
+    """Presses that were no bounce."""
+    hasty: int = 0
+    """Presses since the last of them, each too soon after the one before."""
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether a bad contact or a floating wire makes the presses."""
+        return self.hasty >= MOST_HASTY
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,12 +98,13 @@ def _handle(state: State, event: events.Event, now_s: float) -> Step:
         case events.MuteAsked():
             return talk.page_mute(state, is_on=event.is_on), ()
         case events.LeaveAsked():
-            return buttons.requested(state, session.end(state, Goal.STAY_OUT, now_s))
+            leaving = session.end(state, Goal.STAY_OUT, now_s)
+            return buttons.requested(leaving, now_s)
         case events.JoinAsked(preset, display_name):
             joining = session.join(state, preset, display_name, now_s)
-            return buttons.requested(state, joining)
+            return buttons.requested(joining, now_s)
         case events.VolumeAsked():
-            return buttons.set_volume(state, event.percent)
+            return buttons.volume_requested(state, event.percent)
         case events.GainAsked():
             return buttons.set_gain(state, event.db)
         case events.ChatTyped():

@@ -66,14 +66,15 @@ def release(state: State, at_s: float) -> Step:
 def button_lost(state: State, at_s: float) -> Step:
     """End the talk of a button that has failed, and let the page undo its mute."""
     state, commands = release(state, at_s)
-    talk = state.talk
-    talk = replace(
-        talk,
-        is_latched=state.is_open_mode,
-        is_muted_at_box=False,
-        is_muted_on_page=talk.is_muted,
-    )
-    return replace(state, talk=talk), commands
+    talk = replace(state.talk, is_latched=state.is_open_mode)
+    return muted_on_page(replace(state, talk=talk), is_on=talk.is_muted), commands
+
+
+def muted_on_page(state: State, *, is_on: bool) -> State:
+    """Return the state with the box muted on the page only, or not at all."""
+    state = page_mute(state, is_on=True) if is_on else state
+    talk = replace(state.talk, is_muted_at_box=False, is_muted_on_page=is_on)
+    return replace(state, talk=talk)
 
 
 def resume(state: State) -> State:

@@ -111,7 +111,7 @@ def test_a_held_button_that_is_found_held_once_more_is_locked_out():
     box = in_room(with_mode(HOLD))
     box.play(PRESS)
     assert of(CloseGate, box.play(PRESS_AT_BOOT))
-    box.play(RELEASE, PRESS)
+    box.play(RELEASE, 1, PRESS)
     assert box.is_live()
 
 

@@ -37,7 +37,7 @@ def test_a_short_press_leaves_and_the_next_one_comes_back():
     box = in_room()
     assert box.play(LEAVE, 0.05, LEAVE_UP) == (LeaveRoom(1),)
     box.play(box.left())
-    assert of(FetchToken, box.play(LEAVE, 0.05, LEAVE_UP))
+    assert of(FetchToken, box.play(0.2, LEAVE, 0.05, LEAVE_UP))
 
 
 def test_with_a_hold_time_a_short_press_does_nothing():
@@ -123,7 +123,7 @@ def test_a_bounce_of_a_button_held_at_boot_has_no_effect_and_leaves_it_named(but
 def test_the_volume_buttons_step_and_are_kept():
     box = CoreHarness()
     assert box.play(LOUDER) == (SetVolume(85), StoreVolumeAndGain(percent=85))
-    assert box.play(QUIETER, QUIETER)[-2:] == (
+    assert box.play(QUIETER, 0.2, QUIETER)[-2:] == (
         SetVolume(75),
         StoreVolumeAndGain(percent=75),
     )
@@ -152,7 +152,7 @@ def test_the_page_button_goes_round_all_pages_of_the_screen():
     box = started()
     seen = []
     for _ in ScreenPage:
-        box.play(ButtonPressed(Button.NEXT_PAGE), ButtonReleased(Button.NEXT_PAGE))
+        box.play(ButtonPressed(Button.NEXT_PAGE), ButtonReleased(Button.NEXT_PAGE), 0.2)
         seen.append(box.view().screen_page)
     assert seen == [*tuple(ScreenPage)[1:], ScreenPage.TALK]
 
@@ -178,4 +178,4 @@ def test_a_bounce_of_any_other_button_is_no_second_press(button):
     box.play(ButtonPressed(button), 0.05, ButtonReleased(button))
     before = box.state
     assert box.play(ButtonPressed(button, is_resumed=True)) == ()
-    assert replace(box.state, held=()) == before
+    assert replace(box.state, held=(), press_series=before.press_series) == before

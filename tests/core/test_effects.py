@@ -43,7 +43,7 @@ def test_the_microphone_is_closed_after_leaving_and_opened_for_the_next_session(
     box = in_room()
     assert sound(*box.play(LEAVE)) == []
     assert sound(*box.play(box.left())) == [CloseSound]
-    assert sound(*box.play(LEAVE)) == [OpenSound]
+    assert sound(*box.play(1, LEAVE)) == [OpenSound]
 
 
 def test_the_microphone_is_closed_when_the_box_is_refused_and_only_once():
@@ -55,14 +55,14 @@ def test_the_microphone_is_closed_when_the_box_is_refused_and_only_once():
 
 def test_joining_again_while_leaving_keeps_the_card_open():
     box = in_room()
-    box.play(LEAVE, LEAVE, box.left())
+    box.play(LEAVE, 1, LEAVE, box.left())
     assert sound(*box.commands) == [OpenSound]
 
 
 def test_the_card_is_opened_before_the_token_is_fetched():
     box = in_room()
     box.play(LEAVE, box.left())
-    commands = box.play(LEAVE)
+    commands = box.play(1, LEAVE)
     assert [type(command) for command in commands] == [OpenSound, FetchToken]
 
 

@@ -1,10 +1,11 @@
 """A button whose pin fails: nobody can undo with it what it has done."""
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 
-from appliance.core.buttons import LOST_S, MOST_PRESSES
+from appliance.core.buttons import MOST_PRESSES, QUIET_S
 from appliance.core.commands import (
     FetchToken,
     SendChat,
@@ -22,7 +23,8 @@ from appliance.core.events import (
     StopAsked,
     VolumeAsked,
 )
-from appliance.core.state import Phase, ScreenPage
+from appliance.core.fault_table import BUTTON_BAD
+from appliance.core.state import Goal, Phase, ScreenPage
 from tests.core.story import (
     HOLD,
     HYBRID,
@@ -269,28 +271,174 @@ def test_without_a_common_ground_the_box_stays_where_it_is(
     assert box.view().preset is None
 
 
-def chatter(box, button, presses):
-    """Press a button ten times a second, which is too rarely for a wire that floats."""
+def chatter(box, button, presses, period_s=0.06):
+    """Press a button as a bad contact does, too rarely for a wire that floats."""
     commands = ()
     for _ in range(presses):
-        commands += box.play(ButtonPressed(button), 0.05)
-        commands += box.play(ButtonReleased(button), 0.05)
+        commands += box.play(ButtonPressed(button), period_s / 2)
+        commands += box.play(ButtonReleased(button), period_s / 2)
         if box.phase() is Phase.LEAVING:
             commands += box.play(box.left())
     return commands
 
 
+@pytest.mark.parametrize(("period_s", "most"), [(0.06, 2), (0.3, MOST_PRESSES)])
 @pytest.mark.parametrize("button", [Button.LEAVE, Button.NEXT_ROOM])
-def test_a_button_that_chatters_has_few_tokens_fetched_and_leaves_the_box_online(
-    button,
-):
+def test_a_button_that_chatters_has_few_tokens_fetched(button, period_s, most):
     box = in_room(with_presets("garage", "cellar"))
-    assert 0 < len(of(FetchToken, chatter(box, button, 190))) <= MOST_PRESSES + 1
+    assert 0 < len(of(FetchToken, chatter(box, button, 60, period_s))) <= most
     box.enter()
-    assert chatter(box, button, 600) == ()
+    assert chatter(box, button, 600, period_s) == ()
+    box.play(QUIET_S)
+    assert chatter(box, button, 1) != ()
+
+
+@pytest.mark.parametrize("button", [Button.LEAVE, Button.NEXT_ROOM])
+def test_a_button_that_chatters_leaves_the_box_in_its_room(button):
+    box = in_room(with_presets("garage", "cellar"))
+    chatter(box, button, 190)
+    box.enter()
     assert (box.phase(), box.view().preset) == (Phase.IN_ROOM, None)
-    box.play(LOST_S)
-    assert chatter(box, button, 2) != ()
+
+
+@pytest.mark.parametrize("button", [Button.LEAVE, Button.NEXT_ROOM])
+def test_a_button_that_chatters_slowly_leaves_the_box_in_its_room(button):
+    box = in_room(with_presets("garage", "cellar"))
+    chatter(box, button, 60, 0.3)
+    assert (box.phase(), box.view().preset) == (Phase.FETCHING, None)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_leave_button_that_chatters_at_random_leaves_the_box_in_its_room(seed):
+    box, random = in_room(), Random(seed)
+    for _ in range(120):
+        chatter(box, Button.LEAVE, 1, random.uniform(0.05, 0.4))
+    assert not box.state.is_out
+
+
+@pytest.mark.parametrize("button", [Button.LEAVE, Button.NEXT_ROOM])
+def test_a_request_on_the_page_ends_the_slow_chatter_of_a_button(button):
+    box = in_room(with_presets("garage", "cellar"))
+    chatter(box, button, 21, 0.3)
+    box.play(LeaveAsked(), box.left())
+    assert chatter(box, button, 60, 0.3) == ()
+    assert box.phase() is Phase.LEFT
+
+
+def test_a_button_that_is_ignored_is_named():
+    box = in_room()
+    chatter(box, Button.LEAVE, 60)
+    assert box.view().faults == (BUTTON_BAD.text(button="leave"),)
+    assert box.view().fault_ids == (BUTTON_BAD.id,)
+    box.play(QUIET_S, LEAVE)
+    assert box.view().faults == ()
+
+
+FAST = (Button.LEAVE, Button.NEXT_ROOM, Button.VOLUME_UP, Button.NEXT_PAGE)
+
+
+@pytest.mark.parametrize("button", FAST)
+def test_the_one_press_of_a_wire_that_floats_quickly_is_undone_with_its_loss(button):
+    """Edges quicker than a contact settles are one press without a release."""
+    box = in_room(with_presets("garage"))
+    box.play(ButtonPressed(button), box.left())
+    box.play(3.6, ButtonReleased(button, is_lost=True))
+    view = box.view()
+    assert (view.preset, view.volume_percent) == (None, 80)
+    assert view.screen_page is ScreenPage.TALK
+    assert not box.state.is_out
+
+
+@pytest.mark.parametrize("mute", [(MUTE,), (PRESS, RELEASE)])
+def test_the_one_press_of_a_talk_wire_that_floats_quickly_leaves_the_box_mute(mute):
+    box = in_room(with_mode(OPEN))
+    box.play(*mute, 60, PRESS, 3.6, LOST)
+    assert not box.is_live()
+
+
+def test_the_one_press_of_a_quickly_floating_wire_does_not_undo_a_choice_after_it():
+    box = in_room(with_presets("garage", "cellar"))
+    box.play(ButtonPressed(Button.NEXT_ROOM), 1, JoinAsked("cellar"), box.left())
+    box.play(2, ButtonReleased(Button.NEXT_ROOM, is_lost=True))
+    assert (box.phase(), box.view().preset) == (Phase.FETCHING, "cellar")
+
+
+def test_a_person_can_mute_an_open_box_whose_talk_contact_is_bad():
+    box = in_room(with_mode(OPEN))
+    chatter(box, Button.TALK, 60)
+    box.play(UNMUTE)
+    assert box.is_live()
+    box.play(2, PRESS, RELEASE)
+    assert not box.is_live()
+
+
+def test_flickers_of_a_press_do_not_undo_it():
+    box = in_room()
+    flicker = ButtonReleased(Button.LEAVE), ButtonPressed(Button.LEAVE, is_resumed=True)
+    box.play(LEAVE, *(0.02, *flicker) * 8, LEAVE_UP, box.left())
+    assert box.phase() is Phase.LEFT
+
+
+@pytest.mark.parametrize("period_s", [0.08, 0.17])
+def test_drumming_on_a_volume_button_counts_every_press(period_s):
+    box = in_room()
+    box.play(VolumeAsked(20))
+    chatter(box, Button.VOLUME_UP, 10, period_s)
+    assert box.view().volume_percent == 70
+
+
+@pytest.mark.parametrize("mode", [TOGGLE, HYBRID])
+def test_a_bounce_of_the_press_that_ends_a_latched_talk_does_not_latch_it_again(mode):
+    box = live(mode)
+    box.play(0.1, RELEASE, 5)
+    assert box.is_live()
+    box.play(PRESS, 0.03, RELEASE, 0.03, PRESS, 0.03, RELEASE)
+    assert not box.is_live()
+
+
+@pytest.mark.parametrize("mode", [TOGGLE, HYBRID])
+def test_a_bounce_of_the_press_that_latches_a_talk_does_not_end_it(mode):
+    box = in_room(with_mode(mode))
+    box.play(PRESS, 0.03, RELEASE, 0.03, PRESS, 0.03, RELEASE)
+    assert box.is_live()
+
+
+@pytest.mark.parametrize("bounces", [1, 2])
+def test_the_slow_bounce_of_a_worn_button_is_no_second_press(bounces):
+    box = in_room(with_presets("garage", "cellar"))
+    for button in (Button.NEXT_ROOM, Button.VOLUME_UP, Button.NEXT_PAGE, Button.LEAVE):
+        for _ in range(1 + bounces):
+            box.play(ButtonPressed(button), 0.03, ButtonReleased(button), 0.03)
+    view = box.view()
+    assert (view.preset, view.volume_percent) == ("garage", 85)
+    assert view.screen_page is ScreenPage.CHAT
+    assert (box.phase(), box.state.goal) == (Phase.LEAVING, Goal.STAY_OUT)
+
+
+@pytest.mark.parametrize("bounces", [1, 2])
+def test_the_slow_bounce_of_a_worn_button_does_not_undo_its_mute(bounces):
+    box = in_room(with_mode(OPEN))
+    box.play(*(PRESS, 0.03, RELEASE, 0.03) * (1 + bounces))
+    assert box.view().is_muted_at_box
+    box.play(0.2, PRESS, RELEASE)
+    assert box.is_live()
+
+
+def test_a_hold_of_a_worn_leave_button_leaves():
+    box = in_room(with_hold_of_leave())
+    assert box.play(LEAVE, 0.03, LEAVE_UP, 0.03, LEAVE, 0.9) == ()
+    box.play(0.2)
+    assert box.phase() is Phase.LEAVING
+
+
+def test_presses_that_are_handled_late_are_judged_by_their_own_times():
+    box = in_room(with_presets("garage", "cellar"))
+    box.play(5)
+    at_s = box.now_s
+    for ago_s in (0.6, 0.3, 0.0):
+        press = ButtonPressed(Button.NEXT_ROOM, at_s=at_s - ago_s)
+        box.play(press, ButtonReleased(Button.NEXT_ROOM, at_s=at_s - ago_s))
+    assert box.view().preset is None
 
 
 @pytest.mark.parametrize("cause", [Cause.ROOM_CLOSED, Cause.REPLACED])
@@ -311,6 +459,77 @@ def test_the_leave_button_works_while_the_room_button_chatters():
     assert box.phase() is Phase.LEFT
     box.play(ButtonReleased(Button.NEXT_ROOM, is_lost=True))
     assert box.phase() is Phase.LEFT
+
+
+@pytest.mark.parametrize("presses", [6, 25, 60])
+def test_a_box_that_is_left_while_the_room_button_chatters_stays_out(presses):
+    box = in_room(with_presets("garage", "cellar"))
+    chatter(box, Button.NEXT_ROOM, presses)
+    box.enter()
+    box.play(LEAVE, LEAVE_UP, box.left())
+    assert chatter(box, Button.NEXT_ROOM, 60) == ()
+    hum(box, Button.LEAVE, 180)
+    assert (box.phase(), box.view().preset) == (Phase.LEFT, None)
+
+
+def test_a_talk_button_that_chatters_undoes_no_mute():
+    box = in_room(with_mode(OPEN))
+    chatter(box, Button.TALK, 60)
+    box.play(UNMUTE)
+    assert box.is_live()
+    box.play(MUTE)
+    chatter(box, Button.TALK, 60)
+    assert not box.is_live()
+
+
+def test_a_moderators_mute_stays_while_the_talk_button_chatters():
+    box = in_room(with_mode(HOLD))
+    chatter(box, Button.TALK, 60)
+    box.play(MUTE)
+    chatter(box, Button.TALK, 60)
+    assert box.view().is_muted_on_page
+
+
+@pytest.mark.parametrize("presses", [2, 60])
+def test_a_choice_of_a_healthy_button_stays_when_the_talk_wire_is_lost(presses):
+    box = in_room(with_presets("garage", "cellar"))
+    box.play(box.lost(Cause.ROOM_CLOSED, is_announced=True))
+    chatter(box, Button.TALK, presses)
+    box.play(1, ButtonPressed(Button.NEXT_ROOM), 1)
+    box.enter()
+    chatter(box, Button.TALK, 60)
+    box.play(LOST)
+    assert (box.phase(), box.view().preset) == (Phase.IN_ROOM, "garage")
+
+
+def test_a_box_that_a_press_called_back_stays_when_the_leave_wire_is_lost():
+    box = in_room()
+    box.play(box.lost(Cause.ROOM_CLOSED, is_announced=True))
+    chatter(box, Button.LEAVE, 60)
+    box.play(PRESS, RELEASE)
+    box.enter()
+    chatter(box, Button.LEAVE, 60)
+    box.play(ButtonReleased(Button.LEAVE, is_lost=True))
+    assert box.phase() is Phase.IN_ROOM
+
+
+@pytest.mark.parametrize("button", [Button.LEAVE, Button.NEXT_ROOM])
+def test_a_room_change_keeps_its_way_back_when_a_wire_floats(button):
+    box = in_room(with_presets("garage", "cellar"))
+    box.play(JoinAsked("garage"), box.left())
+    change = box.state.change
+    hum(box, button, 180)
+    box.play(box.left())
+    assert (box.view().preset, box.state.change) == ("garage", change)
+
+
+def test_a_volume_that_is_chosen_on_the_page_stays_when_its_button_is_lost():
+    box = in_room()
+    chatter(box, Button.VOLUME_UP, 60)
+    box.play(VolumeAsked(30))
+    chatter(box, Button.VOLUME_UP, 10)
+    box.play(ButtonReleased(Button.VOLUME_UP, is_lost=True))
+    assert box.view().volume_percent == 30
 
 
 def test_a_room_button_without_presets_does_not_call_a_box_back_that_somebody_left():
@@ -356,7 +575,7 @@ def test_a_box_that_was_left_while_the_talk_button_chattered_stays_out():
     box.play(box.lost(Cause.ROOM_CLOSED, is_announced=True))
     chatter(box, Button.TALK, 2)
     box.enter()
-    box.play(LEAVE, LEAVE_UP, box.left())
+    box.play(LEAVE, LEAVE_UP, box.left(), 1)
     chatter(box, Button.TALK, 60)
     box.play(LOST)
     assert box.phase() is Phase.LEFT
@@ -434,7 +653,7 @@ def test_a_talk_button_that_chatters_does_not_call_a_box_back_that_was_put_out()
     chatter(box, Button.TALK, 600)
     box.play(box.lost(Cause.ROOM_CLOSED, is_announced=True))
     assert of(FetchToken, chatter(box, Button.TALK, 500)) == ()
-    box.play(LOST_S)
+    box.play(QUIET_S)
     assert len(of(FetchToken, box.play(PRESS))) == 1
 
 

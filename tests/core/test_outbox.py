@@ -203,7 +203,7 @@ def test_lines_for_one_room_are_not_sent_to_another():
 
 def test_lines_wait_for_a_box_that_was_left_to_come_back():
     box = in_room()
-    box.play(LEAVE, box.left(), HELLO, LEAVE)
+    box.play(LEAVE, box.left(), HELLO, 1, LEAVE)
     box.play(box.token())
     assert sends(box, box.joined()) == ("c1",)
 

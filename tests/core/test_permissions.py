@@ -89,7 +89,7 @@ def test_without_permission_a_press_is_refused_with_the_reason(mode):
     box.play(FLOWED, box.permissions(may_publish=False))
     assert not box.is_live()
     assert not box.view().lamps.talking
-    assert earcons(box.play(RELEASE, PRESS)) == (Earcon.REFUSED,)
+    assert earcons(box.play(RELEASE, 1, PRESS)) == (Earcon.REFUSED,)
     seen = box.view()
     assert (seen.talk, seen.talk_text) == (
         TalkState.UNAVAILABLE,

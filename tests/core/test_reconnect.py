@@ -174,7 +174,7 @@ def test_a_press_resets_the_back_off():
     for _ in range(6):
         box.play(box.no_token())
         next_try(box)
-    box.play(LEAVE, LEAVE)
+    box.play(LEAVE, 0.2, LEAVE)
     box.play(box.no_token())
     assert box.state.failures == 1
     assert remaining_s(box) < 1

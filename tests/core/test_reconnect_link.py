@@ -297,7 +297,7 @@ def test_a_press_that_rejoins_does_not_talk_until_it_is_pressed_again():
     box.play(PRESS)
     box.enter()
     assert not box.is_live()
-    box.play(RELEASE, PRESS)
+    box.play(RELEASE, 1, PRESS)
     assert box.is_live()
 
 

@@ -130,7 +130,7 @@ def test_leaving_on_the_page_twice_is_leaving_once():
 
 def test_a_second_press_while_leaving_joins_again_afterwards():
     box = in_room()
-    assert box.play(LEAVE, LEAVE) == (LeaveRoom(1),)
+    assert box.play(LEAVE, 0.2, LEAVE) == (LeaveRoom(1),)
     assert of(FetchToken, box.play(box.left())) == (FetchToken(2, None, None),)
 
 

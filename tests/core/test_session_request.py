@@ -58,7 +58,7 @@ def test_one_press_moves_to_the_next_room_and_after_the_last_back_to_the_first()
     box = in_room(with_presets("garage", "attic"))
     seen = []
     for _ in range(3):
-        box.play(NEXT_ROOM)
+        box.play(1, NEXT_ROOM)
         (command,) = of(FetchToken, box.play(box.left()))
         box.enter()
         seen.append(command.preset)
@@ -82,7 +82,7 @@ def test_the_old_rooms_name_is_not_shown_for_the_new_one():
 
 def test_several_presses_while_leaving_skip_rooms():
     box = in_room(with_presets("garage", "attic"))
-    assert box.play(NEXT_ROOM, NEXT_ROOM) == (LeaveRoom(1),)
+    assert box.play(NEXT_ROOM, 0.2, NEXT_ROOM) == (LeaveRoom(1),)
     assert of(FetchToken, box.play(box.left())) == (FetchToken(2, "attic", None),)
 
 

@@ -85,7 +85,7 @@ def test_the_pre_roll_is_cleared_on_entering_a_room_and_not_by_a_press():
 
 def test_in_each_new_session_the_pre_roll_is_cleared_again():
     box = in_room(PRE_ROLL)
-    assert not of(ClearPreRoll, box.play(LEAVE, box.left(), LEAVE))
+    assert not of(ClearPreRoll, box.play(LEAVE, box.left(), 1, LEAVE))
     assert of(ClearPreRoll, box.enter())
 
 

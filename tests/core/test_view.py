@@ -66,7 +66,7 @@ def test_a_left_box_is_left_and_then_connects_afresh():
     assert box.view().connection is ConnectionState.DISCONNECTED
     box.play(box.left())
     assert box.view().connection is ConnectionState.LEFT
-    box.play(LEAVE)
+    box.play(1, LEAVE)
     assert box.view().connection is ConnectionState.CONNECTING
 
 
