@@ -98,8 +98,7 @@ def _handle(state: State, event: events.Event, now_s: float) -> Step:
         case events.MuteAsked():
             return talk.page_mute(state, is_on=event.is_on), ()
         case events.LeaveAsked():
-            leaving = session.end(state, Goal.STAY_OUT, now_s)
-            return buttons.requested(leaving, now_s)
+            return buttons.requested(session.end(state, Goal.STAY_OUT, now_s), now_s)
         case events.JoinAsked(preset, display_name):
             joining = session.join(state, preset, display_name, now_s)
             return buttons.requested(joining, now_s)
