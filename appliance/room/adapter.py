@@ -1,10 +1,13 @@
 """Adapter for LiveKit rooms: implements `ports.Room`, one session at a time.
 
 It takes the core's room commands and connects the microphone and the playback of the
-audio adapter (`ports.MicrophoneFeed`, `ports.Playback`) with the room.
+audio adapter (`ports.MicrophoneFeed`, `ports.Playback`) with the room. It also filters
+the SDK's log lines: no secrets, and a limited rate.
 """
 
 import gc
+import logging
+from pathlib import PurePath
 from typing import Final, Self, assert_never
 
 from appliance.config import Config
@@ -20,12 +23,20 @@ from appliance.core.commands import (
 from appliance.core.events import ChatFailed, RoomLeft
 from appliance.ports import MicrophoneFeed, Playback, Post
 from appliance.process.background import Background
+from appliance.process.logs import LogLimit
+from appliance.process.redaction import redacted
 from appliance.room.connection import SessionContext
-from appliance.room.sdk_log import limit_log
 from appliance.room.session import Session
 
 CLOSE_S: Final = 2.0
 """Leaving takes at most 1.5 s; after SIGTERM the process has 3 s to end."""
+_NATIVE: Final = "%s:%s:%s - %s"
+"""The format of lines that the SDK passes on from the native library."""
+_IGNORED: Final = ("ignoring text stream", "ignoring byte stream")
+"""Logged for each stream on a topic without a handler; the sender chooses the number
+and the topic. Agents send several a second."""
+_CALLBACK_FAILED: Final = "error running user callback"
+"""The SDK logs the whole event after this, chat and tokens included."""
 
 
 class LiveKitRoom:
@@ -105,6 +116,47 @@ class LiveKitRoom:
     def _current(self, ticket: int) -> Session | None:
         """Return the session with this ticket, unless it is over."""
         session = self.session
-        if session is None or session.ticket != ticket or session.is_over:
-            return None
-        return session
+        is_current = session and session.ticket == ticket and not session.is_over
+        return session if is_current else None
+
+
+def limit_log() -> None:
+    """Install the filter; calling it again changes nothing."""
+    for logger in (logging.getLogger("livekit"), logging.getLogger()):
+        if not any(isinstance(known, _SdkFilter) for known in logger.filters):
+            logger.addFilter(_SdkFilter())
+
+
+class _SdkFilter(logging.Filter):
+    """Rewrites records that come from the SDK, whichever logger it used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._limit = LogLimit()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if PurePath(record.pathname).parts[-3:-1] != ("livekit", "rtc"):
+            return True
+        if record.msg == _NATIVE:
+            # Everything that matters in them is reported as an event as well.
+            _demote(record)
+        for start in _IGNORED:
+            if str(record.msg).startswith(start):
+                _demote(record)
+                record.msg, record.args = start, ()
+        if str(record.msg).startswith(_CALLBACK_FAILED):
+            record.msg, record.args = _CALLBACK_FAILED, ()
+        if not logging.getLogger(record.name).isEnabledFor(record.levelno):
+            return False
+        record.msg, record.args = redacted(record.getMessage()), ()
+        if record.levelno < logging.INFO:
+            return True
+        # The line of code is the kind.
+        left_out = self._limit.admitted((record.pathname, record.lineno))
+        if left_out:
+            record.msg = f"{record.msg}  left_out={left_out}"
+        return left_out is not None
+
+
+def _demote(record: logging.LogRecord) -> None:
+    record.levelno, record.levelname = logging.DEBUG, "DEBUG"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from appliance.process.logs import LINES
 from appliance.process.redaction import redacted
-from appliance.room import sdk_log
+from appliance.room import adapter
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJrIn0.c2lnbmF0dXJl-_"
 SDK = "/somewhere/livekit/rtc/room.py"
@@ -19,7 +19,7 @@ SDK = "/somewhere/livekit/rtc/room.py"
 def say(caplog):
     """Log as the SDK does, and return what was written."""
     caplog.set_level(logging.DEBUG)
-    sdk_log.limit_log()
+    adapter.limit_log()
 
     places = count(1)
 
@@ -83,9 +83,9 @@ def test_lines_of_other_modules_are_not_changed(say):
 
 
 def test_the_filter_is_installed_once():
-    sdk_log.limit_log()
+    adapter.limit_log()
     before = len(logging.getLogger("livekit").filters)
-    sdk_log.limit_log()
+    adapter.limit_log()
     assert len(logging.getLogger("livekit").filters) == before
 
 
