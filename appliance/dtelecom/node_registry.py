@@ -19,8 +19,12 @@ from urllib.parse import urljoin
 
 import msgspec
 
-from appliance.dtelecom import base58
-from appliance.dtelecom.base58 import KEY_BYTES, is_public_key
+from appliance.dtelecom.tokens import (
+    KEY_BYTES,
+    decode_base58,
+    encode_base58,
+    is_public_key,
+)
 from appliance.errors import ApplianceError
 from appliance.net.url import ip, without_query
 
@@ -86,7 +90,7 @@ def registry_address(authority: str, contract: str) -> bytes:
 
     Both are addresses in base58.
     """
-    owner, program = base58.decode(authority), base58.decode(contract)
+    owner, program = decode_base58(authority), decode_base58(contract)
     return program_address((owner, REGISTRY_NAME), program)
 
 
@@ -296,7 +300,7 @@ def _request(settings: RegistrySettings) -> bytes:
     registry = registry_address(settings.authority, settings.contract)
     memcmp = {
         "offset": REGISTRY_OFFSET,
-        "bytes": base58.encode(registry),
+        "bytes": encode_base58(registry),
         "encoding": "base58",
     }
     filters = [{"memcmp": memcmp}, {"dataSize": ACCOUNT_BYTES}]

@@ -1,26 +1,73 @@
-"""Signing of tokens for dTelecom rooms with Ed25519.
+"""Signing of tokens for dTelecom rooms with Ed25519, and base58, its keys' encoding.
 
 The tokens are byte-identical with those of npm `@dtelecom/server-sdk-js` 3.2.0, which
 the tests compare. `cryptography` signs; it is only imported here, so that an appliance
 without a token server does not need it.
+
+Source of base58: the alphabet of Bitcoin's `base58.h`, which Solana uses without a
+checksum.
 """
 
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from appliance.dtelecom import base58
-from appliance.dtelecom.base58 import KEY_BYTES
 from appliance.errors import ApplianceError
 from appliance.net.url import base64url
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+_ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_DIGITS: Final = {sign: value for value, sign in enumerate(_ALPHABET)}
+KEY_BYTES: Final = 32
+"""Length of an Ed25519 public key."""
+_LONGEST: Final = 128
+"""Characters; the longest known value, a secret of 64 bytes, has 88. Decoding takes
+quadratic time."""
 SECRET_BYTES: Final = 64
 """Length of an API secret: 32 bytes of seed and 32 of public key, as Solana has it."""
 _HEADER: Final = b"eyJhbGciOiJFZERTQSIsInR5cCI6IkpXVCJ9"
 """`{"alg":"EdDSA","typ":"JWT"}` in base64url, exactly as nodes expect it."""
+
+
+def encode_base58(raw: bytes) -> str:
+    """Return the base58 text of some bytes; each leading zero byte is a "1"."""
+    number = int.from_bytes(raw, "big")
+    digits = []
+    while number:
+        number, digit = divmod(number, len(_ALPHABET))
+        digits.append(_ALPHABET[digit])
+    zeros = len(raw) - len(raw.lstrip(b"\0"))
+    return _ALPHABET[0] * zeros + "".join(reversed(digits))
+
+
+def decode_base58(text: str) -> bytes:
+    """Return the bytes of a base58 text.
+
+    Raises:
+        ValueError: a character is not in the alphabet, or there are too many; the
+            message does not contain the text, which may be a secret.
+    """
+    if len(text) > _LONGEST:
+        message = f"longer than {_LONGEST} characters"
+        raise ValueError(message)
+    number = 0
+    for sign in text:
+        if sign not in _DIGITS:
+            message = "not base58: letters and digits without 0, O, I and l"
+            raise ValueError(message)
+        number = number * len(_ALPHABET) + _DIGITS[sign]
+    zeros = len(text) - len(text.lstrip(_ALPHABET[0]))
+    return bytes(zeros) + number.to_bytes((number.bit_length() + 7) // 8, "big")
+
+
+def is_public_key(text: str) -> bool:
+    """Return whether the text is an API key of dTelecom: 32 bytes in base58."""
+    try:
+        return len(decode_base58(text)) == KEY_BYTES
+    except ValueError:
+        return False
 
 
 class KeyPairError(ApplianceError, ValueError):
@@ -131,7 +178,7 @@ def _json(claims: dict[str, object]) -> bytes:
 
 def _decoded(name: str, text: str, length: int) -> bytes:
     try:
-        raw = base58.decode(text)
+        raw = decode_base58(text)
     except ValueError as exc:
         message = f"{name} is {exc}. Copy it again from dTelecom's dashboard."
         raise KeyPairError(message) from exc

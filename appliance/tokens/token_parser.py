@@ -120,7 +120,7 @@ def _is_dtelecom(alg: str, issuer: object) -> bool:
     """Return whether the signature is dTelecom's, whose API keys are Ed25519 keys."""
     if alg != "EdDSA" or not isinstance(issuer, str):
         return False
-    from appliance.dtelecom.base58 import is_public_key
+    from appliance.dtelecom.tokens import is_public_key
 
     return is_public_key(issuer)
 

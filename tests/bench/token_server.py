@@ -13,7 +13,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from appliance.dtelecom.base58 import encode
+from appliance.dtelecom.tokens import encode_base58
 from tests.bench.bench_run import BenchRun
 from tests.bench.client import ROOT, inherited, together_with_us
 from tests.bench.process import memory
@@ -49,8 +49,8 @@ KINDS: dict[str, dict[str, str]] = {
     "dTelecom": {
         "TOKEN_SERVER_KIND": "dtelecom",
         "TOKEN_SERVER_DTELECOM__NODES": "[a.example.com, b.example.com]",
-        "API_KEY": encode(PUBLIC),
-        "API_SECRET": encode(SEED + PUBLIC),
+        "API_KEY": encode_base58(PUBLIC),
+        "API_SECRET": encode_base58(SEED + PUBLIC),
     },
 }
 

@@ -5,8 +5,7 @@ import time
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from appliance.dtelecom.base58 import encode
-from appliance.dtelecom.tokens import TokenContents, read_key_pair, sign
+from appliance.dtelecom.tokens import TokenContents, encode_base58, read_key_pair, sign
 
 
 def pair(first=1):
@@ -17,7 +16,7 @@ def pair(first=1):
         .public_key()
         .public_bytes(Encoding.Raw, PublicFormat.Raw)
     )
-    return encode(public), encode(seed + public)
+    return encode_base58(public), encode_base58(seed + public)
 
 
 KEY, SECRET = pair()

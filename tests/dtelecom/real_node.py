@@ -19,7 +19,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.http11 import Response
 
-from appliance.dtelecom.base58 import decode
+from appliance.dtelecom.tokens import decode_base58
 from tests.dtelecom.wire import field, fields, with_nested
 
 ROOM_KEY = "9C6hybhQ6Aycep9jaUnP6uL9ZYvDjUp1aSkFWPUFJtpj"
@@ -123,7 +123,7 @@ class Node:
             token = request.headers["authorization"].removeprefix("Bearer ")
         given = jwt.decode(token, options={"verify_signature": False})
         if jwt.get_unverified_header(token)["alg"] == "EdDSA":
-            key = Ed25519PublicKey.from_public_bytes(decode(given["iss"]))
+            key = Ed25519PublicKey.from_public_bytes(decode_base58(given["iss"]))
             given = jwt.decode(token, key, ["EdDSA"])
             grants = given["video"]
             token = self._livekit.token(

@@ -1,4 +1,4 @@
-"""Tokens, byte for byte those of dTelecom's own package."""
+"""Tokens, byte for byte those of dTelecom's own package, and base58 texts of keys."""
 
 import base64
 import json
@@ -7,9 +7,10 @@ import subprocess
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from hypothesis import given
+from hypothesis import strategies as st
 
 from appliance.config import RoomKind
-from appliance.dtelecom.base58 import decode, encode
 from appliance.dtelecom.node_registry import (
     AUTHORITY,
     CONTRACT,
@@ -20,6 +21,8 @@ from appliance.dtelecom.node_registry import (
 from appliance.dtelecom.tokens import (
     KeyPairError,
     TokenContents,
+    decode_base58,
+    encode_base58,
     read_key_pair,
     sign,
 )
@@ -63,7 +66,7 @@ def oracle(node_modules):
         "tokens": [asked_token(contents) for contents in CONTENTS.values()],
         "addresses": [
             {"seeds": [seed.hex(), b"dtel-nodes".hex()], "program": CONTRACT}
-            for seed in [decode(AUTHORITY), *SEEDS]
+            for seed in [decode_base58(AUTHORITY), *SEEDS]
         ],
         "curve": [seed.hex() for seed in SEEDS],
     }
@@ -110,13 +113,15 @@ def test_a_token_is_byte_for_byte_the_one_of_dtelecoms_own_package(oracle):
 
 
 def test_a_derived_address_is_the_one_of_solanas_own_package(oracle):
-    program = decode(CONTRACT)
+    program = decode_base58(CONTRACT)
     ours = [
-        encode(program_address((seed, b"dtel-nodes"), program))
-        for seed in [decode(AUTHORITY), *SEEDS]
+        encode_base58(program_address((seed, b"dtel-nodes"), program))
+        for seed in [decode_base58(AUTHORITY), *SEEDS]
     ]
     assert ours == oracle["addresses"]
-    assert encode(registry_address(AUTHORITY, CONTRACT)) == oracle["addresses"][0]
+    assert (
+        encode_base58(registry_address(AUTHORITY, CONTRACT)) == oracle["addresses"][0]
+    )
 
 
 def test_points_of_the_curve_are_those_of_solanas_own_package(oracle):
@@ -149,7 +154,7 @@ def test_a_token_never_changes():
 def test_a_token_is_verified_with_the_api_key_alone():
     token = sign(read_key_pair(KEY, SECRET), CONTENTS["plain"], NOW_S)
     signed, _, signature = token.rpartition(".")
-    public = Ed25519PublicKey.from_public_bytes(decode(KEY))
+    public = Ed25519PublicKey.from_public_bytes(decode_base58(KEY))
     public.verify(raw(signature), signed.encode())
     claims = read_claims(token)
     assert claims is not None
@@ -168,8 +173,12 @@ OTHER_KEY, OTHER_SECRET = pair(2)
     [
         (OTHER_KEY, SECRET, "do not belong together"),
         (KEY, OTHER_SECRET, "do not belong together"),
-        (KEY, encode(decode(SECRET)[:32] + decode(OTHER_KEY)), "do not belong"),
-        (KEY, encode(decode(SECRET)[:32]), "API_SECRET has 32 bytes"),
+        (
+            KEY,
+            encode_base58(decode_base58(SECRET)[:32] + decode_base58(OTHER_KEY)),
+            "do not belong",
+        ),
+        (KEY, encode_base58(decode_base58(SECRET)[:32]), "API_SECRET has 32 bytes"),
         (SECRET, KEY, "API_KEY has 64 bytes"),
         ("", SECRET, "API_KEY has 0 bytes"),
         (KEY, "0" * 88, "API_SECRET is not base58"),
@@ -185,6 +194,38 @@ def test_keys_that_cannot_be_used_are_named_but_not_shown(key, secret, words):
 
 def test_a_key_pair_does_not_show_its_secret():
     assert SECRET[:8] not in repr(read_key_pair(KEY, SECRET))
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (b"", ""),
+        (b"\0", "1"),
+        (b"\0\0\x01", "112"),
+        (b"hello world", "StV1DL6CwTryKyV"),
+        (bytes(32), "1" * 32),
+    ],
+)
+def test_known_texts_are_read_and_written(raw, text):
+    assert encode_base58(raw) == text
+    assert decode_base58(text) == raw
+
+
+@given(st.binary(max_size=80))
+def test_what_is_written_can_be_read(raw):
+    assert decode_base58(encode_base58(raw)) == raw
+
+
+@pytest.mark.parametrize("sign", [*"0OIl +/=\n", "é", "\uff11"])
+def test_a_character_outside_the_alphabet_is_refused_without_repeating_the_text(sign):
+    with pytest.raises(ValueError, match="not base58") as caught:
+        decode_base58(f"2NEpo7TZRRrLZSi2U{sign}")
+    assert "2NEpo" not in str(caught.value)
+
+
+def test_an_endless_text_is_refused_before_it_is_decoded():
+    with pytest.raises(ValueError, match="longer than"):
+        decode_base58("z" * 1_000_000)
 
 
 GOLDEN = (

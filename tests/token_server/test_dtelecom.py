@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from appliance.config import RoomKind
-from appliance.dtelecom.base58 import encode
+from appliance.dtelecom.tokens import encode_base58
 from appliance.errors import ConfigError
 from appliance.token_server.dtelecom import DTelecomIssuer
 from appliance.tokens.token_parser import read_claims
@@ -21,7 +21,7 @@ from tests.token_server.clients import NOW_S, asking_server, settings
 SEED = bytes(range(32))
 PUBLIC = Ed25519PrivateKey.from_private_bytes(SEED).public_key()
 RAW = PUBLIC.public_bytes(Encoding.Raw, PublicFormat.Raw)
-KEYS = {"API_KEY": encode(RAW), "API_SECRET": encode(SEED + RAW)}
+KEYS = {"API_KEY": encode_base58(RAW), "API_SECRET": encode_base58(SEED + RAW)}
 NODE = {"nodes": ["a.example.com"]}
 PROXY = "192.168.1.2"
 
@@ -129,7 +129,7 @@ async def test_no_list_of_nodes_is_an_error_of_the_server():
     [
         ({"API_KEY": ""}, {}, "environment: API_KEY: expected an API key of dTelecom"),
         (
-            {"API_SECRET": encode(RAW + RAW)},
+            {"API_SECRET": encode_base58(RAW + RAW)},
             {},
             "environment: API_SECRET: API_KEY and API_SECRET do not belong together",
         ),
