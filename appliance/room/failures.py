@@ -5,6 +5,7 @@ own; `tests/room` observes them again.
 """
 
 import re
+from functools import partial
 from typing import Final
 
 from livekit.rtc import DisconnectReason
@@ -12,46 +13,31 @@ from livekit.rtc import DisconnectReason
 from appliance.core.events import Cause, Failure
 from appliance.process.redaction import redacted
 
-NOT_IN_TIME: Final = Failure(
-    Cause.SERVER_LOST,
+_lost: Final = partial(Failure, Cause.SERVER_LOST)
+_left: Final = partial(_lost, is_announced=True, is_own=True)
+_refused: Final = partial(Failure, Cause.REFUSED, is_final=True)
+
+NOT_IN_TIME: Final = _lost(
     "the server did not complete joining within 15 s; it may be overloaded, or a "
     "firewall may block UDP and TCP to it",
 )
-NOT_PUBLISHED: Final = Failure(
-    Cause.SERVER_LOST,
+NOT_PUBLISHED: Final = _lost(
     "the server did not accept the microphone's track; see the server's log",
     is_own=True,
 )
-ONLY_ONCE: Final = Failure(
-    Cause.SERVER_LOST,
-    "this server takes the microphone's track only once in a session; joining again",
-    is_announced=True,
-    is_own=True,
+ONLY_ONCE: Final = _left(
+    "this server takes the microphone's track only once in a session; joining again"
 )
-NO_AUDIO: Final = Failure(
-    Cause.SERVER_LOST,
-    "LiveKit's library delivers no audio of the others",
-    is_announced=True,
-    is_own=True,
-)
-NOT_SENT: Final = Failure(
-    Cause.SERVER_LOST,
-    "LiveKit's library sends nothing of the microphone's sound",
-    is_announced=True,
-    is_own=True,
-)
-_SERVER_ERROR: Final = Failure(
-    Cause.SERVER_LOST, "the server answers with an error; see the server's log"
-)
+NO_AUDIO: Final = _left("LiveKit's library delivers no audio of the others")
+NOT_SENT: Final = _left("LiveKit's library sends nothing of the microphone's sound")
+_SERVER_ERROR: Final = _lost("the server answers with an error; see the server's log")
 
 _ADDRESS: Final = re.compile(r"\w+://\S+")
 """Its host name may contain any of the words below."""
 _CONNECTING: Final = {
-    "permissions denied": Failure(
-        Cause.REFUSED,
+    "permissions denied": _refused(
         "the token does not allow joining this room: its issuer has to grant roomJoin "
         "and the room's name",
-        is_final=True,
     ),
     # Not final: a clock that lags after a power cut is set again within minutes.
     "client error: 40[13].*(is expired|not valid yet)": Failure(
@@ -59,16 +45,12 @@ _CONNECTING: Final = {
         "the server finds the token expired or not yet valid: the clocks of token "
         "source and server differ, or the token is an old one",
     ),
-    "client error: 40[13]": Failure(
-        Cause.REFUSED,
+    "client error: 40[13]": _refused(
         "the server refused the token (401 or 403): it may be expired or made for "
         "another server; check the token source, its API key and its clock",
-        is_final=True,
     ),
-    "invalid characters": Failure(
-        Cause.REFUSED,
+    "invalid characters": _refused(
         "the token is malformed: check what the token source answers",
-        is_final=True,
     ),
     "parse the url": Failure(
         Cause.MISCONFIGURED,
@@ -76,8 +58,7 @@ _CONNECTING: Final = {
         "room.url and the token source's answer",
         is_final=True,
     ),
-    "client error: 404": Failure(
-        Cause.SERVER_LOST,
+    "client error: 404": _lost(
         "there is no LiveKit server at this address, or it has no such room (404); "
         "check room.url and the token source's answer",
     ),
@@ -88,17 +69,14 @@ _CONNECTING: Final = {
         "the server's name cannot be resolved or its network cannot be reached; check "
         "the internet connection and the server's address",
     ),
-    "refused": Failure(
-        Cause.SERVER_LOST,
+    "refused": _lost(
         "nothing answers at the server's address; it may be down or starting",
     ),
-    r"certificate|corrupt message|\b(tls|rustls|TLS)\b": Failure(
-        Cause.SERVER_LOST,
+    r"certificate|corrupt message|\b(tls|rustls|TLS)\b": _lost(
         "no secure connection to the server; check this box's clock, the server's "
         "certificate, and that it speaks wss at this port",
     ),
-    "timed out|timeout": Failure(
-        Cause.SERVER_LOST,
+    "timed out|timeout": _lost(
         "the server does not answer; it may be overloaded, or the network loses what "
         "is sent",
     ),
@@ -106,15 +84,13 @@ _CONNECTING: Final = {
 }
 """Regular expressions that are tried in this order."""
 
-_CANNOT_CONNECT: Final = Failure(
-    Cause.SERVER_LOST, "the server cannot be joined now; it may be restarting"
-)
+_CANNOT_CONNECT: Final = _lost("the server cannot be joined now; it may be restarting")
 
 _CLOSED: Final = Failure(
     Cause.ROOM_CLOSED, "somebody closed the room", is_announced=True
 )
-_SERVER_LOST: Final = Failure(
-    Cause.SERVER_LOST, "the connection to the server is lost and could not be resumed"
+_SERVER_LOST: Final = _lost(
+    "the connection to the server is lost and could not be resumed"
 )
 
 _DISCONNECTED: Final[dict[int, Failure]] = {
@@ -129,8 +105,8 @@ _DISCONNECTED: Final[dict[int, Failure]] = {
     ),
     DisconnectReason.ROOM_DELETED: _CLOSED,
     DisconnectReason.ROOM_CLOSED: _CLOSED,
-    DisconnectReason.SERVER_SHUTDOWN: Failure(
-        Cause.SERVER_LOST, "the server is shutting down", is_announced=True
+    DisconnectReason.SERVER_SHUTDOWN: _lost(
+        "the server is shutting down", is_announced=True
     ),
 }
 
