@@ -7,19 +7,16 @@ Source: livekit-ffi, `server/requests.rs` (in place, done when the call returns)
 WebRTC's `audio_processing.h` for the order of the two streams and the delay.
 """
 
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
 from livekit import rtc
 from livekit.rtc._proto.ffi_pb2 import FfiRequest
-from numpy.typing import NDArray
 
 from appliance.config import SoundConfig
 from appliance.pcm import BLOCK_FRAMES, RATE_HZ, Block
 from appliance.ports import EchoCanceller
 from appliance.room.ffi import BLOCK_BYTES, Call, handle
-
-_Samples: TypeAlias = NDArray[np.float64]
 
 _DELAY_STEP_MS: Final = 5
 """A smaller change is jitter of the measurement, which the echo canceller tolerates."""
@@ -65,11 +62,8 @@ class ApmEchoCanceller:
         """Start converged on a synthetic echo; `module` is a fake, for tests."""
         self._module = module or rtc.AudioProcessingModule(echo_cancellation=True)
         self._delay_ms = -_DELAY_STEP_MS - 1
-        self._near: Block = np.zeros(BLOCK_FRAMES, np.int16)
-        self._far: Block = np.zeros(BLOCK_FRAMES, np.int16)
-        native = handle(self._module).handle
-        self._clean = _call("apm_process_stream", native, self._near)
-        self._analyse = _call("apm_process_reverse_stream", native, self._far)
+        self._near = _Stream(self._module, "apm_process_stream")
+        self._far = _Stream(self._module, "apm_process_reverse_stream")
         _converge(self)
 
     def cancel(self, microphone: Block, played: Block, delay_ms: int) -> None:
@@ -77,18 +71,12 @@ class ApmEchoCanceller:
 
         Thread: any, one at a time.
         """
-        self._set_delay(delay_ms)
-        self._far[:] = played
-        _check(self._analyse())
-        self._near[:] = microphone
-        _check(self._clean())
-        microphone[:] = self._near
-
-    def _set_delay(self, delay_ms: int) -> None:
         wanted_ms = min(max(delay_ms, 0), _MAX_DELAY_MS)
         if abs(wanted_ms - self._delay_ms) > _DELAY_STEP_MS:
             self._delay_ms = wanted_ms
             self._module.set_stream_delay_ms(wanted_ms)
+        self._far.processed(played)
+        microphone[:] = self._near.processed(microphone)
 
 
 class ApmNoiseSuppressor:
@@ -104,36 +92,37 @@ class ApmNoiseSuppressor:
             high_pass_filter=config.high_pass_filter,
             auto_gain_control=config.automatic_gain,
         )
-        self._near: Block = np.zeros(BLOCK_FRAMES, np.int16)
-        native = handle(self._module).handle
-        self._clean = _call("apm_process_stream", native, self._near)
+        self._near = _Stream(self._module, "apm_process_stream")
 
     def clean(self, microphone: Block) -> None:
         """Clean the microphone's block in place.
 
         Thread: any, one at a time.
         """
-        self._near[:] = microphone
-        _check(self._clean())
-        microphone[:] = self._near
+        microphone[:] = self._near.processed(microphone)
 
 
-def _call(name: str, module: int, block: Block) -> Call:
-    """Return the call with this name in `FfiRequest` for the block's memory."""
-    request = FfiRequest()
-    wanted = getattr(request, name)
-    wanted.apm_handle = module
-    wanted.data_ptr = block.ctypes.data
-    wanted.size = BLOCK_BYTES
-    wanted.sample_rate = RATE_HZ
-    wanted.num_channels = 1
-    return Call(request)
+class _Stream:
+    """One direction of a module: memory of a block, and the call that processes it."""
 
+    def __init__(self, module: rtc.AudioProcessingModule, name: str) -> None:
+        """Prepare the call with this name in `FfiRequest`."""
+        self._block: Block = np.zeros(BLOCK_FRAMES, np.int16)
+        request = FfiRequest()
+        wanted = getattr(request, name)
+        wanted.apm_handle = handle(module).handle
+        wanted.data_ptr = self._block.ctypes.data
+        wanted.size = BLOCK_BYTES
+        wanted.sample_rate = RATE_HZ
+        wanted.num_channels = 1
+        self._call = Call(request)
 
-def _check(answer_bytes: int) -> None:
-    assert answer_bytes <= _OK_ANSWER_BYTES, (
-        "the audio processing module refused a block"
-    )
+    def processed(self, block: Block) -> Block:
+        """Return what the module makes of the block, in memory that is used again."""
+        self._block[:] = block
+        is_taken = self._call() <= _OK_ANSWER_BYTES
+        assert is_taken, "the audio processing module refused a block"
+        return self._block
 
 
 def _converge(canceller: EchoCanceller) -> None:
@@ -155,15 +144,9 @@ def _converge(canceller: EchoCanceller) -> None:
     noise = np.random.default_rng(1).normal(scale=_NOISE_RMS, size=size)
     echo = np.zeros_like(noise)
     for delay_ms in _ECHO_DELAYS_MS:
-        echo += _ECHO_GAIN * _delayed(noise, delay_ms)
-    for played, microphone in zip(_blocks(noise), _blocks(echo), strict=True):
+        frames = RATE_HZ * delay_ms // 1000
+        echo += _ECHO_GAIN * np.pad(noise[:-frames], (frames, 0))
+    shape = _NOISE_BLOCKS, BLOCK_FRAMES
+    blocks = (x.astype(np.int16).reshape(shape) for x in (noise, echo))
+    for played, microphone in zip(*blocks, strict=True):
         canceller.cancel(microphone, played, _ECHO_DELAYS_MS[0])
-
-
-def _delayed(samples: _Samples, delay_ms: int) -> _Samples:
-    frames = RATE_HZ * delay_ms // 1000
-    return np.pad(samples[:-frames], (frames, 0))
-
-
-def _blocks(samples: _Samples) -> list[Block]:
-    return list(samples.astype(np.int16).reshape(_NOISE_BLOCKS, BLOCK_FRAMES))
