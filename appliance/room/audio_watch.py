@@ -37,11 +37,6 @@ async def nothing_received(
     One interval is not enough: the process may have been stopped for a while, or the
     first packets of a track arrive before its first block.
 
-    Args:
-        room: the room of the SDK, joined.
-        subscriber: its subscriptions.
-        is_paused: tells whether the connection is interrupted.
-
     Raises:
         RuntimeError: for the second time, without any audio between. The library has to
             be started again, with the process.
@@ -74,15 +69,8 @@ async def nothing_sent(
 ) -> Failure:
     """Return when blocks are encoded but no packet is sent in a whole interval.
 
-    Args:
-        room: the room of the SDK, joined.
-        own: the track of the microphone.
-        is_paused: tells whether the connection is interrupted.
-        every_s: length of an interval.
-
     Raises:
-        RuntimeError: for the second time, without any packet between. As above, the
-            library has to be started again.
+        RuntimeError: as above, without any packet between.
     """
     # Half of them: a callback of the sound card may be late.
     least_blocks = every_s * 1000 / BLOCK_MS / 2

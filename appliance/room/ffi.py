@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import cycle
 from threading import Lock, local
-from types import TracebackType
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -112,12 +111,7 @@ class StreamRoute:
         """Return the sink."""
         return self.sink
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool:
+    def __exit__(self, _kind: object, exc: BaseException | None, _: object) -> bool:
         """Pass an exception to `fail`, which ends the process."""
         if exc is not None:
             self.fail(exc)
@@ -291,8 +285,8 @@ class MicrophoneTrack:
         self._source = rtc.AudioSource(RATE_HZ, 1, queue_size_ms=0)
         self.track = rtc.LocalAudioTrack.create_audio_track("microphone", self._source)
         source = handle(self._source).handle
-        self._slots = cycle([_slot(source) for _ in range(_SLOTS)])
-        self._silent = _slot(source)
+        self._slots = cycle([_Slot(source) for _ in range(_SLOTS)])
+        self._silent = _Slot(source)
         self.blocks = 0
         """Blocks that were sent to the encoder."""
 
@@ -334,22 +328,17 @@ class RemoteAudio:
         ffi_events().close(self._stream)
 
 
-@dataclass(frozen=True, slots=True)
 class _Slot:
     """Memory of one block and the call that sends it."""
 
-    samples: Block
-    call: Call
-
-
-def _slot(source: int) -> _Slot:
-    samples = np.zeros(BLOCK_FRAMES, np.int16)
-    request = FfiRequest()
-    capture = request.capture_audio_frame
-    capture.source_handle = source
-    capture.request_async_id = OUR_CAPTURE
-    capture.buffer.data_ptr = samples.ctypes.data
-    capture.buffer.num_channels = 1
-    capture.buffer.sample_rate = RATE_HZ
-    capture.buffer.samples_per_channel = BLOCK_FRAMES
-    return _Slot(samples, Call(request))
+    def __init__(self, source: int) -> None:
+        self.samples: Block = np.zeros(BLOCK_FRAMES, np.int16)
+        request = FfiRequest()
+        capture = request.capture_audio_frame
+        capture.source_handle = source
+        capture.request_async_id = OUR_CAPTURE
+        capture.buffer.data_ptr = self.samples.ctypes.data
+        capture.buffer.num_channels = 1
+        capture.buffer.sample_rate = RATE_HZ
+        capture.buffer.samples_per_channel = BLOCK_FRAMES
+        self.call = Call(request)

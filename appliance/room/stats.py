@@ -1,7 +1,7 @@
 """WebRTC statistics: round trip time, reception, parameters of the encoders."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import numpy as np
@@ -38,19 +38,14 @@ async def received_packets(room: rtc.Room) -> int | None:
 
     None if the connection was lost in this moment.
     """
-    stats = await _read(room)
-    received = (x.inbound_rtp.received for x in stats if x.HasField("inbound_rtp"))
-    return sum(one.packets_received for one in received) if stats else None
+    read = await _read(room)
+    return sum(x.inbound_rtp.received.packets_received for x in read) if read else None
 
 
 async def sent_packets(room: rtc.Room) -> int | None:
-    """Return the number of packets sent of the streams that are open now.
-
-    None if the connection was lost in this moment.
-    """
-    stats = await _read(room)
-    sent = (x.outbound_rtp.sent for x in stats if x.HasField("outbound_rtp"))
-    return sum(one.packets_sent for one in sent) if stats else None
+    """Return the number of packets sent, as `received_packets`."""
+    read = await _read(room)
+    return sum(x.outbound_rtp.sent.packets_sent for x in read) if read else None
 
 
 async def _read(room: rtc.Room) -> list[RtcStats]:
@@ -76,11 +71,8 @@ class Receiving:
         `concealedSamples` less the silent ones, and `packetsLost`. Emitted samples are
         those of packets: concealed ones are not among them.
         """
-        sums = {
-            one.inbound_rtp.rtc.id: _sums(one)
-            for one in stats
-            if one.HasField("inbound_rtp")
-        }
+        streams = (one.inbound_rtp for one in stats if one.HasField("inbound_rtp"))
+        sums = {stream.rtc.id: _sums(stream) for stream in streams}
         if not sums:
             return Reception()
         # A stream that ended takes its sums with it.
@@ -111,24 +103,22 @@ class Sending:
         Source: W3C webrtc-stats, `packetsLost` of the remote inbound streams.
         """
         change = 0
-        for one in stats:
-            if not one.HasField("remote_inbound_rtp"):
-                continue
-            name = one.remote_inbound_rtp.rtc.id
+        ours = (x.remote_inbound_rtp for x in stats if x.HasField("remote_inbound_rtp"))
+        for stream in ours:
             # A packet that was only late is subtracted again.
-            before = self._lost.get(name, 0)
-            self._lost[name] = max(before, one.remote_inbound_rtp.received.packets_lost)
-            change += self._lost[name] - before
+            before = self._lost.get(stream.rtc.id, 0)
+            self._lost[stream.rtc.id] = max(before, stream.received.packets_lost)
+            change += self._lost[stream.rtc.id] - before
         return change
 
 
-def _sums(one: RtcStats) -> tuple[float, ...]:
-    inbound = one.inbound_rtp.inbound
+def _sums(stream: RtcStats.InboundRtp) -> tuple[float, ...]:
+    inbound = stream.inbound
     return (
         inbound.jitter_buffer_delay,
-        float(inbound.jitter_buffer_emitted_count),
-        float(inbound.concealed_samples - inbound.silent_concealed_samples),
-        float(one.inbound_rtp.received.packets_lost),
+        inbound.jitter_buffer_emitted_count,
+        inbound.concealed_samples - inbound.silent_concealed_samples,
+        stream.received.packets_lost,
     )
 
 
@@ -137,16 +127,12 @@ def _rtt_s(stats: Iterable[RtcStats]) -> float | None:
 
     Source: `currentRoundTripTime` of the nominated candidate pairs, W3C webrtc-stats.
     """
-    pairs = (
-        found.candidate_pair.candidate_pair
-        for found in stats
-        if found.HasField("candidate_pair")
-    )
+    pairs = (one.candidate_pair.candidate_pair for one in stats)
     used = (pair for pair in pairs if pair.nominated and pair.responses_received)
     return max((pair.current_round_trip_time for pair in used), default=None)
 
 
-def encoders(stats: Iterable[RtcStats]) -> dict[str, str]:
+def encoders(stats: Collection[RtcStats]) -> dict[str, str]:
     """Return the negotiated parameters of each encoder, by the id of its stream.
 
     A stream whose track has ended is still included.
@@ -154,14 +140,11 @@ def encoders(stats: Iterable[RtcStats]) -> dict[str, str]:
     Source: `codecId` of the outbound stream, present once the codec is negotiated, and
     that codec's `sdpFmtpLine`, W3C webrtc-stats.
     """
-    found = tuple(stats)
-    lines = {
-        one.codec.rtc.id: one.codec.codec.sdp_fmtp_line
-        for one in found
-        if one.HasField("codec")
-    }
+    codecs = (one.codec for one in stats if one.HasField("codec"))
+    lines = {one.rtc.id: one.codec.sdp_fmtp_line for one in codecs}
+    streams = (one.outbound_rtp for one in stats if one.HasField("outbound_rtp"))
     return {
-        one.outbound_rtp.rtc.id: lines[one.outbound_rtp.stream.codec_id]
-        for one in found
-        if one.HasField("outbound_rtp") and one.outbound_rtp.stream.codec_id in lines
+        one.rtc.id: lines[one.stream.codec_id]
+        for one in streams
+        if one.stream.codec_id in lines
     }
