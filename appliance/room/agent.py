@@ -172,9 +172,11 @@ class RoomAgent:
         room: rtc.Room,
         context: SessionContext,
         subscriber: Subscriber,
+        is_paused: Callable[[], bool],
     ) -> None:
         """Listen to the room, which is not connected yet.
 
+        Nothing is posted while the connection `is_paused`, as in `Participants`.
         dTelecom's servers carry no remote procedure calls: there are no turns.
         """
         self._ticket = command.ticket
@@ -185,7 +187,8 @@ class RoomAgent:
         is_kept = command.details.expects_agent
         self._pre_connect = PreConnectAudio(room, context.spawn) if is_kept else None
         self._captions: Captions | None = None
-        self._has_joined = self._is_muted = self._is_paused = False
+        self._is_paused = is_paused
+        self._has_joined = self._is_muted = False
         self._posted: VoiceAgent | None = None
         self._takes_turns: set[str] = set()
         self._refusals: Counter[str] = Counter()
@@ -215,15 +218,6 @@ class RoomAgent:
         self._receive_captions()
         self.look()
 
-    def pause(self) -> None:
-        """Post nothing until `resume`, as `Participants`."""
-        self._is_paused = True
-
-    def resume(self) -> None:
-        """Post what has changed meanwhile, and every later change."""
-        self._is_paused = False
-        self.look(is_settled=True)
-
     def do(self, command: MuteAgent | TakeTurn) -> None:
         """Carry out the command; a cancelled turn is not kept for an agent either."""
         match command:
@@ -244,7 +238,7 @@ class RoomAgent:
 
         That it has left only if it `is_settled`, as in `Participants`.
         """
-        if not self._has_joined or self._is_paused:
+        if not self._has_joined or self._is_paused():
             return
         agents = self._agents()
         agent = self._described(agents[0]) if agents else None

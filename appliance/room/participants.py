@@ -1,6 +1,7 @@
 """List of the other participants: names, who speaks, faults of their audio."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from livekit import rtc
@@ -25,8 +26,13 @@ class Participants:
         room: rtc.Room,
         post: Post,
         subscriber: Subscriber,
+        is_paused: Callable[[], bool],
     ) -> None:
-        """Start with an empty list."""
+        """Start with an empty list; nothing is posted while the connection `is_paused`.
+
+        For a new connection, the SDK first removes everybody from its list. Who is
+        still in the room is back before the connection is complete.
+        """
         self._ticket = ticket
         self._room = room
         self._post = post
@@ -34,7 +40,7 @@ class Participants:
         self._talkers: frozenset[str] = frozenset()
         self._is_speaking = asyncio.Event()
         self._last: tuple[Participant, ...] = ()
-        self._is_paused = False
+        self._is_paused = is_paused
 
     def now(self) -> tuple[Participant, ...]:
         """Return the list in order of arrival; only later changes are posted."""
@@ -45,19 +51,6 @@ class Participants:
         )
         return self._last
 
-    def pause(self) -> None:
-        """Post nothing until `resume`.
-
-        For a new connection, the SDK first removes everybody from its list. Who is
-        still in the room is back before the connection is complete.
-        """
-        self._is_paused = True
-
-    def resume(self) -> None:
-        """Post what has changed meanwhile, and every later change."""
-        self._is_paused = False
-        self.changed(is_settled=True)
-
     def changed(self, *, is_settled: bool = False) -> None:
         """Post the list, if it is different from the last one.
 
@@ -66,7 +59,7 @@ class Participants:
         """
         before = self._last
         gone = {person.id for person in before} - self._room.remote_participants.keys()
-        if self._is_paused or (gone and not is_settled):
+        if self._is_paused() or (gone and not is_settled):
             return
         if self.now() != before:
             self._post(PeopleChanged(self._ticket, self._last))

@@ -66,10 +66,13 @@ class OwnTrack:
         room: rtc.Room,
         context: SessionContext,
         recorder: Callable[[Send], Send] | None,
+        is_paused: Callable[[], bool],
     ) -> None:
         """Start before the room is joined; the feed is not connected yet.
 
         `recorder` adds a recorder for an expected voice agent to a sink, if any.
+        Nothing is published while the connection `is_paused`: the SDK may be publishing
+        the track again.
         """
         self._ticket = command.ticket
         self._room = room
@@ -94,7 +97,7 @@ class OwnTrack:
         """The connection was resumed: the SDK may have published the track again."""
         self._is_republished = False
         """The track was published without a complete check of DTX."""
-        self._is_paused = False
+        self._is_paused = is_paused
         self._changed = asyncio.Event()
         self._posted = Permissions()
         self._log_limit = LogLimit()
@@ -146,16 +149,11 @@ class OwnTrack:
             self._is_dropped = True
         self._changed.set()
 
-    def pause(self) -> None:
-        """Publish nothing until `resume`: the SDK may be publishing the track again."""
-        self._is_paused = True
-
     def resume(self, *, is_republished: bool) -> None:
         """Check the track: on a new connection the SDK has published it again, or not.
 
         The SDK does not report that it could not.
         """
-        self._is_paused = False
         self._is_unchecked = True
         # Of a server that mishandles another publication, the track stays as it is.
         self._is_republished |= is_republished and not self._is_once
@@ -210,7 +208,7 @@ class OwnTrack:
             return None
         is_sent = self._is_published and await self._is_sent()
         # If the permission was revoked meanwhile, the next change handles it.
-        if is_sent or self._is_paused or not self._may_publish:
+        if is_sent or self._is_paused() or not self._may_publish:
             return None
         if self._is_used_up:
             return ONLY_ONCE
@@ -224,7 +222,7 @@ class OwnTrack:
         await asyncio.sleep(AGAIN_S)
         # If the permission was revoked or the connection was interrupted meanwhile, the
         # next change handles it.
-        is_outdated = self._is_dropped or self._is_paused or self._is_unchecked
+        is_outdated = self._is_dropped or self._is_paused() or self._is_unchecked
         return None if is_outdated else failure
 
     async def _withdraw(self) -> None:
@@ -233,7 +231,7 @@ class OwnTrack:
         The library would never finish unpublishing then.
         """
         self.stop()
-        if self._is_paused:
+        if self._is_paused():
             self._is_dropped = True
             return
         await self.unpublish()
@@ -281,8 +279,8 @@ class OwnTrack:
                 streams = await self._wait_for_stream(streams)
             newest = streams.keys() - known
             has_dtx = any(DTX in streams[one] for one in newest)
-            if has_dtx or not tries_left or self._is_paused:
-                self._is_republished = self._is_paused and not (
+            if has_dtx or not tries_left or self._is_paused():
+                self._is_republished = self._is_paused() and not (
                     has_dtx or self._is_once
                 )
                 return
@@ -310,7 +308,7 @@ class OwnTrack:
         has_dtx = any(DTX in line for line in streams.values())
         is_sent = has_dtx or not self._is_republished
         # Nothing is published anew during an interruption; it is asked again after it.
-        self._is_republished &= self._is_paused and not is_sent
+        self._is_republished &= self._is_paused() and not is_sent
         return is_sent
 
     async def _wait_for_stream(self, known: dict[str, str]) -> dict[str, str]:

@@ -54,7 +54,10 @@ class Session:
         self.ticket = ticket = command.ticket
         self._key_file = key_file
         self._context = context
-        self._is_leaving = self._is_paused = False
+        self._is_leaving = False
+        self._pause = asyncio.Event()
+        """Set while the connection is interrupted."""
+        self._is_paused = self._pause.is_set
         self._is_reconnected = False
         """Whether the library made a new connection in this interruption."""
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -72,9 +75,11 @@ class Session:
             is_announcer=context.is_announcer,
         )
         in_session = replace(context, spawn=self._spawn)
-        self.agent = RoomAgent(command, room, in_session, self._subscriber)
-        self.own = OwnTrack(command, room, context, self.agent.recorder)
-        self._people = Participants(ticket, room, context.post, self._subscriber)
+        heard = self._subscriber, self._is_paused
+        self.agent = RoomAgent(command, room, in_session, *heard)
+        self._people = Participants(ticket, room, context.post, *heard)
+        recorder = self.agent.recorder
+        self.own = OwnTrack(command, room, context, recorder, self._is_paused)
         self.chat = ChatChannel(command, room, in_session)
         self._listen()
         self._staying = context.spawn(self._stay(command))
@@ -154,15 +159,12 @@ class Session:
         """Handle the room's events until the room is lost, and return why."""
         self._spawn(stats.measure(self.ticket, self.room, self._context.post))
         self._spawn(self._people.follow())
-
-        def is_paused() -> bool:
-            return self._is_paused
-
-        receiving = self.room, self._subscriber, is_paused
-        self._spawn(self._subscriber.follow(self.room, is_paused))
-        self._spawn(self._lose_after(audio_watch.nothing_received(*receiving)))
-        sending = self.room, self.own, is_paused
-        self._spawn(self._lose_after(audio_watch.nothing_sent(*sending)))
+        room, subscriber, is_paused = self.room, self._subscriber, self._is_paused
+        self._spawn(subscriber.follow(room, is_paused))
+        receiving = audio_watch.nothing_received(room, subscriber, is_paused)
+        self._spawn(self._lose_after(receiving))
+        sending = audio_watch.nothing_sent(room, self.own, is_paused)
+        self._spawn(self._lose_after(sending))
         self._spawn(self.own.follow(self._later(lambda failure: failure)))
         while True:
             handler = await self._events.get()
@@ -181,7 +183,7 @@ class Session:
         self.agent.close()
         for task in self._tasks:
             task.cancel()
-        if self.room.isconnected() and not self._is_paused:
+        if self.room.isconnected() and not self._is_paused():
             await self.own.unpublish()
         await self._connection.close()
         self.own.close()
@@ -233,7 +235,7 @@ class Session:
         """End the session for this reason; later reasons are ignored."""
         if not self._lost.done():
             self._lost.set_result(failure)
-            self._later(lambda: failure)()
+            self._events.put_nowait(lambda: failure)
 
     def _left(self, *_: object) -> None:
         """List the others and find the agent, unless a pause begins meanwhile."""
@@ -260,10 +262,7 @@ class Session:
         self._people.changed()
 
     def _paused(self) -> None:
-        self._is_paused = True
-        self._people.pause()
-        self.agent.pause()
-        self.own.pause()
+        self._pause.set()
         _log.warning("connection interrupted, resuming  ticket=%d", self.ticket)
         self._context.post(RoomPaused(self.ticket))
 
@@ -271,14 +270,13 @@ class Session:
         self._is_reconnected = True
 
     def _resumed(self) -> None:
-        self._is_paused = False
+        self._pause.clear()
         # Without a track there is no sign of a new connection: assume one.
         is_new = self._is_reconnected or not self.own.has_publication
         is_republished, self._is_reconnected = self._is_reconnected, False
         _log.info("connection resumed  ticket=%d new=%s", self.ticket, is_new)
         self._subscriber.want_all(self.room)
-        self._people.resume()
-        self.agent.resume()
+        self._look()
         self.own.resume(is_republished=is_republished)
         self._context.post(RoomResumed(self.ticket, is_new=is_new))
 

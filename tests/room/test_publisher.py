@@ -78,6 +78,21 @@ class Feed:
         self.is_connected = False
 
 
+class Track(OwnTrack):
+    """Own track with the connection's pause, which a session has."""
+
+    def __init__(self, command, room, context):
+        self._has_paused = False
+        super().__init__(command, room, context, None, lambda: self._has_paused)
+
+    def pause(self):
+        self._has_paused = True
+
+    def resume(self, *, is_republished):
+        self._has_paused = False
+        super().resume(is_republished=is_republished)
+
+
 @asynccontextmanager
 async def joined(room):
     """Publish the track in the room; yield it and the failures that it gives up for."""
@@ -85,7 +100,7 @@ async def joined(room):
     given_up: list[object] = []
     context: Any = SimpleNamespace(post=lambda _: None, feed=feed, is_listener=False)
     command = join_room(1, "wss://x", "token")
-    own = OwnTrack(command, room, context, None)
+    own = Track(command, room, context)
     assert await own.publish() is None
     own.now()
     task = asyncio.ensure_future(own.follow(given_up.append))
