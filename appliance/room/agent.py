@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, assert_never
+from typing import Final
 
 from livekit import rtc
 
@@ -26,6 +26,7 @@ from appliance.core.events import (
 )
 from appliance.ports import Post
 from appliance.process.background import Spawn
+from appliance.room.chat_format import ID_CHARACTERS, TEXT_CHARACTERS, time_ms
 from appliance.room.connection import SessionContext
 from appliance.room.names import AGENT_STATE, display_name, is_text
 from appliance.room.participants import is_agent, name_of
@@ -34,32 +35,21 @@ from appliance.room.publisher import Send
 from appliance.room.subscriber import Subscriber
 from appliance.room.text_streams import Report, StreamTopic, TextStreams
 
-TOPIC: Final = "lk.transcription"
-CHARACTERS: Final = 4000
-"""Longest text read, as of a chat line: five minutes of speech."""
-STEP_S: Final = 0.1
-"""Least interval between two reports of one segment: the page is sent no more."""
+_TOPIC: Final = StreamTopic(
+    name="lk.transcription",
+    total=24,
+    # An agent needs two.
+    each=6,
+    characters=TEXT_CHARACTERS,
+    # The page is sent no more.
+    growth_s=0.1,
+)
 _SEGMENT: Final = "lk.segment_id"
 _FINAL: Final = "lk.transcription_final"
-_ID_CHARACTERS: Final = 128
-_STREAMS: Final = 24
-_STREAMS_EACH: Final = 6
-"""Streams read at once, of all guests together and of one talker; an agent needs two.
-"""
-_LAST_MS: Final = 2**53
-
-Key = tuple[str, str]
-"""Identity of the talker, and id of the segment."""
-
 ON_BEHALF: Final = "lk.publish_on_behalf"
 """Attribute of an avatar, which speaks for the agent with this identity."""
 PUSH_TO_TALK: Final = "push-to-talk"
 """Attribute that says "1" if the agent takes turns."""
-METHODS: Final = {
-    Turn.START: "start_turn",
-    Turn.END: "end_turn",
-    Turn.CANCEL: "cancel_turn",
-}
 REFUSALS: Final = 3
 """After so many refused requests the agent is told of no further turns, unless it says
 that it takes turns. Not after one: it may offer the methods a moment after its state
@@ -78,7 +68,8 @@ _log = logging.getLogger(__name__)
 class _Segment:
     """Words that are being received."""
 
-    key: Key
+    key: tuple[str, str]
+    """Identity of the talker, and id of the segment."""
     talker: str
     ts_ms: int
     is_agent: bool
@@ -96,16 +87,9 @@ class Captions:
         self._ticket = ticket
         self._room = room
         self._post = post
-        self._open: dict[Key, _Segment] = {}
+        self._open: dict[tuple[str, str], _Segment] = {}
         """The newest stream of each segment, until it ends."""
-        topic = StreamTopic(
-            name=TOPIC,
-            total=_STREAMS,
-            each=_STREAMS_EACH,
-            characters=CHARACTERS,
-            growth_s=STEP_S,
-        )
-        self._streams = TextStreams(room, topic, spawn, self._opened, self._is_talker)
+        self._streams = TextStreams(room, _TOPIC, spawn, self._opened, self._is_talker)
 
     def close(self) -> None:
         """Stop reading."""
@@ -114,13 +98,12 @@ class Captions:
     def _opened(self, info: rtc.TextStreamInfo, identity: str) -> Report | None:
         segment = (info.attributes or {}).get(_SEGMENT) or info.stream_id
         is_known = identity not in {"", UNKNOWN_ID}
-        if not is_known or max(len(segment), len(identity)) > _ID_CHARACTERS:
+        if not is_known or max(len(segment), len(identity)) > ID_CHARACTERS:
             return None
-        is_possible = 0 < info.timestamp <= _LAST_MS
         found = _Segment(
             (identity, segment),
             self._name(identity),
-            info.timestamp if is_possible else time.time_ns() // 1_000_000,
+            time_ms(info.timestamp, time.time_ns() // 1_000_000),
             self._is_of_agent(identity),
             info,
         )
@@ -220,18 +203,15 @@ class RoomAgent:
 
     def do(self, command: MuteAgent | TakeTurn) -> None:
         """Carry out the command; a cancelled turn is not kept for an agent either."""
-        match command:
-            case MuteAgent(is_on=is_on):
-                self._is_muted = is_on
-                self._apply_mute()
-            case TakeTurn(turn=turn):
-                if turn is Turn.CANCEL and self._pre_connect is not None:
-                    self._pre_connect.forget()
-                self._turn, self._postponed = turn, ""
-                if self._has_calls:
-                    self._take_turn(turn)
-            case _:
-                assert_never(command)
+        if isinstance(command, MuteAgent):
+            self._is_muted = command.is_on
+            self._apply_mute()
+            return
+        if command.turn is Turn.CANCEL and self._pre_connect is not None:
+            self._pre_connect.forget()
+        self._turn, self._postponed = command.turn, ""
+        if self._has_calls:
+            self._take_turn(command.turn)
 
     def look(self, *, is_settled: bool = False) -> None:
         """Post the agent, if it is different from the last one posted.
@@ -295,36 +275,34 @@ class RoomAgent:
     async def _call(
         self, agent: rtc.RemoteParticipant, turn: Turn, number: int
     ) -> None:
-        was_busy = _is_busy(agent)
+        was_busy = _state(agent) in BUSY
         try:
             await self._room.local_participant.perform_rpc(
                 destination_identity=agent.identity,
-                method=METHODS[turn],
+                # start_turn, end_turn or cancel_turn
+                method=f"{turn}_turn",
                 payload="",
                 response_timeout=ANSWER_S,
                 max_round_trip_latency=ARRIVAL_S,
             )
         except rtc.RpcError as exc:
             is_error = exc.code == rtc.RpcError.ErrorCode.APPLICATION_ERROR
-            if is_error and (was_busy or _is_busy(agent)):
+            if is_error and (was_busy or _state(agent) in BUSY):
                 # What it says may not be interrupted, for example a greeting. A later
                 # call may have told it of the turn meanwhile.
                 if turn is Turn.START and number == self._calls:
                     self._postponed = agent.sid
                 self.look()
-            else:
-                self._refused(agent, turn, exc.code)
+                return
+            _log.debug("turn not taken  turn=%s code=%d", turn, exc.code)
+            if exc.code == rtc.RpcError.ErrorCode.UNSUPPORTED_METHOD:
+                self._refusals[agent.sid] += 1
+            elif is_error:
+                _log.warning("the agent's session has ended  code=%d", exc.code)
+                self._context.post(AgentFailed(self._ticket, agent.identity))
         else:
             self._takes_turns.add(agent.sid)
             self.look()
-
-    def _refused(self, agent: rtc.RemoteParticipant, turn: Turn, code: int) -> None:
-        _log.debug("turn not taken  turn=%s code=%d", turn, code)
-        if code == rtc.RpcError.ErrorCode.UNSUPPORTED_METHOD:
-            self._refusals[agent.sid] += 1
-        elif code == rtc.RpcError.ErrorCode.APPLICATION_ERROR:
-            _log.warning("the agent's session has ended  code=%d", code)
-            self._context.post(AgentFailed(self._ticket, agent.identity))
 
     def _apply_mute(self) -> None:
         others = self._room.remote_participants.values()
@@ -345,12 +323,11 @@ class RoomAgent:
         return sorted(agents, key=_precedence)
 
     def _described(self, found: rtc.RemoteParticipant) -> VoiceAgent:
-        attributes = found.attributes
         return VoiceAgent(
             found.identity,
             name_of(self._room, found),
-            _state(attributes.get(AGENT_STATE)),
-            found.sid in self._takes_turns or attributes.get(PUSH_TO_TALK) == "1",
+            _state(found),
+            found.sid in self._takes_turns or found.attributes.get(PUSH_TO_TALK) == "1",
         )
 
 
@@ -361,12 +338,9 @@ def _precedence(agent: rtc.RemoteParticipant) -> tuple[bool, float]:
     return (AGENT_STATE not in agent.attributes, -joined_s)
 
 
-def _is_busy(agent: rtc.RemoteParticipant) -> bool:
-    return _state(agent.attributes.get(AGENT_STATE)) in BUSY
-
-
-def _state(name: str | None) -> AgentState:
-    """Return the state of this name; a missing one may follow, others are new."""
+def _state(agent: rtc.RemoteParticipant) -> AgentState:
+    """Return the agent's state; a missing one may follow, unknown ones are new."""
+    name = agent.attributes.get(AGENT_STATE)
     if name is None:
         return AgentState.INITIALIZING
     return AgentState(name) if name in set(AgentState) else AgentState.IDLE

@@ -39,13 +39,15 @@ from appliance.room.text_streams import (
     TextStreams,
 )
 
-_STREAMS: Final = 64
-"""Streams read at once; 64 KiB each at most: the SDK ends a longer one."""
-_STREAMS_EACH: Final = 24
-"""Of one sender; our choice: twenty lines that were typed in an outage arrive at once.
-"""
-_GROWTH_S: Final = 0.25
-"""Interval at which a growing line is posted; chunks may come every few ms."""
+_TOPIC: Final = StreamTopic(
+    name=STREAM_TOPIC,
+    # 64 KiB each at most: the SDK ends a longer one.
+    total=64,
+    # Our choice: twenty lines that were typed in an outage arrive at once.
+    each=24,
+    characters=PACKET_BYTES,
+    growth_s=0.25,
+)
 
 Deliver = Callable[[ChatMessage | Dropped, str], None]
 """Take a message, or why it was dropped, and the sender's identity."""
@@ -85,16 +87,9 @@ class ChatStreams:
         self._room = room
         self._deliver = deliver
         self._files = Buckets(MESSAGES)
-        self._attached: deque[str] = deque(maxlen=_STREAMS)
+        self._attached: deque[str] = deque(maxlen=_TOPIC.total)
         """Ids of files whose message was received."""
-        topic = StreamTopic(
-            name=STREAM_TOPIC,
-            total=_STREAMS,
-            each=_STREAMS_EACH,
-            characters=PACKET_BYTES,
-            growth_s=_GROWTH_S,
-        )
-        self._streams = TextStreams(room, topic, spawn, self._opened)
+        self._streams = TextStreams(room, _TOPIC, spawn, self._opened)
         room.register_byte_stream_handler(STREAM_TOPIC, self._file_opened)
 
     def close(self) -> None:

@@ -31,7 +31,7 @@ Examining takes 0.1 µs a character on a PC, and any participant can cause it.""
 PACKET_BYTES: Final = 65_536
 """Longest packet or stream taken: such a text in JSON's longest spelling fits."""
 
-_ID_CHARACTERS: Final = 128
+ID_CHARACTERS: Final = 128
 _FIRST_MS: Final = 1_577_836_800_000
 """2020, before LiveKit: an earlier time comes from a clock that is wrong, or from a
 sender that counts seconds."""
@@ -117,7 +117,7 @@ def read_line(
     if len(text) > TEXT_CHARACTERS:
         return Dropped("too long")
     identity = sender.identity
-    if not 0 < len(line.id) <= _ID_CHARACTERS or len(identity) > _ID_CHARACTERS:
+    if not 0 < len(line.id) <= ID_CHARACTERS or len(identity) > ID_CHARACTERS:
         return Dropped("impossible id")
     if identity == UNKNOWN_ID:
         return Dropped("the identity of unknown senders")
@@ -127,7 +127,7 @@ def read_line(
         sender_id=identity,
         sender_name=shown,
         text=text,
-        ts_ms=_time_ms(line.ts_ms, now_ms),
+        ts_ms=time_ms(line.ts_ms, now_ms),
         is_edit=line.is_edit,
     )
 
@@ -227,7 +227,7 @@ _PACKET: Final = msgspec.json.Decoder(_Packet)
 _PLAIN: Final = msgspec.json.Decoder(_Plain)
 
 
-def _time_ms(ts_ms: float | None, now_ms: int) -> int:
+def time_ms(ts_ms: float | None, now_ms: int) -> int:
     """Return the sender's time; that of the arrival if it is missing or impossible."""
     if ts_ms is None or not _FIRST_MS <= ts_ms <= now_ms + _AHEAD_MS:
         return now_ms

@@ -13,7 +13,7 @@ from appliance.core.events import (
     CaptionReceived,
     PeopleChanged,
 )
-from appliance.room.agent import CHARACTERS
+from appliance.room.chat_format import TEXT_CHARACTERS
 from tests.room.conftest import open_box
 from tests.room.fakes import DEADLINE_S
 
@@ -101,7 +101,7 @@ async def test_a_text_without_end_is_cut_and_its_stream_closed(stage):
         await caption(box, lambda x: x.text == "next")
         longest = max(len(x.text) for x in captions(box))
         await writer.aclose()
-    assert longest == CHARACTERS
+    assert longest == TEXT_CHARACTERS
 
 
 async def test_what_an_agent_said_before_it_paused_for_long_is_final(
@@ -136,7 +136,7 @@ async def test_of_what_an_agent_said_without_end_the_part_that_was_read_is_final
             await writer.write("x" * 1000)
         last = await caption(box, lambda x: x.is_final)
         await writer.aclose()
-    assert len(last.text) == CHARACTERS
+    assert len(last.text) == TEXT_CHARACTERS
 
 
 async def test_unfinished_streams_do_not_keep_others_from_being_read(server, stage):
