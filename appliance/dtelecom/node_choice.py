@@ -52,12 +52,9 @@ async def choose_node(
     The nodes are asked in random order; the first that recommends any node decides. If
     none does within `TOTAL_S`, one that was not asked is used, if there is any.
 
-    Args:
-        registry: lists the nodes.
-        client_ip: address from which the client reaches the internet; never that of a
-            proxy. None or a text that is no IP address: nobody is asked.
-        transport: replaces the network, for tests.
-        shuffle: brings the nodes into the order in which they are asked.
+    `client_ip` is the address from which the client reaches the internet, never that of
+    a proxy; None or a text that is no IP address: nobody is asked. `transport` and
+    `shuffle` are for tests.
 
     Raises:
         RegistryError: there is no list of nodes.

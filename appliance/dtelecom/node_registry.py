@@ -111,11 +111,7 @@ def program_address(seeds: Sequence[bytes], program: bytes) -> bytes:
     """Return the address that Solana derives for a program; 32 bytes.
 
     The first hash that is not a point of Ed25519's curve, so that nobody has a private
-    key for it.
-
-    Args:
-        seeds: at most 15 of at most 32 bytes each.
-        program: address of the program, 32 bytes.
+    key for it. There are at most 15 seeds, each and `program` of at most 32 bytes.
 
     Raises:
         ValueError: every candidate is a point of the curve; practically impossible.
@@ -305,14 +301,8 @@ def _request(settings: RegistrySettings) -> bytes:
     }
     filters = [{"memcmp": memcmp}, {"dataSize": ACCOUNT_BYTES}]
     parameters = [settings.contract, {"encoding": "base64", "filters": filters}]
-    return msgspec.json.encode(
-        {
-            "jsonrpc": "2.0",
-            "id": 1,
-            "method": "getProgramAccounts",
-            "params": parameters,
-        }
-    )
+    request = {"jsonrpc": "2.0", "id": 1, "method": "getProgramAccounts"}
+    return msgspec.json.encode({**request, "params": parameters})
 
 
 def _listed(accounts: list[_Keyed]) -> Iterator[str]:

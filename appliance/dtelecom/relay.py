@@ -127,12 +127,10 @@ class Relay:
     ) -> None:
         """Start with a secret path and no listening socket; `open` starts listening.
 
-        Args:
-            urls: addresses of nodes in the order in which to try them; checked, and at
-                least one.
-            tls: replaces the system's CA certificates, for tests.
-            refused: called when the session's node does not accept the token any more:
-                nodes never renew it, so the session cannot be resumed.
+        The addresses of nodes, at least one, are checked and in the order in which to
+        try them. `tls` is for tests. `refused` is called when the session's node does
+        not accept the token any more: nodes never renew it, so the session cannot be
+        resumed.
         """
         self._nodes = tuple(urls)
         self.longest_answer_s = NODE_S * (len(self._nodes) - 1) + LAST_NODE_S
@@ -240,7 +238,7 @@ class Relay:
                 self.is_away = answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
                 if _is_of_node(found, target, is_upgrade=is_upgrade):
                     break
-            self._try_last(url)
+            self._nodes = (*(other for other in self._nodes if other != url), url)
         if self._session_node is not None and answer.status_code in _REFUSALS:
             self._refused()
         return _for_sdk(answer)
@@ -283,9 +281,6 @@ class Relay:
             _copy(sdk, node, lambda message: message),
             _copy(node, sdk, self._signal.filtered),
         )
-
-    def _try_last(self, url: str) -> None:
-        self._nodes = (*(other for other in self._nodes if other != url), url)
 
 
 def _away(sdk: ServerConnection) -> Response:

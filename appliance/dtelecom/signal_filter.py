@@ -73,9 +73,8 @@ class SignalFilter:
     def filtered(self, message: bytes) -> bytes:
         """Return a `SignalResponse` that LiveKit's SDK can parse; never a longer one.
 
-        Args:
-            message: from the server, untrusted. It is returned itself if it has
-                nothing to remove, is malformed or has more than `MAX_PARTS`.
+        The message itself, which is untrusted, if it has nothing to remove, is
+        malformed or has more than `MAX_PARTS`.
         """
         try:
             response = _RESPONSE.FromString(message)
@@ -100,16 +99,11 @@ class SignalFilter:
         # agents are known.
         if any(room.ByteSize() for room in joined) and not keyed:
             self._is_livekit = True
-        people = [
-            *(person for join in response.joins for person in join.own),
-            *(person for join in response.joins for person in join.others),
-            *(person for update in response.updates for person in update.participants),
-        ]
-        flagged = [
-            person
-            for person in people
-            if person.HasField("flag") and not self._is_livekit
-        ]
+        people = chain(
+            *((*join.own, *join.others) for join in response.joins),
+            *(update.participants for update in response.updates),
+        )
+        flagged = [x for x in people if x.HasField("flag") and not self._is_livekit]
         for room in keyed:
             room.ClearField("key")
         for person in flagged:
