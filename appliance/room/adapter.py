@@ -46,18 +46,9 @@ class LiveKitRoom:
         self, config: Config, post: Post, feed: MicrophoneFeed, playback: Playback
     ) -> None:
         """Start without a session; `JoinRoom` begins the first one."""
-        self._config = config.room
         self._background = Background()
-        self._context = SessionContext(
-            post,
-            feed,
-            playback,
-            self._background.start,
-            pending={},
-            is_listener=config.sound.microphone == "none",
-            is_announcer=config.sound.speaker == "none",
-            is_plain_chat=config.chat.format == "plain",
-        )
+        spawn = self._background.start
+        self._context = SessionContext(post, feed, playback, spawn, {}, config)
         self.session: Session | None = None
         """The latest one, which may be over."""
 
@@ -109,8 +100,9 @@ class LiveKitRoom:
             # The objects of a session refer to each other. Python itself looks for such
             # cycles so rarely here that each session would hold 0.5 MB for days.
             gc.collect()
-        presets = (x for x in self._config.presets if x.name == command.preset)
-        room = next(presets, self._config)
+        configured = self._context.config.room
+        presets = (x for x in configured.presets if x.name == command.preset)
+        room = next(presets, configured)
         self.session = Session(command, room.encryption_key_file, self._context)
 
     def _current(self, ticket: int) -> Session | None:

@@ -157,7 +157,7 @@ class ChatChannel:
         """
         # dTelecom's servers do not pass text streams on.
         self._has_streams = not command.details.is_dtelecom
-        self._is_plain = context.is_plain_chat
+        self._is_plain = context.config.chat.format == "plain"
         self._ticket = command.ticket
         self._room = room
         self._post = context.post
@@ -209,21 +209,15 @@ class ChatChannel:
         self._streams.close()
 
     def _deliver(self, taken: ChatMessage | Dropped | None, identity: str) -> None:
-        if self._is_closed:
+        if self._is_closed or taken is None:
             return
-        match taken:
-            case ChatMessage():
-                if taken.sender_id != self._room.local_participant.identity:
-                    self._post(ChatReceived(self._ticket, taken))
-            case Dropped():
-                self._log_dropped(taken, identity)
-            case None:
-                pass
-
-    def _log_dropped(self, dropped: Dropped, identity: str) -> None:
+        if isinstance(taken, ChatMessage):
+            if taken.sender_id != self._room.local_participant.identity:
+                self._post(ChatReceived(self._ticket, taken))
+            return
         message = "chat message dropped  from=%s reason=%r"
-        facts = (short_id(identity), dropped.reason)
-        if dropped.is_chat:
+        facts = (short_id(identity), taken.reason)
+        if taken.is_chat:
             self._log_limit.log(_log, logging.WARNING, message, *facts)
         else:
             _log.debug(message, *facts)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from livekit import rtc
 
+from appliance.config import Config
 from appliance.core.commands import JoinRoom
 from appliance.core.events import ConnectionDetails, Failure
 from appliance.ports import MicrophoneFeed, Playback, Post
@@ -41,12 +42,7 @@ class SessionContext:
     playback: Playback
     spawn: Spawn
     pending: Pending
-    is_listener: bool
-    """The box has no microphone: nothing is published."""
-    is_announcer: bool
-    """The box has no speaker: nothing is subscribed to."""
-    is_plain_chat: bool
-    """Chat is sent in the plain schema."""
+    config: Config
 
 
 def connection(

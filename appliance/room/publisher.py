@@ -78,7 +78,7 @@ class OwnTrack:
         self._room = room
         self._post = context.post
         self._feed = context.feed
-        self._is_listener = context.is_listener
+        self._is_listener = context.config.sound.microphone == "none"
         self._recorder = recorder
         self._is_once = command.details.is_dtelecom
         """The server mishandles a track that is published again."""

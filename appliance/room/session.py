@@ -72,7 +72,7 @@ class Session:
             context.playback,
             self._fail,
             has_key=key_file is not None,
-            is_announcer=context.is_announcer,
+            is_announcer=context.config.sound.speaker == "none",
         )
         in_session = replace(context, spawn=self._spawn)
         heard = self._subscriber, self._is_paused

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 from livekit import rtc
 
+from appliance.config import Config
 from appliance.core.events import ChatMessage
 from appliance.room.chat_channel import ChatChannel, ChatStreams
 from appliance.room.chat_format import TEXT_CHARACTERS, Dropped
@@ -75,9 +76,7 @@ def chat_of(room, post):
         playback=nothing,
         spawn=asyncio.get_running_loop().create_task,
         pending={},
-        is_listener=False,
-        is_announcer=False,
-        is_plain_chat=False,
+        config=Config(),
     )
     return ChatChannel(join_room(1, "", ""), room, context)
 

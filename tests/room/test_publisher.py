@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from livekit.rtc._proto.stats_pb2 import RtcStats
 
+from appliance.config import Config
 from appliance.room import publisher
 from appliance.room.publisher import DTX, TRIES, OwnTrack
 from tests.room.conftest import join_room
@@ -98,7 +99,7 @@ async def joined(room):
     """Publish the track in the room; yield it and the failures that it gives up for."""
     feed = Feed()
     given_up: list[object] = []
-    context: Any = SimpleNamespace(post=lambda _: None, feed=feed, is_listener=False)
+    context: Any = SimpleNamespace(post=lambda _: None, feed=feed, config=Config())
     command = join_room(1, "wss://x", "token")
     own = Track(command, room, context)
     assert await own.publish() is None
