@@ -101,10 +101,8 @@ def read_line(
 ) -> ChatMessage | Dropped:
     """Return the message, if every part of it is within its limits.
 
-    Args:
-        line: all that was sent, or of a stream as much as has arrived.
-        sender: who sent it.
-        now_ms: replaces a missing or impossible time, ms since the epoch.
+    Of a stream, `line` is what has arrived. `now_ms` replaces a missing or impossible
+    time, in ms since the epoch.
     """
     if len(line.text) > RAW_CHARACTERS:
         return Dropped("too long")
@@ -137,13 +135,8 @@ def read_packet(
 ) -> ChatMessage | Dropped | None:
     """Return the message of a data packet; None: it is not addressed to us.
 
-    Args:
-        topic: the packet's topic, empty for none.
-        payload: untrusted bytes.
-        sender: who sent it.
-        now_ms: replaces a missing or impossible time, ms since the epoch.
-        takes_streams: whether the same message reaches us as a stream too; if so,
-            packets flagged for older receivers are not for us.
+    If `takes_streams`, the same message reaches us as a stream, too: packets flagged
+    for older receivers are not for us. `now_ms` is as in `read_line`.
     """
     if topic not in TOPICS:
         return None
@@ -180,10 +173,9 @@ def packet(line_id: str, ts_ms: int, text: str, *, has_stream: bool) -> bytes:
     `has_stream` says that receivers that read streams have the message already, by a
     stream with this id.
     """
-    shape: dict[str, object] = {"id": line_id, "timestamp": ts_ms, "message": text}
-    if has_stream:
-        shape["ignoreLegacy"] = True
-    return msgspec.json.encode(shape | {"type": "text"})
+    shape = {"id": line_id, "timestamp": ts_ms, "message": text}
+    flag = {"ignoreLegacy": True} if has_stream else {}
+    return msgspec.json.encode({**shape, **flag, "type": "text"})
 
 
 def plain_packet(line_id: str, ts_ms: int, text: str, sender: ChatSender) -> bytes:

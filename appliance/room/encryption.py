@@ -92,16 +92,13 @@ class Decryption:
             return ENCRYPTED if any(map(_is_encrypted, tracks)) else ""
         if not all(map(_is_encrypted, tracks)):
             return NOT_ENCRYPTED
-        is_waiting = self._is_undecrypted(other.identity, is_speaking=is_speaking)
-        return OTHER_KEY if is_waiting else ""
-
-    def _is_undecrypted(self, identity: str, *, is_speaking: bool) -> bool:
-        if identity in self._decrypted:
-            return False
+        if other.identity in self._decrypted:
+            return ""
+        now_s = time.monotonic()
         if is_speaking:
-            self._waiting_since_s.setdefault(identity, time.monotonic())
-        since_s = self._waiting_since_s.get(identity)
-        return since_s is not None and time.monotonic() - since_s >= PATIENCE_S
+            self._waiting_since_s.setdefault(other.identity, now_s)
+        waiting_s = now_s - self._waiting_since_s.get(other.identity, now_s)
+        return OTHER_KEY if waiting_s >= PATIENCE_S else ""
 
 
 def audio_tracks(

@@ -114,9 +114,7 @@ _DISCONNECTED: Final[dict[int, Failure]] = {
 def connect_failure(message: str) -> Failure:
     """Return the failure for an error of `rtc.Room.connect`.
 
-    Args:
-        message: the SDK's message; it may contain the address and the whole token,
-            neither of which says anything about the failure.
+    Its message may contain the address and the whole token, which say nothing about it.
     """
     said = _ADDRESS.sub("", redacted(message))
     found = (_CONNECTING[words] for words in _CONNECTING if re.search(words, said))

@@ -90,10 +90,6 @@ class Subscriber:
 
         The library logs a track that it cannot assign to a participant, but reports
         nothing, nor that the server has given up.
-
-        Args:
-            room: the room of the SDK, joined.
-            is_paused: tells whether the connection is interrupted.
         """
         looks: dict[str, int] = {}
         while True:
