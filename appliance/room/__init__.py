@@ -11,5 +11,5 @@ shortens the names that others give themselves and removes control characters.
 `dtelecom` is the connection to dTelecom's servers. `agent` handles state, turns and
 captions of a voice agent, and `pre_connect_audio` keeps what is said before an expected
 one comes. `failures` maps what the SDK reports to causes and sentences; `stats` reads
-WebRTC statistics, and `audio_watch` notices a room without audio.
+WebRTC statistics and notices a room without audio.
 """

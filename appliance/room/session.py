@@ -19,7 +19,7 @@ from appliance.core.events import (
     RoomPaused,
     RoomResumed,
 )
-from appliance.room import audio_watch, stats
+from appliance.room import stats
 from appliance.room.agent import RoomAgent
 from appliance.room.chat_channel import ChatChannel
 from appliance.room.chat_format import PACKET_BYTES
@@ -161,9 +161,9 @@ class Session:
         self._spawn(self._people.follow())
         room, subscriber, is_paused = self.room, self._subscriber, self._is_paused
         self._spawn(subscriber.follow(room, is_paused))
-        receiving = audio_watch.nothing_received(room, subscriber, is_paused)
+        receiving = stats.nothing_received(room, subscriber, is_paused)
         self._spawn(self._lose_after(receiving))
-        sending = audio_watch.nothing_sent(room, self.own, is_paused)
+        sending = stats.nothing_sent(room, self.own, is_paused)
         self._spawn(self._lose_after(sending))
         self._spawn(self.own.follow(self._later(lambda failure: failure)))
         while True:

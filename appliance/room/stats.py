@@ -1,15 +1,27 @@
-"""WebRTC statistics: round trip time, reception, parameters of the encoders."""
+"""WebRTC statistics: round trip time, reception, encoders, and rooms without audio.
+
+LiveKit's library may report a room as joined, or a connection as resumed, that has no
+audio in one direction or in both. Nothing else tells: everybody is listed, and chat
+works.
+"""
 
 import asyncio
-from collections.abc import Collection, Iterable
-from typing import Final
+from collections.abc import Callable, Collection, Iterable
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from livekit import rtc
 from livekit.rtc._proto.stats_pb2 import RtcStats
 
-from appliance.core.events import ConnectionMeasured, Reception
+from appliance.core.events import ConnectionMeasured, Failure, Reception
+from appliance.pcm import BLOCK_MS
 from appliance.ports import Post
+from appliance.room.failures import NO_AUDIO, NOT_SENT
+from appliance.room.ffi import ffi_events
+
+if TYPE_CHECKING:
+    from appliance.room.publisher import OwnTrack
+    from appliance.room.subscriber import Subscriber
 
 EVERY_S: Final = 10.0
 """Interval of reading; our choice: current, at negligible cost."""
@@ -17,6 +29,14 @@ FIRST_S: Final = 1.0
 """Interval until the first round trip time is known."""
 STEP_S: Final = 0.005
 """Smallest change of the round trip time that counts: each redraws the screen."""
+DEAF_S: Final = 1.0
+"""Interval in which the library must deliver audio of tracks that are subscribed to: it
+delivers 100 blocks a second of each, whether it is muted or not."""
+DEAF_READINGS: Final = 3
+"""Numbers of received packets that have to rise meanwhile."""
+MUTE_S: Final = 10.0
+"""Interval in which packets must be sent: in silence there are two or three a second.
+Our choice: reading the statistics costs CPU."""
 
 
 async def measure(ticket: int, room: rtc.Room, post: Post) -> None:
@@ -31,21 +51,6 @@ async def measure(ticket: int, room: rtc.Room, post: Post) -> None:
         reception, lost = receiving.update(stats), sending.update(stats)
         post(ConnectionMeasured(ticket, rtt_s, reception, lost))
         await asyncio.sleep(FIRST_S if rtt_s is None else EVERY_S)
-
-
-async def received_packets(room: rtc.Room) -> int | None:
-    """Return the number of packets received of the streams that are open now.
-
-    None if the connection was lost in this moment.
-    """
-    read = await _read(room)
-    return sum(x.inbound_rtp.received.packets_received for x in read) if read else None
-
-
-async def sent_packets(room: rtc.Room) -> int | None:
-    """Return the number of packets sent, as `received_packets`."""
-    read = await _read(room)
-    return sum(x.outbound_rtp.sent.packets_sent for x in read) if read else None
 
 
 async def _read(room: rtc.Room) -> list[RtcStats]:
@@ -148,3 +153,69 @@ def encoders(stats: Collection[RtcStats]) -> dict[str, str]:
         for one in streams
         if one.stream.codec_id in lines
     }
+
+
+async def nothing_received(
+    room: rtc.Room, subscriber: "Subscriber", is_paused: Callable[[], bool]
+) -> Failure:
+    """Return when packets arrive but no audio is made of them.
+
+    One interval is not enough: the process may have been stopped for a while, or the
+    first packets of a track arrive before its first block.
+
+    Raises:
+        RuntimeError: for the second time, without any audio between. The library has to
+            be started again, with the process.
+    """
+    library = ffi_events()
+    packets: list[int] = []
+    while len(packets) < DEAF_READINGS:
+        blocks = library.blocks
+        await asyncio.sleep(DEAF_S)
+        if not subscriber.is_playing or is_paused() or library.blocks != blocks:
+            packets.clear()
+            continue
+        read = await _read(room)
+        received = sum(x.inbound_rtp.received.packets_received for x in read)
+        # No packets arrive of a track that the server has withdrawn.
+        if not read or (packets and received <= packets[-1]):
+            packets.clear()
+        if read and library.blocks == blocks:
+            packets.append(received)
+    if library.blocks == library.blocks_at_loss:
+        raise RuntimeError(NO_AUDIO.reason)
+    library.blocks_at_loss = library.blocks
+    return NO_AUDIO
+
+
+async def nothing_sent(
+    room: rtc.Room,
+    own: "OwnTrack",
+    is_paused: Callable[[], bool],
+    every_s: float = MUTE_S,
+) -> Failure:
+    """Return when blocks are encoded but no packet is sent in a whole interval.
+
+    Raises:
+        RuntimeError: as above, without any packet between.
+    """
+    # Half of them: a callback of the sound card may be late.
+    least_blocks = every_s * 1000 / BLOCK_MS / 2
+    library = ffi_events()
+    before = now = None
+    while before is None or now != before:
+        blocks = own.encoded_blocks
+        await asyncio.sleep(every_s)
+        is_fed = own.encoded_blocks - blocks >= least_blocks
+        if not is_fed or not own.is_unmuted or is_paused():
+            before = now = None
+            continue
+        read = await _read(room)
+        sent = sum(x.outbound_rtp.sent.packets_sent for x in read)
+        before, now = now, sent if read else None
+        if before is not None and now != before:
+            library.has_been_mute = False
+    if library.has_been_mute:
+        raise RuntimeError(NOT_SENT.reason)
+    library.has_been_mute = True
+    return NOT_SENT

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from livekit.rtc._proto.stats_pb2 import RtcStats
 
-from appliance.room.audio_watch import nothing_sent
 from appliance.room.failures import NOT_SENT
 from appliance.room.ffi import ffi_events
+from appliance.room.stats import nothing_sent
 
 EVERY_S = 0.02
 READINGS = 12

@@ -13,7 +13,7 @@ from appliance.core.events import (
     PermissionsChanged,
     RoomLost,
 )
-from appliance.room.audio_watch import DEAF_S
+from appliance.room.stats import DEAF_S
 from tests.room.conftest import administer, open_box
 from tests.room.fakes import DEADLINE_S, amplitude, strongest_hz
 
