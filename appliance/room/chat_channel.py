@@ -5,7 +5,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -18,16 +18,7 @@ from appliance.net.rate_limit import Buckets
 from appliance.process.background import Spawn
 from appliance.process.logs import LogLimit
 from appliance.room import chat_format
-from appliance.room.chat_format import (
-    PACKET_BYTES,
-    STREAM_TOPIC,
-    TEXT_CHARACTERS,
-    ChatSender,
-    Dropped,
-    ReceivedLine,
-    new_line_id,
-    read_line,
-)
+from appliance.room.chat_format import ChatSender, Dropped, ReceivedLine
 from appliance.room.connection import SessionContext
 from appliance.room.names import short_id
 from appliance.room.participants import sender
@@ -40,12 +31,12 @@ from appliance.room.text_streams import (
 )
 
 _TOPIC: Final = StreamTopic(
-    name=STREAM_TOPIC,
+    name=chat_format.STREAM_TOPIC,
     # 64 KiB each at most: the SDK ends a longer one.
     total=64,
     # Our choice: twenty lines that were typed in an outage arrive at once.
     each=24,
-    characters=PACKET_BYTES,
+    characters=chat_format.PACKET_BYTES,
     growth_s=0.25,
 )
 
@@ -63,11 +54,10 @@ _SEND_S: Final = 10.0
 class _Line:
     """Line of chat that is being received."""
 
-    id: str
-    info: rtc.TextStreamInfo | rtc.ByteStreamInfo
+    received: ReceivedLine
+    """Without its text."""
     sender: ChatSender
     """As known when the line began: it may have left since."""
-    files: int
     posted_text: str = ""
 
 
@@ -90,7 +80,7 @@ class ChatStreams:
         self._attached: deque[str] = deque(maxlen=_TOPIC.total)
         """Ids of files whose message was received."""
         self._streams = TextStreams(room, _TOPIC, spawn, self._opened)
-        room.register_byte_stream_handler(STREAM_TOPIC, self._file_opened)
+        room.register_byte_stream_handler(chat_format.STREAM_TOPIC, self._file_opened)
 
     def close(self) -> None:
         """Stop reading."""
@@ -117,7 +107,7 @@ class ChatStreams:
         A longer text than may be shown is read once, at its end. A line that becomes
         too long stays as it was; only its end is logged.
         """
-        if fault is None and len(text) > TEXT_CHARACTERS:
+        if fault is None and len(text) > chat_format.TEXT_CHARACTERS:
             return
         taken = self._read(line, text)
         identity = line.sender.identity
@@ -133,16 +123,17 @@ class ChatStreams:
         self, info: rtc.TextStreamInfo | rtc.ByteStreamInfo, identity: str, files: int
     ) -> _Line:
         # The id that an unknown sender gives may be that of another's line.
-        line_id = info.stream_id if identity else new_line_id()
-        return _Line(line_id, info, sender(self._room, identity), files)
+        line_id = info.stream_id if identity else chat_format.new_line_id()
+        received = ReceivedLine(line_id, "", info.timestamp, files=files)
+        return _Line(received, sender(self._room, identity))
 
     def _read(self, line: _Line, text: str) -> ChatMessage | Dropped:
         # It may have been announced since.
         now = sender(self._room, line.sender.identity)
         if now.name:
             line.sender = now
-        read = ReceivedLine(line.id, text, line.info.timestamp, files=line.files)
-        return read_line(read, line.sender, time.time_ns() // 1_000_000)
+        read = replace(line.received, text=text)
+        return chat_format.read_line(read, line.sender, time.time_ns() // 1_000_000)
 
 
 class ChatChannel:
@@ -263,7 +254,9 @@ class ChatChannel:
             return
         if self._has_streams:
             # With the packet's id, so that receivers show the message once.
-            stream = await me.stream_text(topic=STREAM_TOPIC, stream_id=command.id)
+            stream = await me.stream_text(
+                topic=chat_format.STREAM_TOPIC, stream_id=command.id
+            )
             await stream.write(text)
             await stream.aclose()
             ts_ms = stream.info.timestamp

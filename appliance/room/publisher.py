@@ -89,8 +89,6 @@ class OwnTrack:
         self._publication: rtc.LocalTrackPublication | None = None
         self._spent: list[MicrophoneTrack] = []
         """Tracks that could not be published; closed when the room is disconnected."""
-        self._is_used_up = False
-        """The track must not be published any more."""
         self._is_dropped = False
         """The server has dropped the track since it was last published."""
         self._is_unchecked = False
@@ -210,7 +208,7 @@ class OwnTrack:
         # If the permission was revoked meanwhile, the next change handles it.
         if is_sent or self._is_paused() or not self._may_publish:
             return None
-        if self._is_used_up:
+        if self._is_once and self._microphone is not None:
             return ONLY_ONCE
         if self._is_published:
             self._renew()
@@ -240,7 +238,6 @@ class OwnTrack:
     async def _publish(self) -> Failure | None:
         """Publish the track, connect the feed, and return why it failed."""
         self._microphone = microphone = self._microphone or MicrophoneTrack()
-        self._is_used_up = self._is_once
         try:
             await self._publish_with_dtx(microphone)
         except (PublishTrackError, RuntimeError, TimeoutError) as exc:
