@@ -70,9 +70,7 @@ async def choose_node(
 
 
 async def _recommended(
-    domains: list[str],
-    client_ip: str,
-    transport: "httpx.AsyncBaseTransport | None",
+    domains: list[str], client_ip: str, transport: "httpx.AsyncBaseTransport | None"
 ) -> str | None:
     """Return the first recommendation, or None if there is none in time.
 

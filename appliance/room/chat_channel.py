@@ -64,12 +64,7 @@ class _Line:
 class ChatStreams:
     """Text and byte streams on the chat topic of one room."""
 
-    def __init__(
-        self,
-        room: rtc.Room,
-        deliver: Deliver,
-        spawn: Spawn,
-    ) -> None:
+    def __init__(self, room: rtc.Room, deliver: Deliver, spawn: Spawn) -> None:
         """Start receiving, before the room is connected, so that nothing is missed.
 
         `deliver` takes the messages; a line that grows has the same id each time.

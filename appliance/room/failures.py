@@ -19,7 +19,7 @@ _refused: Final = partial(Failure, Cause.REFUSED, is_final=True)
 
 NOT_IN_TIME: Final = _lost(
     "the server did not complete joining within 15 s; it may be overloaded, or a "
-    "firewall may block UDP and TCP to it",
+    "firewall may block UDP and TCP to it"
 )
 NOT_PUBLISHED: Final = _lost(
     "the server did not accept the microphone's track; see the server's log",
@@ -37,7 +37,7 @@ _ADDRESS: Final = re.compile(r"\w+://\S+")
 _CONNECTING: Final = {
     "permissions denied": _refused(
         "the token does not allow joining this room: its issuer has to grant roomJoin "
-        "and the room's name",
+        "and the room's name"
     ),
     # Not final: a clock that lags after a power cut is set again within minutes.
     "client error: 40[13].*(is expired|not valid yet)": Failure(
@@ -47,10 +47,10 @@ _CONNECTING: Final = {
     ),
     "client error: 40[13]": _refused(
         "the server refused the token (401 or 403): it may be expired or made for "
-        "another server; check the token source, its API key and its clock",
+        "another server; check the token source, its API key and its clock"
     ),
     "invalid characters": _refused(
-        "the token is malformed: check what the token source answers",
+        "the token is malformed: check what the token source answers"
     ),
     "parse the url": Failure(
         Cause.MISCONFIGURED,
@@ -60,7 +60,7 @@ _CONNECTING: Final = {
     ),
     "client error: 404": _lost(
         "there is no LiveKit server at this address, or it has no such room (404); "
-        "check room.url and the token source's answer",
+        "check room.url and the token source's answer"
     ),
     # Whatever the server or a proxy writes after the status.
     r"(server|client) error: \d": _SERVER_ERROR,
@@ -70,15 +70,15 @@ _CONNECTING: Final = {
         "the internet connection and the server's address",
     ),
     "refused": _lost(
-        "nothing answers at the server's address; it may be down or starting",
+        "nothing answers at the server's address; it may be down or starting"
     ),
     r"certificate|corrupt message|\b(tls|rustls|TLS)\b": _lost(
         "no secure connection to the server; check this box's clock, the server's "
-        "certificate, and that it speaks wss at this port",
+        "certificate, and that it speaks wss at this port"
     ),
     "timed out|timeout": _lost(
         "the server does not answer; it may be overloaded, or the network loses what "
-        "is sent",
+        "is sent"
     ),
     "(server|client|handshake) error": _SERVER_ERROR,
 }

@@ -265,9 +265,7 @@ def connect_once() -> None:
     vars(client)["request"] = request_once
 
 
-def handle(
-    owner: rtc.AudioSource | rtc.Track | rtc.AudioProcessingModule,
-) -> FfiHandle:
+def handle(owner: rtc.AudioSource | rtc.Track | rtc.AudioProcessingModule) -> FfiHandle:
     """Return the library's handle of this object."""
     return owner._ffi_handle
 

@@ -40,10 +40,7 @@ class PreConnectAudio:
     """
 
     def __init__(
-        self,
-        room: rtc.Room,
-        spawn: Spawn,
-        now_s: Callable[[], float] = time.monotonic,
+        self, room: rtc.Room, spawn: Spawn, now_s: Callable[[], float] = time.monotonic
     ) -> None:
         """Start without speech."""
         self._now_s = now_s
