@@ -28,8 +28,13 @@ from appliance.ports import Post
 from appliance.process.background import Spawn
 from appliance.room.chat_format import ID_CHARACTERS, TEXT_CHARACTERS, time_ms
 from appliance.room.connection import SessionContext
-from appliance.room.names import AGENT_STATE, display_name, is_text
-from appliance.room.participants import is_agent, name_of
+from appliance.room.participants import (
+    AGENT_STATE,
+    display_name,
+    is_agent,
+    is_text,
+    name_of,
+)
 from appliance.room.pre_connect_audio import PreConnectAudio
 from appliance.room.publisher import Send
 from appliance.room.subscriber import Subscriber

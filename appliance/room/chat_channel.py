@@ -18,10 +18,9 @@ from appliance.net.rate_limit import Buckets
 from appliance.process.background import Spawn
 from appliance.process.logs import LogLimit
 from appliance.room import chat_format
-from appliance.room.chat_format import ChatSender, Dropped, ReceivedLine
+from appliance.room.chat_format import Dropped, ReceivedLine
 from appliance.room.connection import SessionContext
-from appliance.room.names import short_id
-from appliance.room.participants import sender
+from appliance.room.participants import ChatSender, sender, short_id
 from appliance.room.text_streams import (
     MESSAGES,
     TOO_MANY,

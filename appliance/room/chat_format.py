@@ -1,4 +1,4 @@
-"""Wire formats of chat: parsers and encoders that do not need the SDK.
+"""Wire formats of chat: parsers and encoders that make no use of the SDK.
 
 Source: LiveKit's components-core 0.12 (streams on `lk.chat`, packets on
 `lk-chat-topic`, edits on `lk-chat-update-topic`) and 0.6 (packets without an id), and
@@ -14,7 +14,7 @@ import msgspec
 
 from appliance.core.chat import UNKNOWN_ID
 from appliance.core.events import ChatMessage
-from appliance.room.names import display_name, is_text, unknown
+from appliance.room.participants import ChatSender, display_name, is_text, unknown
 
 STREAM_TOPIC: Final = "lk.chat"
 PACKET_TOPIC: Final = "lk-chat-topic"
@@ -37,17 +37,6 @@ _FIRST_MS: Final = 1_577_836_800_000
 sender that counts seconds."""
 _AHEAD_MS: Final = 86_400_000
 """A sender's clock that is more than a day ahead of ours is wrong."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChatSender:
-    """Sender of a message, as the server confirms it."""
-
-    identity: str
-    """Empty: unknown. The server's API, a hidden guest, and for about 3 s a guest who
-    has just joined cannot be told apart."""
-    name: str
-    """Of an unknown sender only what the packet claims."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,13 +28,11 @@ from appliance.net.rate_limit import Buckets
 from appliance.process.logs import LogLimit
 from appliance.room.chat_format import (
     PACKET_BYTES,
-    ChatSender,
     read_line,
     received_line,
 )
 from appliance.room.connection import LiveKitConnection, SessionContext
-from appliance.room.names import short_id
-from appliance.room.participants import sender
+from appliance.room.participants import ChatSender, sender, short_id
 from appliance.room.text_streams import MESSAGES
 
 CAPTION_TOPIC: Final = "lk-transcription-topic"

@@ -1,20 +1,52 @@
-"""List of the other participants: names, who speaks, faults of their audio."""
+"""The other participants: their names, who speaks, faults of their audio.
+
+Everybody chooses name and identity, so they may hold anything: they are made safe for
+screens and logs.
+"""
 
 import asyncio
+import unicodedata
 from collections.abc import Callable
-from typing import Final
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
 
 from livekit import rtc
 
 from appliance.core.events import Participant, PeopleChanged
 from appliance.ports import Post
-from appliance.room.chat_format import ChatSender
 from appliance.room.encryption import audio_tracks
-from appliance.room.names import agent_name, display_name
-from appliance.room.subscriber import Subscriber
 
+if TYPE_CHECKING:
+    from appliance.room.subscriber import Subscriber
+
+AGENT_NAME: Final = "lk.agent.name"
+"""Attribute of an agent's participant."""
+AGENT_STATE: Final = "lk.agent.state"
+"""Another; it is missing until the agent is ready."""
+_NAME_CHARACTERS: Final = 64
+_ID_CHARACTERS: Final = 6
+"""Of an identity: enough to tell people apart, not enough to know them elsewhere."""
+_OWN_NAMES: Final = frozenset({"this box", "me"})
+"""Names of this box on the page and on the OLED."""
+_GUEST: Final = " (guest)"
+_UNKNOWN: Final = "unknown"
+_CLAIM_CHARACTERS: Final = _NAME_CHARACTERS - len("unknown (says: )")
+_NEEDED: Final = frozenset("\n\t\u200c\u200d")
+"""Control characters that belong into a text; the last two join emoji and letters."""
 LOOK_S: Final = 0.1
 """Interval at which the list follows the audio while somebody speaks."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatSender:
+    """Sender of a message, as the server confirms it."""
+
+    identity: str
+    """Empty: unknown. The server's API, a hidden guest, and for about 3 s a guest who
+    has just joined cannot be told apart."""
+    name: str
+    """Of an unknown sender only what the packet claims."""
 
 
 class Participants:
@@ -25,7 +57,7 @@ class Participants:
         ticket: int,
         room: rtc.Room,
         post: Post,
-        subscriber: Subscriber,
+        subscriber: "Subscriber",
         is_paused: Callable[[], bool],
     ) -> None:
         """Start with an empty list; nothing is posted while the connection `is_paused`.
@@ -108,6 +140,53 @@ def is_agent(participant: rtc.RemoteParticipant) -> bool:
 def name_of(room: rtc.Room, participant: rtc.RemoteParticipant) -> str:
     """Return the name to show; an agent's identity means nothing to people."""
     if is_agent(participant):
-        return agent_name(participant.name, participant.attributes)
-    own = room.local_participant.name
-    return display_name(participant.name, participant.identity, own)
+        own = _one_line(participant.attributes.get(AGENT_NAME, "")) or "Agent"
+        return _one_line(participant.name) or own
+    ours = room.local_participant.name
+    return display_name(participant.name, participant.identity, ours)
+
+
+@lru_cache(maxsize=256)
+def display_name(name: str, identity: str, own_name: str = "") -> str:
+    """Return the name to show: never empty, one line, at most 64 characters.
+
+    Somebody with a name that stands for this box is marked as a guest. The result is
+    cached: while somebody speaks, all names are compared ten times a second.
+    """
+    shown = _one_line(name) or _one_line(identity) or "?"
+    if _spelling(shown) in {_spelling(own_name), *_OWN_NAMES}:
+        return shown[: _NAME_CHARACTERS - len(_GUEST)] + _GUEST
+    return shown
+
+
+def unknown(claimed_name: str) -> str:
+    """Return the name to show of a sender that the server does not confirm."""
+    claim = _one_line(claimed_name)[:_CLAIM_CHARACTERS]
+    return f"{_UNKNOWN} (says: {claim})" if claim else _UNKNOWN
+
+
+def short_id(identity: str) -> str:
+    """Return an identity for a log line: short, one line, printable."""
+    return display_name("", identity)[:_ID_CHARACTERS]
+
+
+def is_text(character: str) -> bool:
+    """Return whether the character belongs into a text.
+
+    Control codes, lone surrogates and marks that change the writing direction do not;
+    the joiners that emoji and several scripts need do.
+    """
+    if character in _NEEDED:
+        return True
+    return unicodedata.category(character) not in {"Cc", "Cf", "Cs"}
+
+
+def _spelling(name: str) -> str:
+    """Return the name without differences that cannot be seen."""
+    visible = "".join(x for x in name if unicodedata.category(x) != "Cf")
+    return unicodedata.normalize("NFKC", visible).casefold().strip()
+
+
+def _one_line(name: str) -> str:
+    words = "".join(x if is_text(x) else " " for x in name).split()
+    return " ".join(words)[:_NAME_CHARACTERS].strip()

@@ -18,7 +18,7 @@ from livekit import rtc
 
 from appliance.pcm import RATE_HZ, SILENCE, Block
 from appliance.process.background import Spawn
-from appliance.room.names import AGENT_STATE
+from appliance.room.participants import AGENT_STATE
 
 TOPIC: Final = "lk.agent.pre-connect-audio-buffer"
 KEPT_BLOCKS: Final = 1000

@@ -12,7 +12,7 @@ from appliance.ports import Playback
 from appliance.process.logs import LogLimit
 from appliance.room.encryption import Decryption, audio_tracks
 from appliance.room.ffi import Fail, RemoteAudio
-from appliance.room.names import short_id
+from appliance.room.participants import short_id
 
 TRACKS_EACH: Final = 4
 """Audio tracks of one participant that are played, because each takes a decoder; usual

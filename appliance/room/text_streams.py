@@ -14,7 +14,7 @@ from livekit import rtc
 from appliance.net.rate_limit import Buckets, Rate
 from appliance.process.background import Spawn
 from appliance.process.logs import LogLimit
-from appliance.room.names import short_id
+from appliance.room.participants import short_id
 
 MESSAGES: Final = Rate(burst=120, per_s=20)
 """Streams, or packets, of one sender; our choice: twenty lines that were typed in an

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from appliance.core.chat import UNKNOWN_ID
 from appliance.core.events import ChatMessage
-from appliance.room import chat_format, names
-from appliance.room.chat_format import ChatSender, Dropped
+from appliance.room import chat_format, participants
+from appliance.room.chat_format import Dropped
+from appliance.room.participants import ChatSender
 
 ANN = ChatSender("ann", "Ann")
 NOW_MS = 1_700_000_000_000
@@ -140,7 +141,7 @@ def test_an_unknown_sender_cannot_replace_another_line(topic):
 
 @given(st.text(max_size=100))
 def test_a_claimed_name_is_one_short_line_that_says_it_is_a_claim(claimed):
-    shown = names.unknown(claimed)
+    shown = participants.unknown(claimed)
     assert len(shown) <= 64
     assert len(shown.splitlines()) == 1
     assert shown == "unknown" or shown.startswith("unknown (says: ")
@@ -288,7 +289,7 @@ def test_any_text_can_be_sent(text):
 
 @given(st.text(max_size=100), st.text(max_size=100))
 def test_a_name_is_one_short_line(name, identity):
-    shown = names.display_name(name, identity)
+    shown = participants.display_name(name, identity)
     assert 0 < len(shown) <= 64
     assert len(shown.splitlines()) == 1
 
@@ -298,16 +299,16 @@ def test_a_name_is_one_short_line(name, identity):
     ["This box", "THIS  BOX", "\uff34his box", "this\u200d box", "me", "Kitchen"],
 )
 def test_somebody_who_is_named_like_the_box_is_marked_as_a_guest(name):
-    assert names.display_name(name, "ann", "kitchen").endswith(" (guest)")
+    assert participants.display_name(name, "ann", "kitchen").endswith(" (guest)")
 
 
 @pytest.mark.parametrize("name", ["This boxer", "Mel", "Kitchens"])
 def test_somebody_with_a_similar_name_is_not_marked(name):
-    assert names.display_name(name, "ann", "kitchen") == name
+    assert participants.display_name(name, "ann", "kitchen") == name
 
 
 def test_a_guest_without_a_name_and_a_box_without_one_are_not_confused():
-    assert names.display_name("", "ann", "") == "ann"
+    assert participants.display_name("", "ann", "") == "ann"
 
 
 def test_nobody_may_have_the_identity_of_unknown_senders():

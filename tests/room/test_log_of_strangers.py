@@ -4,7 +4,7 @@ import logging
 
 from appliance.core.events import ChatReceived
 from appliance.process.logs import LINES
-from appliance.room.names import short_id
+from appliance.room.participants import short_id
 
 FOREIGN = 250
 MAX_LINES = 10

@@ -15,7 +15,7 @@ from appliance.core.events import (
     RoomResumed,
 )
 from appliance.room.agent import PUSH_TO_TALK, REFUSALS
-from appliance.room.names import AGENT_STATE
+from appliance.room.participants import AGENT_STATE
 
 ROBOT = "agent-AJ_x"
 DEADLINE_S = 10.0
