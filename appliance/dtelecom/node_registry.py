@@ -45,11 +45,9 @@ _STATE: Final = struct.Struct("<iB")
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN: Final = re.compile(rf"(?:{_LABEL}\.)+{_LABEL}", re.IGNORECASE)
 _DOMAIN_CHARACTERS: Final = 253
-_OF_THIS_NETWORK: Final = {"localhost", "local"}
 _PRIME: Final = 2**255 - 19
 """Prime of the field. Source: RFC 8032, section 5.1, as the next constant."""
 _CURVE_D: Final = -121665 * pow(121666, -1, _PRIME) % _PRIME
-_MARK: Final = b"ProgramDerivedAddress"
 
 CONTRACT: Final = "E2FcHsC9STeB6FEtxBKGAwMTX7cbfYMyjSHKs4QbBAmh"
 RPC_URL: Final = "https://api.mainnet-beta.solana.com"
@@ -103,7 +101,7 @@ def is_domain(text: str) -> bool:
     if len(text) > _DOMAIN_CHARACTERS or ip(text) is not None:
         return False
     last = text.rpartition(".")[2].lower()
-    is_public = not last.isdecimal() and last not in _OF_THIS_NETWORK
+    is_public = not last.isdecimal() and last not in {"localhost", "local"}
     return is_public and _DOMAIN.fullmatch(text) is not None
 
 
@@ -120,8 +118,8 @@ def program_address(seeds: Sequence[bytes], program: bytes) -> bytes:
     number that counts down from 255, the program and a constant.
     """
     for bump in range(255, -1, -1):
-        preimage = b"".join((*seeds, bytes([bump]), program, _MARK))
-        candidate = hashlib.sha256(preimage).digest()
+        parts = (*seeds, bytes([bump]), program, b"ProgramDerivedAddress")
+        candidate = hashlib.sha256(b"".join(parts)).digest()
         if not is_on_curve(candidate):
             return candidate
     message = "these seeds have no program address"

@@ -24,11 +24,9 @@ from google.protobuf.message_factory import GetMessageClass
 MAX_PARTS: Final = 3000
 """Rooms and participants in one message, and the joins and updates that list them; our
 choice: more than the largest room has. A message with more is passed on as it is."""
-_KEY: Final = FieldDescriptorProto.TYPE_BYTES
-_FLAG: Final = FieldDescriptorProto.TYPE_UINT64
 _FIELDS: Final[tuple[tuple[str, str, int, Any], ...]] = (
-    ("Room", "key", 11, _KEY),
-    ("Participant", "flag", 14, _FLAG),
+    ("Room", "key", 11, FieldDescriptorProto.TYPE_BYTES),
+    ("Participant", "flag", 14, FieldDescriptorProto.TYPE_UINT64),
     ("Join", "rooms", 1, "Room"),
     ("Join", "own", 2, "Participant"),
     ("Join", "others", 3, "Participant"),

@@ -49,8 +49,6 @@ _TOPIC: Final = StreamTopic(
     # The page is sent no more.
     growth_s=0.1,
 )
-_SEGMENT: Final = "lk.segment_id"
-_FINAL: Final = "lk.transcription_final"
 ON_BEHALF: Final = "lk.publish_on_behalf"
 """Attribute of an avatar, which speaks for the agent with this identity."""
 PUSH_TO_TALK: Final = "push-to-talk"
@@ -101,7 +99,7 @@ class Captions:
         self._streams.close()
 
     def _opened(self, info: rtc.TextStreamInfo, identity: str) -> Report | None:
-        segment = (info.attributes or {}).get(_SEGMENT) or info.stream_id
+        segment = (info.attributes or {}).get("lk.segment_id") or info.stream_id
         is_known = identity not in {"", UNKNOWN_ID}
         if not is_known or max(len(segment), len(identity)) > ID_CHARACTERS:
             return None
@@ -137,7 +135,8 @@ class Captions:
         text = "".join(filter(is_text, raw)).strip()
         if not text or found.is_replaced:
             return
-        is_marked = (found.info.attributes or {}).get(_FINAL) == "true"
+        attributes = found.info.attributes or {}
+        is_marked = attributes.get("lk.transcription_final") == "true"
         is_final = is_marked if fault == "" else found.is_agent and fault is not None
         identity, segment = found.key
         caption = Caption(segment, identity, found.talker, text, is_final, found.ts_ms)

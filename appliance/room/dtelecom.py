@@ -26,11 +26,7 @@ from appliance.core.events import (
 from appliance.dtelecom.relay import Relay
 from appliance.net.rate_limit import Buckets
 from appliance.process.logs import LogLimit
-from appliance.room.chat_format import (
-    PACKET_BYTES,
-    read_line,
-    received_line,
-)
+from appliance.room.chat_format import PACKET_BYTES, read_line, received_line
 from appliance.room.connection import LiveKitConnection, SessionContext
 from appliance.room.participants import ChatSender, sender, short_id
 from appliance.room.text_streams import MESSAGES
