@@ -8,7 +8,6 @@ import asyncio
 import hashlib
 import logging
 import re
-import struct
 import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Sequence
@@ -39,9 +38,6 @@ REGISTRY_NAME: Final = b"dtel-nodes"
 
 _DOMAIN_OFFSET: Final = REGISTRY_OFFSET + 2 * KEY_BYTES
 """After the addresses of registry and node."""
-_LENGTH: Final = struct.Struct("<I")
-_STATE: Final = struct.Struct("<iB")
-"""Number of participants, and 1 if the node is active."""
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN: Final = re.compile(rf"(?:{_LABEL}\.)+{_LABEL}", re.IGNORECASE)
 _DOMAIN_CHARACTERS: Final = 253
@@ -72,15 +68,12 @@ def read_account(raw: bytes) -> str | None:
     """Return the domain of a node's account; None: inactive or malformed."""
     if len(raw) != ACCOUNT_BYTES:
         return None
-    (length,) = _LENGTH.unpack_from(raw, _DOMAIN_OFFSET)
-    start = _DOMAIN_OFFSET + _LENGTH.size
-    if start + length + _STATE.size > len(raw):
-        return None
-    _, active = _STATE.unpack_from(raw, start + length)
-    domain = raw[start : start + length].decode("ascii", "replace")
-    if active != 1 or not is_domain(domain):
-        return None
-    return domain.lower()
+    start = _DOMAIN_OFFSET + 4
+    end = start + int.from_bytes(raw[_DOMAIN_OFFSET:start], "little")
+    domain = raw[start:end].decode("ascii", "replace")
+    # The number of participants follows, of four bytes, and 1 if the node is active.
+    is_active = raw[end + 4 : end + 5] == b"\1"
+    return domain.lower() if is_active and is_domain(domain) else None
 
 
 def registry_address(authority: str, contract: str) -> bytes:
