@@ -142,6 +142,9 @@ class ChatChannel:
         """
         # dTelecom's servers do not pass text streams on.
         self._has_streams = not command.details.is_dtelecom
+        self._topics = chat_format.TOPICS
+        if command.details.is_dtelecom:
+            self._topics = chat_format.TOPICS_OF_DTELECOM
         self._is_plain = context.config.chat.format == "plain"
         self._ticket = command.ticket
         self._room = room
@@ -163,7 +166,7 @@ class ChatChannel:
         is still joining, the packets of one guest could fill the memory.
         """
         topic = packet.topic or ""
-        if topic not in chat_format.TOPICS:
+        if topic not in self._topics:
             return
         identity = packet.participant.identity if packet.participant else ""
         rate = self._packets if topic else self._packets_without_topic

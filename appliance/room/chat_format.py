@@ -20,8 +20,12 @@ STREAM_TOPIC: Final = "lk.chat"
 PACKET_TOPIC: Final = "lk-chat-topic"
 EDIT_TOPIC: Final = "lk-chat-update-topic"
 PLAIN_TOPIC: Final = "chat"
+CAPTION_TOPIC: Final = "lk-transcription-topic"
+"""Captions in rooms of dTelecom, each a complete sentence. Source: its components-core
+0.6: `{timestamp, transcription, language}`."""
 TOPICS: Final = frozenset({PACKET_TOPIC, EDIT_TOPIC, PLAIN_TOPIC, ""})
 """Topics of packets that may be chat; plain ones often have none."""
+TOPICS_OF_DTELECOM: Final = TOPICS | {CAPTION_TOPIC}
 
 TEXT_CHARACTERS: Final = 4000
 """Longest text taken; our choice: two printed pages, far more than the OLED shows."""
@@ -127,7 +131,7 @@ def read_packet(
     If `takes_streams`, the same message reaches us as a stream, too: packets flagged
     for older receivers are not for us. `now_ms` is as in `read_line`.
     """
-    if topic not in TOPICS:
+    if topic not in (TOPICS if takes_streams else TOPICS_OF_DTELECOM):
         return None
     if len(payload) > PACKET_BYTES:
         return Dropped("too long", is_chat=bool(topic))
@@ -144,6 +148,9 @@ def read_packet(
                 sender,
                 is_edit=topic == EDIT_TOPIC,
             )
+        elif topic == CAPTION_TOPIC:
+            caption = _CAPTION.decode(payload)
+            line = received_line(None, caption.transcription, caption.timestamp, sender)
         else:
             plain = _PLAIN.decode(payload)
             if not sender.identity:
@@ -204,8 +211,14 @@ class _Plain(msgspec.Struct, rename="camel"):
     sender_name: str | None = None
 
 
+class _Caption(msgspec.Struct):
+    transcription: str
+    timestamp: float | None = None
+
+
 _PACKET: Final = msgspec.json.Decoder(_Packet)
 _PLAIN: Final = msgspec.json.Decoder(_Plain)
+_CAPTION: Final = msgspec.json.Decoder(_Caption)
 
 
 def time_ms(ts_ms: float | None, now_ms: int) -> int:

@@ -201,6 +201,14 @@ def test_files_are_mentioned(text, files, shown):
     assert read_stream(text, files=files) == message(text=shown)
 
 
+def test_a_caption_on_a_node_is_a_message():
+    caption = {"transcription": "hello", "timestamp": SENT_MS, "language": "en"}
+    assert read(chat_format.CAPTION_TOPIC, caption) is None
+    found = read(chat_format.CAPTION_TOPIC, caption, takes_streams=False)
+    assert isinstance(found, ChatMessage)
+    assert (found.text, found.ts_ms) == ("hello", SENT_MS)
+
+
 def test_other_topics_are_not_ours():
     assert read("lk.transcription", b"\xff") is None
 
