@@ -1,10 +1,11 @@
-"""Connection to a LiveKit server that can be abandoned at any moment."""
+"""Connection to a LiveKit server or a dTelecom node; can be abandoned at any moment."""
 
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final
 
 from livekit import rtc
 
@@ -14,11 +15,8 @@ from appliance.core.events import ConnectionDetails, Failure
 from appliance.ports import MicrophoneFeed, Playback, Post
 from appliance.process.background import Spawn
 from appliance.process.redaction import redacted
-from appliance.room.failures import NOT_IN_TIME, connect_failure
+from appliance.room.failures import NO_NODE, NOT_IN_TIME, TOKEN_EXPIRED, connect_failure
 from appliance.room.ffi import connect_once
-
-if TYPE_CHECKING:
-    from appliance.room.dtelecom import NodeConnection
 
 CONNECT_S: Final = 5.0
 """Time-out for the SDK's attempt; a slow mobile network takes about 2 s."""
@@ -26,6 +24,9 @@ JOIN_S: Final = 15.0
 """Time-out for joining, which first waits for an abandoned attempt to end."""
 DISCONNECT_S: Final = 1.0
 """Time-out for disconnecting; with unpublishing less than `adapter.CLOSE_S`."""
+SPARE_S: Final = 0.5
+"""Longer than a relay needs to answer: the SDK gives up and hangs up after its time.
+With five nodes that is less than `JOIN_S`."""
 
 _log = logging.getLogger(__name__)
 
@@ -53,8 +54,6 @@ def connection(
     `lose` is called if a joined room cannot be resumed, before the SDK gives up.
     """
     if command.details.is_dtelecom:
-        from appliance.room.dtelecom import NodeConnection
-
         return NodeConnection(command, context, lose)
     return LiveKitConnection(context.spawn, context.pending)
 
@@ -126,3 +125,48 @@ class LiveKitConnection:
             _log.warning(
                 "server did not confirm the disconnect  after_s=%s", DISCONNECT_S
             )
+
+
+class NodeConnection:
+    """Connection to a node of dTelecom, used once, through a relay in this process.
+
+    dTelecom's servers are made from LiveKit 1.4: text streams are lost there, data are
+    not encrypted, and a track must not be published twice.
+    """
+
+    def __init__(
+        self,
+        command: JoinRoom,
+        context: SessionContext,
+        lose: Callable[[Failure], None],
+    ) -> None:
+        """Create the room; nothing is sent yet."""
+        # Imported only for such rooms.
+        from appliance.dtelecom.relay import Relay
+
+        self._connection = LiveKitConnection(context.spawn, context.pending)
+        urls = (command.details.url, *command.details.fallback_urls)
+        self._relay = Relay(urls, refused=partial(lose, TOKEN_EXPIRED))
+        self.room = self._connection.room
+
+    async def open(
+        self, details: ConnectionDetails, options: rtc.RoomOptions
+    ) -> Failure | None:
+        """Connect, and return why it failed; may be cancelled."""
+        await self._relay.open()
+        options = replace(
+            options,
+            connect_timeout=self._relay.longest_answer_s + SPARE_S,
+            single_peer_connection=False,
+            # The newer way of encryption would lose every data packet.
+            encryption=None,
+            e2ee=options.encryption,
+        )
+        details = replace(details, url=self._relay.url)
+        found = await self._connection.open(details, options)
+        return NO_NODE if found is not None and self._relay.is_away else found
+
+    async def close(self) -> None:
+        """Disconnect; an attempt that is still running fails at once."""
+        await self._connection.close()
+        await self._relay.close()

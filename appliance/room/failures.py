@@ -30,6 +30,13 @@ ONLY_ONCE: Final = _left(
 )
 NO_AUDIO: Final = _left("LiveKit's library delivers no audio of the others")
 NOT_SENT: Final = _left("LiveKit's library sends nothing of the microphone's sound")
+NO_NODE: Final = _lost(
+    "no node of dTelecom can be reached; the token source may name another one when it "
+    "is asked again"
+)
+TOKEN_EXPIRED: Final = _lost(
+    "the node does not accept this session's token any more; joining again"
+)
 _SERVER_ERROR: Final = _lost("the server answers with an error; see the server's log")
 
 _ADDRESS: Final = re.compile(r"\w+://\S+")
