@@ -129,15 +129,14 @@ class _SdkFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if PurePath(record.pathname).parts[-3:-1] != ("livekit", "rtc"):
             return True
-        if record.msg == _NATIVE:
-            # Everything that matters in them is reported as an event as well.
-            _demote(record)
-        for start in _IGNORED:
-            if str(record.msg).startswith(start):
-                _demote(record)
-                record.msg, record.args = start, ()
-        if str(record.msg).startswith(_CALLBACK_FAILED):
-            record.msg, record.args = _CALLBACK_FAILED, ()
+        message = str(record.msg)
+        known = (*_IGNORED, _CALLBACK_FAILED)
+        start = next((x for x in known if message.startswith(x)), None)
+        if start is not None:
+            record.msg, record.args = start, ()
+        # Everything that matters in native lines is reported as an event as well.
+        if message == _NATIVE or start in _IGNORED:
+            record.levelno, record.levelname = logging.DEBUG, "DEBUG"
         if not logging.getLogger(record.name).isEnabledFor(record.levelno):
             return False
         record.msg, record.args = redacted(record.getMessage()), ()
@@ -148,7 +147,3 @@ class _SdkFilter(logging.Filter):
         if left_out:
             record.msg = f"{record.msg}  left_out={left_out}"
         return left_out is not None
-
-
-def _demote(record: logging.LogRecord) -> None:
-    record.levelno, record.levelname = logging.DEBUG, "DEBUG"

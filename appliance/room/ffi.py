@@ -55,6 +55,9 @@ returns, but only promises that the memory is free once it has acknowledged the 
 Encoded: TypeAlias = "ctypes._Pointer[ctypes.c_uint8]"
 """An encoded event; the library owns the memory."""
 
+Stream = FfiHandle
+"""Open stream of received audio."""
+
 Sink = Callable[[Block], None]
 """Takes one read-only block, which it may keep. Thread: the library's."""
 
@@ -171,17 +174,27 @@ class FfiEvents:
                 return self._acknowledged(event.capture_audio_frame)
         return False
 
-    def open(self, request: FfiRequest, route: StreamRoute) -> FfiHandle:
-        """Open a new audio stream whose blocks go to `route`."""
+    def open(self, track: rtc.Track, sink: Sink, fail: Fail) -> Stream:
+        """Return a new stream of a remote track, whose blocks go to `sink` at once.
+
+        `fail` is called with an exception that the sink raised.
+        """
+        request = FfiRequest()
+        wanted = request.new_audio_stream
+        wanted.track_handle = handle(track).handle
+        wanted.type = AudioStreamType.AUDIO_STREAM_NATIVE
+        wanted.sample_rate = RATE_HZ
+        wanted.num_channels = 1
+        wanted.frame_size_ms = BLOCK_MS
         # The first block may arrive before the answer: it waits for this lock.
         with self._changing:
             answer = FfiClient.instance.request(request)
-            stream = FfiHandle(answer.new_audio_stream.stream.handle.id)
-            self._routes[stream.handle] = route
+            stream = Stream(answer.new_audio_stream.stream.handle.id)
+            self._routes[stream.handle] = StreamRoute(sink, fail)
         return stream
 
-    def close(self, stream: FfiHandle) -> None:
-        """Close a stream; blocks that still arrive are discarded."""
+    def close(self, stream: Stream) -> None:
+        """Close a stream; a block in flight may still reach its sink, no later one."""
         with self._changing:
             if stream.handle in self._routes:
                 self._routes[stream.handle] = _CLOSED
@@ -305,25 +318,6 @@ class MicrophoneTrack:
         """Release track and source; call it after the room is disconnected."""
         handle(self.track).dispose()
         handle(self._source).dispose()
-
-
-class RemoteAudio:
-    """Remote track whose blocks go to a sink until `close`."""
-
-    def __init__(self, track: rtc.Track, sink: Sink, fail: Fail) -> None:
-        """Start at once; `fail` is called with an exception that the sink raised."""
-        request = FfiRequest()
-        wanted = request.new_audio_stream
-        wanted.track_handle = handle(track).handle
-        wanted.type = AudioStreamType.AUDIO_STREAM_NATIVE
-        wanted.sample_rate = RATE_HZ
-        wanted.num_channels = 1
-        wanted.frame_size_ms = BLOCK_MS
-        self._stream = ffi_events().open(request, StreamRoute(sink, fail))
-
-    def close(self) -> None:
-        """Stop; a block in flight may still reach the sink."""
-        ffi_events().close(self._stream)
 
 
 class _Slot:

@@ -11,7 +11,7 @@ from livekit import rtc
 from appliance.ports import Playback
 from appliance.process.logs import LogLimit
 from appliance.room.encryption import Decryption, audio_tracks
-from appliance.room.ffi import Fail, RemoteAudio
+from appliance.room.ffi import Fail, Stream, ffi_events
 from appliance.room.participants import short_id
 
 TRACKS_EACH: Final = 4
@@ -36,7 +36,7 @@ class _Subscription:
     name: str
     """Name of the talker in the playback."""
     identity: str
-    audio: RemoteAudio
+    audio: Stream
 
 
 class Subscriber:
@@ -134,7 +134,7 @@ class Subscriber:
             return
         self.close(publication.sid)
         name = f"{participant.identity}/{publication.sid}"
-        audio = RemoteAudio(track, self._playback.add(name), self._fail)
+        audio = ffi_events().open(track, self._playback.add(name), self._fail)
         self._subscriptions[publication.sid] = _Subscription(
             name, participant.identity, audio
         )
@@ -146,7 +146,7 @@ class Subscriber:
         if sid not in self._subscriptions:
             return
         ended = self._subscriptions.pop(sid)
-        ended.audio.close()
+        ffi_events().close(ended.audio)
         self._playback.remove(ended.name)
         others = self._subscriptions.values()
         if all(one.identity != ended.identity for one in others):
