@@ -65,25 +65,6 @@ class Dropped:
     """False: it is probably another application's data."""
 
 
-def received_line(
-    line_id: str | None,
-    text: str,
-    ts_ms: float | None,
-    sender: ChatSender,
-    *,
-    is_edit: bool = False,
-) -> ReceivedLine:
-    """Return the line of a packet; dated repeats without an id get the same derived id.
-
-    The id that an unknown sender gives is ignored: it may be that of another's line.
-    """
-    if not line_id or not sender.identity:
-        facts = f"{ts_ms}\n{text}".encode(errors="replace")
-        is_dated = ts_ms is not None
-        line_id = hashlib.sha256(facts).hexdigest()[:32] if is_dated else new_line_id()
-    return ReceivedLine(line_id, text, ts_ms, is_edit)
-
-
 def new_line_id() -> str:
     """Return an id that no other line has."""
     return secrets.token_hex(16)
@@ -141,26 +122,32 @@ def read_packet(
             is_flagged = found.ignore_legacy is True or found.ignore is True
             if is_flagged and takes_streams:
                 return None
-            line = received_line(
-                found.id,
-                found.message,
-                found.timestamp,
-                sender,
-                is_edit=topic == EDIT_TOPIC,
-            )
+            line_id, text, ts_ms = found.id, found.message, found.timestamp
         elif topic == CAPTION_TOPIC:
             caption = _CAPTION.decode(payload)
-            line = received_line(None, caption.transcription, caption.timestamp, sender)
+            line_id, text, ts_ms = None, caption.transcription, caption.timestamp
         else:
             plain = _PLAIN.decode(payload)
             if not sender.identity:
                 claimed = plain.sender_name or plain.sender_id or plain.sender or ""
                 sender = ChatSender("", claimed)
-            line_id = "" if plain.id is None else str(plain.id)
-            line = received_line(line_id, plain.text, plain.ts, sender)
+            line_id = None if plain.id is None else str(plain.id)
+            text, ts_ms = plain.text, plain.ts
     except (ValueError, RecursionError):
         return Dropped("not chat as JSON", is_chat=bool(topic))
+    # The id that an unknown sender gives may be that of another's line.
+    if not line_id or not sender.identity:
+        line_id = _derived_id(text, ts_ms)
+    line = ReceivedLine(line_id, text, ts_ms, is_edit=topic == EDIT_TOPIC)
     return read_line(line, sender, now_ms)
+
+
+def _derived_id(text: str, ts_ms: float | None) -> str:
+    """Return an id; repeats of a line with a time get the same one."""
+    if ts_ms is None:
+        return new_line_id()
+    facts = f"{ts_ms}\n{text}".encode(errors="replace")
+    return hashlib.sha256(facts).hexdigest()[:32]
 
 
 def packet(line_id: str, ts_ms: int, text: str, *, has_stream: bool) -> bytes:
