@@ -8,7 +8,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -71,10 +71,8 @@ _log = logging.getLogger(__name__)
 class _Segment:
     """Words that are being received."""
 
-    key: tuple[str, str]
-    """Identity of the talker, and id of the segment."""
-    talker: str
-    ts_ms: int
+    caption: Caption
+    """Without its text."""
     is_agent: bool
     """An agent's words: an aborted stream is not sent again, so its text is final."""
     info: rtc.TextStreamInfo
@@ -91,7 +89,7 @@ class Captions:
         self._room = room
         self._post = post
         self._open: dict[tuple[str, str], _Segment] = {}
-        """The newest stream of each segment, until it ends."""
+        """The newest stream of each talker's segment, until it ends."""
         self._streams = TextStreams(room, _TOPIC, spawn, self._opened, self._is_talker)
 
     def close(self) -> None:
@@ -103,16 +101,13 @@ class Captions:
         is_known = identity not in {"", UNKNOWN_ID}
         if not is_known or max(len(segment), len(identity)) > ID_CHARACTERS:
             return None
-        found = _Segment(
-            (identity, segment),
-            self._name(identity),
-            time_ms(info.timestamp, time.time_ns() // 1_000_000),
-            self._is_of_agent(identity),
-            info,
-        )
-        if (earlier := self._open.get(found.key)) is not None:
+        ts_ms = time_ms(info.timestamp, time.time_ns() // 1_000_000)
+        name = self._name(identity)
+        caption = Caption(segment, identity, name, "", is_final=False, ts_ms=ts_ms)
+        found = _Segment(caption, self._is_of_agent(identity), info)
+        if (earlier := self._open.get((identity, segment))) is not None:
             earlier.is_replaced = True
-        self._open[found.key] = found
+        self._open[identity, segment] = found
         return partial(self._report, found)
 
     def _is_talker(self, identity: str) -> bool:
@@ -130,16 +125,16 @@ class Captions:
 
     def _report(self, found: _Segment, raw: str, fault: str | None) -> None:
         """Post the caption, unless a later stream has replaced this one."""
-        if fault is not None and self._open.get(found.key) is found:
-            del self._open[found.key]
+        key = found.caption.talker_id, found.caption.segment
+        if fault is not None and self._open.get(key) is found:
+            del self._open[key]
         text = "".join(filter(is_text, raw)).strip()
         if not text or found.is_replaced:
             return
         attributes = found.info.attributes or {}
         is_marked = attributes.get("lk.transcription_final") == "true"
         is_final = is_marked if fault == "" else found.is_agent and fault is not None
-        identity, segment = found.key
-        caption = Caption(segment, identity, found.talker, text, is_final, found.ts_ms)
+        caption = replace(found.caption, text=text, is_final=is_final)
         self._post(CaptionReceived(self._ticket, caption))
 
     def _name(self, identity: str) -> str:

@@ -127,13 +127,12 @@ class OwnTrack:
     def now(self) -> Permissions:
         """Return the permissions; only later changes are posted."""
         allowed = self._room.local_participant.permissions
-        publication = self._publication
         self._posted = Permissions(
             may_publish=self._is_published and self._may_publish,
             may_subscribe=allowed.can_subscribe,
             may_send_data=allowed.can_publish_data,
             # By a moderator: the box itself never mutes the track.
-            is_server_muted=publication is not None and publication.muted,
+            is_server_muted=self._publication is not None and not self.is_unmuted,
         )
         return self._posted
 
