@@ -24,8 +24,6 @@ MAX_BODY: Final = 64 * 1024
 FALLBACKS: Final = 3
 """Further nodes named; our choice: if four nodes are dead, ask again."""
 
-Shuffle = Callable[[list[str]], None]
-
 
 @dataclass(frozen=True, slots=True)
 class ChosenNode:
@@ -45,7 +43,7 @@ async def choose_node(
     registry: NodeRegistry,
     client_ip: str | None,
     transport: "httpx.AsyncBaseTransport | None" = None,
-    shuffle: Shuffle = random.shuffle,
+    shuffle: Callable[[list[str]], None] = random.shuffle,
 ) -> ChosenNode:
     """Return the node that the network recommends for this client.
 

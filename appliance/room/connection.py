@@ -81,11 +81,15 @@ class LiveKitConnection:
         """Connect, and return why it failed; may be cancelled."""
         try:
             async with asyncio.timeout(JOIN_S):
-                await self._wait_for_earlier(details.url)
+                # Abandoned attempts with this server have our identity: it would keep
+                # the last to arrive and end ours.
+                url, pending = details.url, self._pending
+                if earlier := {task for task, to in pending.items() if to == url}:
+                    await asyncio.wait(earlier)
                 connecting = self._spawn(self._connect(details, options))
                 self._connecting = connecting
-                self._pending[connecting] = details.url
-                connecting.add_done_callback(self._pending.pop)
+                pending[connecting] = url
+                connecting.add_done_callback(pending.pop)
                 return await asyncio.shield(connecting)
         except TimeoutError:
             return NOT_IN_TIME
@@ -95,15 +99,6 @@ class LiveKitConnection:
         self._is_abandoned = True
         if self._connecting is not None and self._connecting.done():
             await self._disconnect()
-
-    async def _wait_for_earlier(self, url: str) -> None:
-        """Wait for abandoned attempts to connect to the same server.
-
-        They have our identity: the server would keep the last to arrive and end ours.
-        """
-        earlier = {task for task, to in self._pending.items() if to == url}
-        if earlier:
-            await asyncio.wait(earlier)
 
     async def _connect(
         self, details: ConnectionDetails, options: rtc.RoomOptions

@@ -167,12 +167,11 @@ class FfiEvents:
 
     def _handled(self, event: FfiEvent) -> bool:
         """Handle the event if it is ours, and return whether it was."""
-        match event.WhichOneof("message"):
-            case "audio_stream_event":
-                return self._delivered(event.audio_stream_event)
-            case "capture_audio_frame":
-                return self._acknowledged(event.capture_audio_frame)
-        return False
+        kind = event.WhichOneof("message")
+        if kind == "audio_stream_event":
+            return self._delivered(event.audio_stream_event)
+        is_answer = kind == "capture_audio_frame"
+        return is_answer and self._acknowledged(event.capture_audio_frame)
 
     def open(self, track: rtc.Track, sink: Sink, fail: Fail) -> Stream:
         """Return a new stream of a remote track, whose blocks go to `sink` at once.

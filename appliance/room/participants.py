@@ -30,7 +30,6 @@ _ID_CHARACTERS: Final = 6
 _OWN_NAMES: Final = frozenset({"this box", "me"})
 """Names of this box on the page and on the OLED."""
 _GUEST: Final = " (guest)"
-_UNKNOWN: Final = "unknown"
 _CLAIM_CHARACTERS: Final = _NAME_CHARACTERS - len("unknown (says: )")
 _NEEDED: Final = frozenset("\n\t\u200c\u200d")
 """Control characters that belong into a text; the last two join emoji and letters."""
@@ -162,7 +161,7 @@ def display_name(name: str, identity: str, own_name: str = "") -> str:
 def unknown(claimed_name: str) -> str:
     """Return the name to show of a sender that the server does not confirm."""
     claim = _one_line(claimed_name)[:_CLAIM_CHARACTERS]
-    return f"{_UNKNOWN} (says: {claim})" if claim else _UNKNOWN
+    return f"unknown (says: {claim})" if claim else "unknown"
 
 
 def short_id(identity: str) -> str:

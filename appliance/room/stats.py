@@ -6,6 +6,7 @@ works.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Final
 
@@ -100,21 +101,18 @@ class Sending:
 
     def __init__(self) -> None:
         """Start without a report."""
-        self._lost: dict[str, int] = {}
+        self._lost: Counter[str] = Counter()
 
     def update(self, stats: Iterable[RtcStats]) -> int:
         """Return how many were lost since the last reading.
 
         Source: W3C webrtc-stats, `packetsLost` of the remote inbound streams.
         """
-        change = 0
         ours = (x.remote_inbound_rtp for x in stats if x.HasField("remote_inbound_rtp"))
-        for stream in ours:
-            # A packet that was only late is subtracted again.
-            before = self._lost.get(stream.rtc.id, 0)
-            self._lost[stream.rtc.id] = max(before, stream.received.packets_lost)
-            change += self._lost[stream.rtc.id] - before
-        return change
+        before = self._lost.total()
+        # The highest of each stream: a packet that was only late is subtracted again.
+        self._lost |= Counter({one.rtc.id: one.received.packets_lost for one in ours})
+        return self._lost.total() - before
 
 
 def _sums(stream: RtcStats.InboundRtp) -> tuple[float, ...]:
