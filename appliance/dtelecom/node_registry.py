@@ -270,10 +270,8 @@ async def fetch_nodes(
 
 def settings_fault(settings: RegistrySettings) -> tuple[str, str] | None:
     """Return variable and sentence of the first fault, or None."""
-    for domain in settings.nodes:
-        if not is_domain(domain):
-            sentence = "expected names like node1.example.com, found something else."
-            return ("nodes", sentence)
+    if not all(map(is_domain, settings.nodes)):
+        return ("nodes", "expected names like node1.example.com, found something else.")
     for name, text in (
         ("SOLANA_CONTRACT_ADDRESS", settings.contract),
         ("SOLANA_REGISTRY_AUTHORITY", settings.authority),

@@ -36,7 +36,6 @@ from appliance.room.participants import (
     name_of,
 )
 from appliance.room.pre_connect_audio import PreConnectAudio
-from appliance.room.publisher import Send
 from appliance.room.subscriber import Subscriber
 from appliance.room.text_streams import Report, StreamTopic, TextStreams
 
@@ -168,6 +167,8 @@ class RoomAgent:
         self._has_calls = not command.details.is_dtelecom
         is_kept = command.details.expects_agent
         self._pre_connect = PreConnectAudio(room, context.spawn) if is_kept else None
+        self.recorder = self._pre_connect.recorded if self._pre_connect else None
+        """Adds the recorder for an expected agent to a sink; None: none is expected."""
         self._captions: Captions | None = None
         self._is_paused = is_paused
         self._has_joined = self._is_muted = False
@@ -188,11 +189,6 @@ class RoomAgent:
             "local_track_published",
         ):
             room.on(event, self._room_changed)
-
-    @property
-    def recorder(self) -> Callable[[Send], Send] | None:
-        """Adds the recorder for an expected agent to a sink; None: none is expected."""
-        return self._pre_connect.recorded if self._pre_connect else None
 
     def joined(self) -> None:
         """Post the agent that is there, after `RoomJoined`, and every later change."""

@@ -117,13 +117,10 @@ class TextStreams:
         return [stream for stream in self._open if stream.identity == identity]
 
     def _make_slot(self, identity: str) -> bool:
-        """Make a slot for one more stream of this sender, if it may have one.
+        """Make a slot for one more stream of this sender; return whether it has one.
 
         Beyond `total` the oldest stream of the sender that has most is broken off for
         it, so that a few senders cannot keep the others from being read.
-
-        Returns:
-            Whether there is a slot.
         """
         own = len(self._streams_of(identity))
         if own >= self._topic.each:
