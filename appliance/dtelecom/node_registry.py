@@ -77,10 +77,7 @@ def read_account(raw: bytes) -> str | None:
 
 
 def registry_address(authority: str, contract: str) -> bytes:
-    """Return the address of the list of nodes that `contract` keeps for `authority`.
-
-    Both are addresses in base58.
-    """
+    """Return the address of the list of nodes of `authority`; both texts are base58."""
     owner, program = decode_base58(authority), decode_base58(contract)
     return program_address((owner, REGISTRY_NAME), program)
 

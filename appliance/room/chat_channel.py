@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import secrets
 import time
 from collections import deque
 from collections.abc import Callable
@@ -117,7 +118,7 @@ class ChatStreams:
         self, info: rtc.TextStreamInfo | rtc.ByteStreamInfo, identity: str, files: int
     ) -> _Line:
         # The id that an unknown sender gives may be that of another's line.
-        line_id = info.stream_id if identity else chat_format.new_line_id()
+        line_id = info.stream_id if identity else secrets.token_hex(16)
         received = ReceivedLine(line_id, "", info.timestamp, files=files)
         return _Line(received, sender(self._room, identity))
 

@@ -65,11 +65,6 @@ class Dropped:
     """False: it is probably another application's data."""
 
 
-def new_line_id() -> str:
-    """Return an id that no other line has."""
-    return secrets.token_hex(16)
-
-
 def read_line(
     line: ReceivedLine, sender: ChatSender, now_ms: int
 ) -> ChatMessage | Dropped:
@@ -145,7 +140,7 @@ def read_packet(
 def _derived_id(text: str, ts_ms: float | None) -> str:
     """Return an id; repeats of a line with a time get the same one."""
     if ts_ms is None:
-        return new_line_id()
+        return secrets.token_hex(16)
     facts = f"{ts_ms}\n{text}".encode(errors="replace")
     return hashlib.sha256(facts).hexdigest()[:32]
 

@@ -175,9 +175,8 @@ def is_text(character: str) -> bool:
     Control codes, lone surrogates and marks that change the writing direction do not;
     the joiners that emoji and several scripts need do.
     """
-    if character in _NEEDED:
-        return True
-    return unicodedata.category(character) not in {"Cc", "Cf", "Cs"}
+    category = unicodedata.category(character)
+    return character in _NEEDED or category not in {"Cc", "Cf", "Cs"}
 
 
 def _spelling(name: str) -> str:
