@@ -5,6 +5,7 @@ screens and logs.
 """
 
 import asyncio
+import time
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,6 +36,9 @@ _NEEDED: Final = frozenset("\n\t\u200c\u200d")
 """Control characters that belong into a text; the last two join emoji and letters."""
 LOOK_S: Final = 0.1
 """Interval at which the list follows the audio while somebody speaks."""
+PAUSE_S: Final = 1.0
+"""Longest pause of somebody who goes on speaking; our choice. The server, which looks
+every 0.4 s, takes a longer one for the end, and names the talker again afterwards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,10 @@ class Participants:
         self._room = room
         self._post = post
         self._subscriber = subscriber
-        self._talkers: frozenset[str] = frozenset()
+        self._named: frozenset[str] = frozenset()
+        """Talkers in the server's newest list."""
+        self._talkers: dict[str, float] = {}
+        """Time at which each talker was named, or as loud as speech, last."""
         self._is_speaking = asyncio.Event()
         self._last: tuple[Participant, ...] = ()
         self._is_paused = is_paused
@@ -81,6 +88,12 @@ class Participants:
             if not other.permissions.hidden
         )
         return self._last
+
+    def resume(self) -> None:
+        """Post what has changed during a pause, and every later change."""
+        # They may have stopped meanwhile, and the server does not repeat it.
+        self._named = frozenset()
+        self.changed(is_settled=True)
 
     def changed(self, *, is_settled: bool = False) -> None:
         """Post the list, if it is different from the last one.
@@ -96,12 +109,15 @@ class Participants:
             self._post(PeopleChanged(self._ticket, self._last))
 
     def active_speakers_changed(self, talkers: list[rtc.Participant]) -> None:
-        """Store the server's list of active speakers."""
-        self._talkers = frozenset(talker.identity for talker in talkers)
+        """Add the server's list of active speakers.
+
+        It names only those whose level has changed: of the others, who is still as loud
+        as speech goes on, and the rest have stopped.
+        """
+        self._named = frozenset(talker.identity for talker in talkers)
+        self._talkers |= dict.fromkeys(self._named, time.monotonic())
         if self._talkers:
             self._is_speaking.set()
-        else:
-            self._is_speaking.clear()
         self.changed()
 
     async def follow(self) -> None:
@@ -109,19 +125,33 @@ class Participants:
         while True:
             await self._is_speaking.wait()
             await asyncio.sleep(LOOK_S)
+            self._drop_silent(time.monotonic())
             self.changed()
 
+    def _drop_silent(self, now_s: float) -> None:
+        """Remove the talkers who have stopped."""
+        heard = filter(self._subscriber.has_speech, self._talkers)
+        self._talkers = {
+            who: at_s
+            for who, at_s in (self._talkers | dict.fromkeys(heard, now_s)).items()
+            if who in self._named or now_s - at_s < PAUSE_S
+        }
+        if not self._talkers:
+            self._is_speaking.clear()
+
     def _participant(self, other: rtc.RemoteParticipant) -> Participant:
-        is_named = other.identity in self._talkers
+        is_talking = other.identity in self._talkers
         return Participant(
             id=other.identity,
             name=name_of(self._room, other),
             # Both: reported by the server and played here, as the lamp indicates.
-            is_speaking=is_named and self._subscriber.plays(other.identity),
+            is_speaking=is_talking and self._subscriber.plays(other.identity),
             # True also for a participant without a microphone.
             is_muted=all(track.muted for track in audio_tracks(other)),
             is_agent=is_agent(other),
-            sound_fault=self._subscriber.decryption.fault(other, is_speaking=is_named),
+            sound_fault=self._subscriber.decryption.fault(
+                other, is_speaking=is_talking
+            ),
         )
 
 

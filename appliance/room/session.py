@@ -276,7 +276,8 @@ class Session:
         is_republished, self._is_reconnected = self._is_reconnected, False
         _log.info("connection resumed  ticket=%d new=%s", self.ticket, is_new)
         self._subscriber.want_all(self.room)
-        self._look()
+        self._people.resume()
+        self.agent.look(is_settled=True)
         self.own.resume(is_republished=is_republished)
         self._context.post(RoomResumed(self.ticket, is_new=is_new))
 

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 from livekit import rtc
 
+from appliance.pcm import SILENCE, Block
 from appliance.ports import Playback
 from appliance.process.logs import LogLimit
 from appliance.room.encryption import Decryption, audio_tracks
@@ -25,8 +27,30 @@ tries again every 3 s by itself."""
 GAP_S: Final = 1.0
 """From the end of a subscription to the next one; our choice: the server carries out
 only the last of two requests that it reads at once."""
+SPEECH_RMS: Final = 583.0
+"""Level of speech, -35 dBFS. Source: LiveKit's server, `DefaultAudioLevelConfig`: who
+speaks is so loud for at least four tenths of the time."""
 
 _log = logging.getLogger(__name__)
+
+
+class _Sink:
+    """Sink of the playback, and the newest block that it was given."""
+
+    def __init__(self, write: Callable[[Block], None]) -> None:
+        self._write = write
+        self._newest = SILENCE
+
+    @property
+    def has_speech(self) -> bool:
+        """Whether the newest block is as loud as speech."""
+        samples = self._newest.astype(np.float32)
+        return float(samples @ samples) >= SPEECH_RMS * SPEECH_RMS * len(samples)
+
+    def take(self, block: Block) -> None:
+        """Play the block. Thread: the library's."""
+        self._newest = block
+        self._write(block)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +60,7 @@ class _Subscription:
     name: str
     """Name of the talker in the playback."""
     identity: str
+    sink: _Sink
     audio: Stream
 
 
@@ -134,9 +159,10 @@ class Subscriber:
             return
         self.close(publication.sid)
         name = f"{participant.identity}/{publication.sid}"
-        audio = ffi_events().open(track, self._playback.add(name), self._fail)
+        sink = _Sink(self._playback.add(name))
+        audio = ffi_events().open(track, sink.take, self._fail)
         self._subscriptions[publication.sid] = _Subscription(
-            name, participant.identity, audio
+            name, participant.identity, sink, audio
         )
         self._playback.mute(name, is_on=participant.identity in self._muted)
         self._log_track("track subscribed  from=%s", participant.identity)
@@ -148,8 +174,7 @@ class Subscriber:
         ended = self._subscriptions.pop(sid)
         ffi_events().close(ended.audio)
         self._playback.remove(ended.name)
-        others = self._subscriptions.values()
-        if all(one.identity != ended.identity for one in others):
+        if not self._of(ended.identity):
             # Of another track, success would not be reported again.
             self.decryption.forget(ended.identity)
         self._log_track("track ended  from=%s", ended.identity)
@@ -165,13 +190,16 @@ class Subscriber:
         for one in self._subscriptions.values():
             self._playback.mute(one.name, is_on=one.identity in identities)
 
+    def has_speech(self, identity: str) -> bool:
+        """Return whether this participant is as loud as speech, played or not."""
+        return any(one.sink.has_speech for one in self._of(identity))
+
     def plays(self, identity: str) -> bool:
         """Return whether this participant is played now, or was a moment ago."""
-        return any(
-            self._playback.is_sounding(one.name)
-            for one in self._subscriptions.values()
-            if one.identity == identity
-        )
+        return any(self._playback.is_sounding(x.name) for x in self._of(identity))
+
+    def _of(self, identity: str) -> list[_Subscription]:
+        return [x for x in self._subscriptions.values() if x.identity == identity]
 
     def _missing(
         self, other: rtc.RemoteParticipant

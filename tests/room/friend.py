@@ -21,6 +21,8 @@ class Friend:
         self._heard: asyncio.Queue[Block] = asyncio.Queue()
         self._newest = None
         self._has_left = False
+        self.amplitude = 8000
+        """Of the tones that are said."""
         self.room = rtc.Room()
         self.packets: asyncio.Queue[rtc.DataPacket] = asyncio.Queue()
         self.streams: asyncio.Queue[StreamedLine] = asyncio.Queue()
@@ -82,7 +84,7 @@ class Friend:
     async def _say(self, source, hz):
         sent = 0
         while True:
-            samples = tone(hz, BLOCK, sent)
+            samples = tone(hz, BLOCK, sent, self.amplitude)
             sent += BLOCK
             frame = rtc.AudioFrame(samples.tobytes(), RATE_HZ, 1, BLOCK)
             await source.capture_frame(frame)
