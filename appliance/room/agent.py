@@ -59,6 +59,9 @@ says that it is ready."""
 BUSY: Final = frozenset({AgentState.THINKING, AgentState.SPEAKING})
 """States in which an error of an agent's method does not mean that its session is over.
 """
+_Rpc = rtc.RpcError.ErrorCode
+LOST: Final = (_Rpc.CONNECTION_TIMEOUT, _Rpc.SEND_FAILED, _Rpc.RECIPIENT_DISCONNECTED)
+"""Errors of a request that may not have reached the agent."""
 ARRIVAL_S: Final = 2.0
 """Time-out for the request to arrive; the library's own 7 s are for relays."""
 ANSWER_S: Final = 6.0
@@ -181,6 +184,10 @@ class RoomAgent:
         """Number of calls to agents so far."""
         self._postponed = ""
         """Session id of an agent that refused a turn's start because it was busy."""
+        self._connections = 0
+        """Number of new connections that the library has made."""
+        self._is_start_lost = False
+        """Whether the start of our turn did not reach the agent, as far as we know."""
         self._loop = asyncio.get_running_loop()
         for event in (
             "participant_connected",
@@ -195,6 +202,15 @@ class RoomAgent:
         self._has_joined = True
         self._receive_captions()
         self.look()
+
+    def reconnected(self) -> None:
+        """Send the start of our turn again if it was lost with the old connection.
+
+        On one that is only resumed, what was lost arrives late.
+        """
+        self._connections += 1
+        if self._is_start_lost:
+            self._take_turn(Turn.START)
 
     def do(self, command: MuteAgent | TakeTurn) -> None:
         """Carry out the command; a cancelled turn is not kept for an agent either."""
@@ -254,6 +270,7 @@ class RoomAgent:
 
     def _take_turn(self, turn: Turn) -> None:
         """Tell the agent about our turn, unless it does not take turns."""
+        self._is_start_lost = False
         agents = self._agents()
         if not agents:
             return
@@ -270,7 +287,7 @@ class RoomAgent:
     async def _call(
         self, agent: rtc.RemoteParticipant, turn: Turn, number: int
     ) -> None:
-        was_busy = _state(agent) in BUSY
+        was_busy, connections = _state(agent) in BUSY, self._connections
         try:
             await self._room.local_participant.perform_rpc(
                 destination_identity=agent.identity,
@@ -281,23 +298,31 @@ class RoomAgent:
                 max_round_trip_latency=ARRIVAL_S,
             )
         except rtc.RpcError as exc:
-            is_error = exc.code == rtc.RpcError.ErrorCode.APPLICATION_ERROR
+            is_error = exc.code == _Rpc.APPLICATION_ERROR
+            # A later call may have told it of the turn meanwhile.
+            is_newest = number == self._calls and turn is self._turn
             if is_error and (was_busy or _state(agent) in BUSY):
-                # What it says may not be interrupted, for example a greeting. A later
-                # call may have told it of the turn meanwhile.
-                if turn is Turn.START and number == self._calls:
+                # What it says may not be interrupted, for example a greeting.
+                if turn is Turn.START and is_newest:
                     self._postponed = agent.sid
                 self.look()
-                return
-            _log.debug("turn not taken  turn=%s code=%d", turn, exc.code)
-            if exc.code == rtc.RpcError.ErrorCode.UNSUPPORTED_METHOD:
-                self._refusals[agent.sid] += 1
-            elif is_error:
-                _log.warning("the agent's session has ended  code=%d", exc.code)
-                self._context.post(AgentFailed(self._ticket, agent.identity))
+            else:
+                self._refused(agent, turn, exc.code)
+            if turn is Turn.START and is_newest and exc.code in LOST:
+                self._is_start_lost = True
+                if connections != self._connections:
+                    self._take_turn(Turn.START)
         else:
             self._takes_turns.add(agent.sid)
             self.look()
+
+    def _refused(self, agent: rtc.RemoteParticipant, turn: Turn, code: int) -> None:
+        _log.debug("turn not taken  turn=%s code=%d", turn, code)
+        if code == _Rpc.UNSUPPORTED_METHOD:
+            self._refusals[agent.sid] += 1
+        elif code == _Rpc.APPLICATION_ERROR:
+            _log.warning("the agent's session has ended  code=%d", code)
+            self._context.post(AgentFailed(self._ticket, agent.identity))
 
     def _apply_mute(self) -> None:
         others = self._room.remote_participants.values()

@@ -278,6 +278,8 @@ class Session:
         self._subscriber.want_all(self.room)
         self._people.resume()
         self.agent.look(is_settled=True)
+        if is_new:
+            self.agent.reconnected()
         self.own.resume(is_republished=is_republished)
         self._context.post(RoomResumed(self.ticket, is_new=is_new))
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import asynccontextmanager
 
 import pytest
 from livekit import rtc
@@ -14,7 +15,7 @@ from appliance.core.events import (
     PeopleChanged,
     RoomResumed,
 )
-from appliance.room.agent import PUSH_TO_TALK, REFUSALS
+from appliance.room.agent import LOST, PUSH_TO_TALK, REFUSALS
 from appliance.room.participants import AGENT_STATE
 
 ROBOT = "agent-AJ_x"
@@ -207,6 +208,93 @@ async def test_an_agent_that_has_taken_a_turn_is_not_told_of_it_again(
             await answered.get()
     calls = [asked.get_nowait() for _ in range(asked.qsize())]
     assert calls == ["start_turn", "end_turn", "start_turn", "end_turn"]
+
+
+@pytest.fixture
+def losing(monkeypatch):
+    """Return the errors of the next requests, which do not reach the agent."""
+    losing: asyncio.Queue[asyncio.Future[int]] = asyncio.Queue()
+    perform = rtc.LocalParticipant.perform_rpc
+
+    async def lossy(*arguments, **facts):
+        if losing.empty():
+            return await perform(*arguments, **facts)
+        raise rtc.RpcError(await losing.get_nowait(), "lost")
+
+    monkeypatch.setattr(rtc.LocalParticipant, "perform_rpc", lossy)
+    return losing
+
+
+@asynccontextmanager
+async def a_told_agent(server, box):
+    """Let an agent join, and yield the calls that tell it of our turns."""
+    async with server.friend(ROBOT, kind="agent") as robot:
+        told: asyncio.Queue[str] = asyncio.Queue()
+
+        async def take(call):
+            told.put_nowait(call.caller_identity)
+            return ""
+
+        robot.room.local_participant.register_rpc_method("start_turn", take)
+        await robot.stay_muted()
+        await box.until(AgentChanged)
+        yield told
+
+
+async def reconnected(box, scenario=rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT):
+    await box.sdk_room.simulate_scenario(scenario)
+    await box.until(RoomResumed)
+
+
+@pytest.mark.parametrize("code", LOST)
+async def test_a_turn_whose_start_was_lost_begins_on_the_next_connection(
+    server, box, losing, code
+):
+    await box.join(server)
+    error = asyncio.get_running_loop().create_future()
+    async with a_told_agent(server, box) as told:
+        losing.put_nowait(error)
+        error.set_result(code)
+        box.room.do(TakeTurn(1, Turn.START))
+        # On the same connection, what was lost arrives late.
+        await reconnected(box, rtc.SimulateScenarioKind.SIMULATE_SIGNAL_RECONNECT)
+        assert losing.empty()
+        assert told.empty()
+        await reconnected(box)
+        async with asyncio.timeout(DEADLINE_S):
+            await told.get()
+        await reconnected(box)
+    assert told.empty()
+
+
+async def test_a_start_that_is_known_to_be_lost_only_afterwards_is_sent_again(
+    server, box, losing
+):
+    await box.join(server)
+    error = asyncio.get_running_loop().create_future()
+    async with a_told_agent(server, box) as told:
+        losing.put_nowait(error)
+        box.room.do(TakeTurn(1, Turn.START))
+        await reconnected(box)
+        error.set_result(rtc.RpcError.ErrorCode.CONNECTION_TIMEOUT)
+        async with asyncio.timeout(DEADLINE_S):
+            await told.get()
+
+
+async def test_a_turn_that_is_over_does_not_begin_on_the_next_connection(
+    server, box, losing, answered
+):
+    await box.join(server)
+    error = asyncio.get_running_loop().create_future()
+    async with a_told_agent(server, box) as told:
+        losing.put_nowait(error)
+        box.room.do(TakeTurn(1, Turn.START))
+        box.room.do(TakeTurn(1, Turn.END))
+        async with asyncio.timeout(DEADLINE_S):
+            assert await answered.get() == "end_turn"
+        error.set_result(rtc.RpcError.ErrorCode.CONNECTION_TIMEOUT)
+        await reconnected(box)
+    assert told.empty()
 
 
 async def test_a_new_connection_is_no_departure_of_agent_and_others(server, box):
