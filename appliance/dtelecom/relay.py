@@ -144,7 +144,8 @@ class Relay:
         self._tls = tls
         self._refused = refused
         self._server: Server | None = None
-        self._session_node: str | None = None
+        self.session_node: str | None = None
+        """Address of the node that has accepted the session."""
         self._asking: set[asyncio.Task[ClientConnection | Response]] = set()
         self._joined: dict[ServerConnection, ClientConnection] = {}
         """Connection to the node of each connection of the SDK that is accepted."""
@@ -223,14 +224,14 @@ class Relay:
         answer = _away(sdk)
         # From the start: the SDK may give up before a node answers.
         self.is_away = True
-        nodes = [self._session_node] if self._session_node else list(self._nodes)
+        nodes = [self.session_node] if self.session_node else list(self._nodes)
         for url in nodes:
             timeout_s = LAST_NODE_S if url == nodes[-1] else NODE_S
             found = await self._connected(url, target, request, timeout_s)
             if isinstance(found, ClientConnection):
                 self.is_away = False
                 if is_upgrade:
-                    self._session_node = url
+                    self.session_node = url
                 return found
             if found is not None:
                 if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -239,7 +240,7 @@ class Relay:
                 if _is_of_node(found, target, is_upgrade=is_upgrade):
                     break
             self._nodes = (*(other for other in self._nodes if other != url), url)
-        if self._session_node is not None and answer.status_code in _REFUSALS:
+        if self.session_node is not None and answer.status_code in _REFUSALS:
             self._refused()
         return _for_sdk(answer)
 

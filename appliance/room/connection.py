@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
@@ -27,6 +28,8 @@ DISCONNECT_S: Final = 1.0
 SPARE_S: Final = 0.5
 """Longer than a relay needs to answer: the SDK gives up and hangs up after its time.
 With five nodes that is less than `JOIN_S`."""
+FAILED_NODES: Final = 16
+"""Our choice: more than a token source names at once, for several rooms."""
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +47,9 @@ class SessionContext:
     spawn: Spawn
     pending: Pending
     config: Config
+    failed_nodes: deque[str] = field(default_factory=lambda: deque(maxlen=FAILED_NODES))
+    """Nodes of dTelecom that accepted a session and let it join no room, newest last.
+    """
 
 
 def connection(
@@ -140,7 +146,11 @@ class NodeConnection:
         from appliance.dtelecom.relay import Relay
 
         self._connection = LiveKitConnection(context.spawn, context.pending)
-        urls = (command.details.url, *command.details.fallback_urls)
+        self._failed = context.failed_nodes
+        urls = sorted(
+            (command.details.url, *command.details.fallback_urls),
+            key=lambda url: self._failed.index(url) if url in self._failed else -1,
+        )
         self._relay = Relay(urls, refused=partial(lose, TOKEN_EXPIRED))
         self.room = self._connection.room
 
@@ -159,9 +169,17 @@ class NodeConnection:
         )
         details = replace(details, url=self._relay.url)
         found = await self._connection.open(details, options)
+        if found is not None and (node := self._relay.session_node) is not None:
+            self._try_last(node)
         return NO_NODE if found is not None and self._relay.is_away else found
 
     async def close(self) -> None:
         """Disconnect; an attempt that is still running fails at once."""
         await self._connection.close()
         await self._relay.close()
+
+    def _try_last(self, node: str) -> None:
+        """Have the next sessions try this node last: it may accept and join nobody."""
+        if node in self._failed:
+            self._failed.remove(node)
+        self._failed.append(node)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from livekit import rtc
@@ -189,6 +190,21 @@ async def test_a_dead_node_is_replaced_by_the_next_of_the_tokens_answer(server, 
         )
         box.room.do(join)
         await box.until(RoomJoined)
+
+
+async def test_a_node_that_lets_nobody_join_is_tried_last_by_the_next_session(node):
+    async with FakeNode(is_short=True) as broken, open_box() as box:
+        join = join_room(
+            1,
+            broken.url,
+            keys.token("box"),
+            is_dtelecom=True,
+            fallback_urls=(node.url,),
+        )
+        box.room.do(join)
+        await box.until(RoomFailed)
+        box.room.do(replace(join, ticket=2))
+        assert isinstance(await box.until((RoomFailed, RoomJoined)), RoomJoined)
 
 
 async def test_the_last_of_five_nodes_is_tried_within_one_attempt(node, monkeypatch):
