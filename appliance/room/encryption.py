@@ -94,11 +94,15 @@ class Decryption:
             return NOT_ENCRYPTED
         if other.identity in self._decrypted:
             return ""
-        now_s = time.monotonic()
+        now_s, waiting = time.monotonic(), self._waiting_since_s
         if is_speaking:
-            self._waiting_since_s.setdefault(other.identity, now_s)
-        waiting_s = now_s - self._waiting_since_s.get(other.identity, now_s)
-        return OTHER_KEY if waiting_s >= PATIENCE_S else ""
+            waiting.setdefault(other.identity, now_s)
+        if now_s - waiting.get(other.identity, now_s) >= PATIENCE_S:
+            return OTHER_KEY
+        if all(track.muted for track in tracks):
+            # There is nothing to decrypt; the server's report is late.
+            waiting.pop(other.identity, None)
+        return ""
 
 
 def audio_tracks(

@@ -2,10 +2,11 @@
 
 import asyncio
 
+import pytest
 from livekit import rtc
 
 from appliance.config import Config, Preset, RoomConfig
-from appliance.core.events import Failure, PeopleChanged, RoomJoined
+from appliance.core.events import Failure, PeopleChanged, RoomJoined, RoomResumed
 from appliance.room.encryption import (
     ENCRYPTED,
     NOT_ENCRYPTED,
@@ -151,6 +152,35 @@ async def test_audio_encrypted_with_the_same_key_is_never_a_fault(
             await box.until(PeopleChanged, lambda event: event.people[0].is_muted)
             track.unmute()
         await heard(box)
+    assert all_faults(box) == []
+
+
+FULL_RECONNECT = rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT
+
+
+@pytest.mark.parametrize("is_muted", [True, False])
+async def test_who_stops_speaking_while_the_box_is_away_has_no_other_key(
+    server, tmp_path, encrypted, is_muted
+):
+    """The server does not say that they have stopped, and nothing is decrypted."""
+    async with (
+        open_box(encrypted(key_file(tmp_path, "swordfish"))) as box,
+        server.friend("ann", with_key(b"swordfish")) as ann,
+    ):
+        track = await ann.say(700)
+        await box.join(server)
+        await box.until(PeopleChanged, lambda event: event.people[0].is_speaking)
+        if is_muted:
+            track.mute()
+            await box.sdk_room.simulate_scenario(FULL_RECONNECT)
+            await box.until(RoomResumed)
+        else:
+            await ann.room.local_participant.unpublish_track(track.sid)
+        await asyncio.sleep(PATIENCE_S + 1)
+        # So that the list is posted again.
+        async with server.friend("bob", with_key(b"swordfish")) as bob:
+            await bob.stay_muted()
+            await box.until(PeopleChanged, lambda event: len(event.people) == 2)
     assert all_faults(box) == []
 
 
