@@ -50,6 +50,8 @@ class PreConnectAudio:
         self._last_s = 0.0
         self._is_recording = True
         self._sent: set[tuple[str, str]] = set()
+        self._forgets = 0
+        """Number of times that what was said was taken back."""
 
     def recorded(self, send: Callable[[Block], None]) -> Callable[[Block], None]:
         """Return `send`, with a copy of each block kept until an agent comes."""
@@ -67,12 +69,14 @@ class PreConnectAudio:
 
     def forget(self) -> None:
         """Forget what was said; what is said later is kept."""
+        self._forgets += 1
         self._blocks.clear()
 
     def offer(self, agent: rtc.RemoteParticipant) -> None:
         """Send the stream to an agent that listens, once for each track.
 
-        LiveKit's agents publish their state when they can receive the stream.
+        LiveKit's agents publish their state when they can receive the stream. If that
+        fails, the next offer sends it.
         """
         track_sid = self._track_sid()
         key = (agent.sid, track_sid)
@@ -81,7 +85,7 @@ class PreConnectAudio:
             return
         self._sent.add(key)
         self._is_recording = False
-        self._spawn(self._send(agent.identity, track_sid, self._take_pcm()))
+        self._spawn(self._send(agent.identity, key))
 
     def _track_sid(self) -> str:
         """Return the id of the newest track: the SDK lists one that it lost, too."""
@@ -91,24 +95,22 @@ class PreConnectAudio:
         ]
         return microphones[-1] if microphones else ""
 
-    def _take_pcm(self) -> bytes:
-        """Return what is kept as PCM, and keep nothing."""
+    def _take(self) -> list[Block]:
+        """Return what is kept, and keep nothing."""
         is_stale = self._now_s() - self._last_s > STALE_S
-        blocks = []
+        blocks: list[Block] = []
         # A call that is still running on the audio thread may clear them meanwhile.
         with suppress(IndexError):
             while True:
                 blocks.append(self._blocks.popleft())
-        if is_stale or not blocks:
-            return b""
-        samples = np.concatenate(blocks).reshape(-1, DECIMATION)
-        slower: Block = samples.mean(axis=1).astype(np.int16)
-        return slower.tobytes()
+        return [] if is_stale else blocks
 
-    async def _send(self, identity: str, track_sid: str, pcm: bytes) -> None:
+    async def _send(self, identity: str, key: tuple[str, str]) -> None:
+        blocks, forgets = self._take(), self._forgets
+        pcm = _pcm(blocks)
         _log.info("kept speech sent to the agent  bytes=%d", len(pcm))
         attributes = {
-            "trackId": track_sid,
+            "trackId": key[1],
             "sampleRate": str(RATE_HZ // DECIMATION),
             "channels": "1",
         }
@@ -126,3 +128,14 @@ class PreConnectAudio:
                 await writer.aclose()
         except (rtc.StreamError, TimeoutError) as exc:
             _log.warning("kept speech not sent  error=%s", type(exc).__name__)
+            self._sent.discard(key)
+            if forgets == self._forgets:
+                self._blocks.extendleft(reversed(blocks))
+
+
+def _pcm(blocks: list[Block]) -> bytes:
+    if not blocks:
+        return b""
+    samples = np.concatenate(blocks).reshape(-1, DECIMATION)
+    slower: Block = samples.mean(axis=1).astype(np.int16)
+    return slower.tobytes()

@@ -58,8 +58,14 @@ class Me:
             sid: SimpleNamespace(sid=sid, source=MICROPHONE) for sid in tracks
         }
         self.streams = []
+        self.failure: asyncio.Future[Exception] | None = None
+        """Error of the next streams, once it is known."""
+        self.is_asked = False
 
     async def stream_bytes(self, _name, **header):
+        self.is_asked = True
+        if self.failure is not None:
+            raise await self.failure
         sent: list[bytes] = []
         self.streams.append((header, sent))
         return Writer(sent)
@@ -209,6 +215,51 @@ async def test_of_two_talks_long_apart_only_the_second_is_sent(stage):
     pcm = np.frombuffer(content.removesuffix(b"end"), np.int16)
     assert len(pcm) == 16_000
     assert (pcm == 2).all()
+
+
+@pytest.fixture
+async def failure(stage):
+    """Return the future error of the next streams."""
+    stage.me.failure = asyncio.get_running_loop().create_future()
+    return stage.me.failure
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), rtc.StreamError("closed")])
+async def test_speech_that_could_not_be_sent_is_sent_with_the_next_offer(
+    stage, failure, error
+):
+    stage.speak(100)
+    failure.set_result(error)
+    assert await stage.sent() == []
+    stage.me.failure = None
+    ((_, content),) = await stage.sent()
+    assert len(content.removesuffix(b"end")) == 2 * 16_000
+    assert len(await stage.sent()) == 1
+
+
+async def test_old_speech_that_could_not_be_sent_is_dropped(stage, failure):
+    stage.speak(100)
+    failure.set_result(TimeoutError())
+    await stage.sent()
+    stage.me.failure = None
+    stage.now_s += STALE_S + 1
+    ((_, content),) = await stage.sent()
+    assert content == b"end"
+
+
+async def test_what_was_taken_back_while_it_could_not_be_sent_is_dropped(
+    stage, failure
+):
+    stage.speak(100)
+    sending = asyncio.ensure_future(stage.sent())
+    while not stage.me.is_asked:
+        await asyncio.sleep(0)
+    stage.kept.forget()
+    failure.set_result(TimeoutError())
+    await sending
+    stage.me.failure = None
+    ((_, content),) = await stage.sent()
+    assert content == b"end"
 
 
 async def test_an_agent_is_sent_one_stream_only(stage):
