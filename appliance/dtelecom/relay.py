@@ -160,6 +160,8 @@ class Relay:
             # Compressed messages could not be filtered.
             compression=None,
             server_header=None,
+            # The SDK gives up earlier.
+            open_timeout=self.longest_answer_s + 1,
             ping_interval=None,
             close_timeout=CLOSE_S,
             max_size=MAX_MESSAGE,

@@ -23,6 +23,7 @@ from websockets.exceptions import (
 from websockets.frames import Opcode
 from websockets.protocol import State
 
+from appliance.dtelecom import relay as relay_module
 from appliance.dtelecom.relay import LAST_NODE_S, MAX_MESSAGE, NODE_S, Relay
 from appliance.net.http_client import trust
 from appliance.room.connection import CONNECT_S
@@ -318,6 +319,20 @@ async def test_a_node_that_does_not_answer_is_replaced_by_the_next(node):
         async with asyncio.timeout(CONNECT_S), joined(relay):
             pass
         assert (len(silent.heads), len(node.heads)) == (1, 1)
+
+
+async def test_asking_the_nodes_may_take_longer_than_a_servers_usual_time_out(
+    node, monkeypatch
+):
+    """That of websockets is 10 s, and of all nodes 12.5 s."""
+    monkeypatch.setattr(relay_module, "serve", partial(serve, open_timeout=0.2))
+    monkeypatch.setattr(relay_module, "NODE_S", 0.5)
+    async with (
+        FakeNode({"/rtc": b""}, keeps=True) as silent,
+        relay_to([silent.url, node.url]) as relay,
+        joined(relay),
+    ):
+        assert len(node.heads) == 1
 
 
 async def test_a_path_that_a_node_does_not_know_is_asked_for_at_one_node(node):
