@@ -22,8 +22,8 @@ are the microphone and the sound of a shared screen."""
 LATE_S: Final = 5.0
 """Interval of looking for tracks that do not arrive; one that is muted takes 3 s."""
 LATE_LOOKS: Final = 3
-"""Looks at which a track is missing before it is subscribed to anew: LiveKit's server
-tries again every 3 s by itself."""
+"""Looks at which a track is missing before it is subscribed to anew, and again after
+twice as many, and so on: LiveKit's server tries again every 3 s by itself."""
 GAP_S: Final = 1.0
 """From the end of a subscription to the next one; our choice: the server carries out
 only the last of two requests that it reads at once."""
@@ -111,7 +111,7 @@ class Subscriber:
                 track.set_subscribed(True)
 
     async def follow(self, room: rtc.Room, is_paused: Callable[[], bool]) -> None:
-        """Subscribe anew, once, to each track that does not arrive, until cancelled.
+        """Subscribe anew to each track that does not arrive, until cancelled.
 
         The library logs a track that it cannot assign to a participant, but reports
         nothing, nor that the server has given up.
@@ -126,7 +126,7 @@ class Subscriber:
                 (other, track) for other in others for track in self._missing(other)
             ]
             looks = {track.sid: looks.get(track.sid, 0) + 1 for _, track in missing}
-            late = [x for x in missing if looks[x[1].sid] == LATE_LOOKS]
+            late = [x for x in missing if _is_late(looks[x[1].sid])]
             if late:
                 await self._subscribe_anew(room, late)
 
@@ -216,3 +216,9 @@ class Subscriber:
         self, message: str, identity: str, level: int = logging.INFO
     ) -> None:
         self._log_limit.log(_log, level, message, short_id(identity))
+
+
+def _is_late(looks: int) -> bool:
+    """Return whether so many looks are `LATE_LOOKS`, doubled any number of times."""
+    times, rest = divmod(looks, LATE_LOOKS)
+    return not rest and times.bit_count() == 1
