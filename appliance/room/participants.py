@@ -78,16 +78,27 @@ class Participants:
         """Time at which each talker was named, or as loud as speech, last."""
         self._is_speaking = asyncio.Event()
         self._last: tuple[Participant, ...] = ()
+        self._listed: dict[str, rtc.RemoteParticipant] = {}
+        """The SDK's object of everybody in the last list, by the server's id."""
         self._is_paused = is_paused
 
     def now(self) -> tuple[Participant, ...]:
         """Return the list in order of arrival; only later changes are posted."""
+        others = self._room.remote_participants.values()
+        self._listed = {other.sid: other for other in others}
         self._last = tuple(
-            self._participant(other)
-            for other in self._room.remote_participants.values()
-            if not other.permissions.hidden
+            self._participant(other) for other in others if not other.permissions.hidden
         )
         return self._last
+
+    @property
+    def are_listed_anew(self) -> bool:
+        """Whether the SDK has listed somebody anew who has not left the room.
+
+        It does so for a new connection only.
+        """
+        others = self._room.remote_participants.values()
+        return any(self._listed.get(other.sid, other) is not other for other in others)
 
     def resume(self) -> None:
         """Post what has changed during a pause, and every later change."""

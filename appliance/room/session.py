@@ -272,7 +272,11 @@ class Session:
     def _resumed(self) -> None:
         self._pause.clear()
         # Without a track there is no sign of a new connection: assume one.
-        is_new = self._is_reconnected or not self.own.has_publication
+        is_new = (
+            self._is_reconnected
+            or not self.own.has_publication
+            or self._people.are_listed_anew
+        )
         is_republished, self._is_reconnected = self._is_reconnected, False
         _log.info("connection resumed  ticket=%d new=%s", self.ticket, is_new)
         self._subscriber.want_all(self.room)

@@ -39,11 +39,15 @@ async def join(box, server, way, **facts):
 
 
 async def reconnect_without_track(box, way):
-    """Have the library make a new connection, and lose what it publishes."""
+    """Have the library make a new connection, and lose what it publishes.
+
+    Return the event of the end.
+    """
     way.loses = ADD_TRACK
     await box.sdk_room.simulate_scenario(FULL_RECONNECT)
-    await box.until(RoomResumed)
+    resumed = await box.until(RoomResumed)
     assert way.lost.is_set()
+    return resumed
 
 
 def mutes(friend):
@@ -61,7 +65,7 @@ async def test_a_track_that_the_library_could_not_publish_again_is_sent_and_stay
         await mute(server, friend)
         await permissions_are(box, is_server_muted=True)
         await hears_nothing(friend)
-        await reconnect_without_track(box, way)
+        assert (await reconnect_without_track(box, way)).is_new
         async with asyncio.timeout(DEADLINE_S):
             while box.feed.connects < 2 or mutes(friend) != [True]:
                 await asyncio.sleep(0.05)
