@@ -163,10 +163,8 @@ class RoomAgent:
         Nothing is posted while the connection `is_paused`, as in `Participants`.
         dTelecom's servers carry no remote procedure calls: there are no turns.
         """
-        self._ticket = command.ticket
-        self._room = room
-        self._context = context
-        self._subscriber = subscriber
+        self._ticket, self._context = command.ticket, context
+        self._room, self._subscriber = room, subscriber
         self._has_calls = not command.details.is_dtelecom
         is_kept = command.details.expects_agent
         self._pre_connect = PreConnectAudio(room, context.spawn) if is_kept else None
@@ -187,7 +185,7 @@ class RoomAgent:
         self._connections = 0
         """Number of new connections that the library has made."""
         self._is_start_lost = False
-        """Whether the start of our turn did not reach the agent, as far as we know."""
+        """The start of our turn may not have reached the agent."""
         self._loop = asyncio.get_running_loop()
         for event in (
             "participant_connected",
