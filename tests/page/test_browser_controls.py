@@ -30,6 +30,11 @@ RELEASES = {
 """What ends a talk on phones without the pointer being lifted."""
 LIFT = f"""button => button.dispatchEvent(
     new PointerEvent("pointerup", {{pointerId: {OTHER_FINGER}}}))"""
+LATER_CLICK = """button => {
+    const now = performance.now() + 2000;
+    performance.now = () => now;
+    button.click();
+}"""
 MENU = """button => button.dispatchEvent(
     new MouseEvent("contextmenu", {cancelable: true}))"""
 
@@ -212,8 +217,37 @@ async def test_a_talk_that_a_click_started_is_released_when_something_else_ends_
     await phone.text("talk-label").to_have_text("Hold to talk")
     phone.inbox.show(is_page_press_ignored=False, room="later")
     await phone.text("room").to_have_text("later")
-    await button.evaluate("button => button.click()")
+    await button.evaluate(LATER_CLICK)
     await phone.inbox.until(lambda: len(phone.inbox.of(TalkAsked)) == 3)
+
+
+@pytest.mark.parametrize("end", ["box", "connection"])
+async def test_a_click_that_comes_too_late_to_end_its_talk_starts_no_other(phone, end):
+    button = phone.page.locator("#talk")
+    # The second click comes at once, whatever the speed of the machine.
+    await button.evaluate("""button => {
+        const now = performance.now();
+        performance.now = () => now;
+        button.click();
+    }""")
+    await phone.inbox.has(TalkAsked(is_on=True))
+    if end == "box":
+        phone.inbox.show(is_page_press_ignored=True)
+        await expect(button).to_have_attribute("aria-pressed", "false")
+        phone.inbox.show(is_page_press_ignored=False, room="later")
+        await phone.text("room").to_have_text("later")
+    else:
+        await phone.page.evaluate("dispatchEvent(new Event('online'))")
+        await phone.text("link-text").to_have_text("live")
+    await phone.inbox.has(TalkAsked(is_on=False))
+    before = len(phone.inbox.of(TalkAsked))
+    await button.evaluate("button => button.click()")
+    await earlier_commands_came(phone)
+    assert len(phone.inbox.of(TalkAsked)) == before
+    # A finger is put down on purpose.
+    await button.hover()
+    await phone.page.mouse.down()
+    await phone.inbox.until(lambda: len(phone.inbox.of(TalkAsked)) == before + 1)
 
 
 async def test_a_press_while_another_page_holds_the_button_names_the_true_reason(phone):

@@ -28,10 +28,14 @@ const NOT_CONNECTED = "this page is not connected to the box";
 const button = byId("talk");
 let send = () => false;
 const CLICK = "click";
+// Time after the end of a click's talk in which a click counts as meant to end it.
+const ENDING_MS = 2000;
 // What holds the button: the id of a pointer, the code of a key, or CLICK; null: nothing.
 let holder = null;
 // A talk of some page or script has ended, and its button is still held.
 let isSpent = false;
+// Time at which something else ended the talk of a click.
+let endedAt = -Infinity;
 // False: the present press was refused because another page or script holds the button.
 let isAccepted = false;
 let hasEnded = false;
@@ -62,7 +66,7 @@ export function start(sender) {
 
 export function show(view) {
   isSpent = view.is_page_spent;
-  if (isSpent && holder === CLICK) release();
+  if (isSpent) endClick();
   hasEnded = holder !== null && isAccepted && isSpent;
   refusal = refusalOf(view);
   mutes = switchOf(view);
@@ -111,6 +115,7 @@ function label(state) {
 }
 
 export function disconnected() {
+  endClick();
   release();
   refusal = NOT_CONNECTED;
   document.body.dataset.talk = "unavailable";
@@ -175,6 +180,7 @@ function isShortcut(event) {
 }
 
 function press(by) {
+  if (by === CLICK && performance.now() - endedAt < ENDING_MS) return;
   // Nothing is lifted at the end of a talk that a click started.
   if (holder === CLICK) release();
   else if (holder === null) begin(by);
@@ -201,6 +207,12 @@ function release() {
   hasEnded = false;
   send({ do: "talk", on: false });
   mark();
+}
+
+function endClick() {
+  if (holder !== CLICK) return;
+  release();
+  endedAt = performance.now();
 }
 
 function mark() {
