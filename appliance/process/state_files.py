@@ -74,10 +74,13 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def set_aside(path: Path, reason: object) -> None:
-    """Rename a damaged file, so that defaults are used and it can be examined."""
-    _log.warning("stored file is damaged, set aside  file=%s reason=%s", path, reason)
+    """Rename an unusable file, so that defaults are used and it can be examined.
+
+    In a folder that cannot be written only the write that follows reports it.
+    """
     with contextlib.suppress(OSError):
         path.replace(path.with_name(f"{path.name}.bad"))
+        _log.warning("unusable file set aside  file=%s reason=%s", path, reason)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -121,7 +121,7 @@ async def test_a_damaged_file_is_set_aside_and_replaced(
     (tmp_path / "pairing.json").write_bytes(content)
     async with serving(tmp_path, clock) as served:
         assert (tmp_path / "pairing.json.bad").read_bytes() == content
-        (line,) = [x for x in caplog.messages if "damaged" in x]
+        (line,) = [x for x in caplog.messages if "set aside" in x]
         assert str(tmp_path / "pairing.json") in line
         assert json.loads((tmp_path / "pairing.json").read_text())["pin"] == served.pin
 

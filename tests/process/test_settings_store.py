@@ -292,6 +292,13 @@ def test_a_damaged_file_is_set_aside_and_defaults_take_its_place(
     assert stored(tmp_path).identity == found.identity
 
 
+def test_a_file_that_cannot_be_set_aside_is_not_logged_as_if_it_was(tmp_path, caplog):
+    (tmp_path / "levels.json").write_bytes(b"{")
+    (tmp_path / "levels.json.bad").mkdir()
+    assert stored(tmp_path).volume_and_gain == VolumeAndGain()
+    assert caplog.messages == []
+
+
 @given(st.binary(max_size=60))
 def test_any_content_of_the_files_is_survived(tmp_path_factory, content):
     folder = tmp_path_factory.mktemp("state")
