@@ -159,9 +159,10 @@ class SettingsStore:
         if derived := derived_identity(self._folder, self._machine_files):
             return derived
         made = random_identity()
-        if IDENTITY not in self._unread:
-            self._wanted[IDENTITY] = Identity(made)
-            self._flush()
+        if IDENTITY in self._unread:
+            set_aside(self._folder / IDENTITY, self._fault.reason)
+        self._wanted[IDENTITY] = Identity(made)
+        self._flush()
         return made
 
     async def _write_changes(self) -> None:

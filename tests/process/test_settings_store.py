@@ -174,11 +174,25 @@ async def test_a_file_that_stays_unreadable_is_replaced_by_a_change(tmp_path):
     assert [type(event) for event in events] == [PartLost, PartFound]
 
 
-def test_an_identity_that_cannot_be_read_is_not_replaced(tmp_path):
+def test_an_identity_that_cannot_be_read_is_set_aside_and_made_once(tmp_path, caplog):
     write_whole(tmp_path / "identity.json", b'{"identity":"box-a2b3c4d5"}')
     with unreadable(tmp_path / "identity.json"):
-        assert stored(tmp_path).identity.startswith("box-")
-    assert stored(tmp_path).identity == "box-a2b3c4d5"
+        first = stored(tmp_path)
+        assert stored(tmp_path) == first
+    assert (tmp_path / "identity.json.bad").is_symlink()
+    (line,) = [text for text in caplog.messages if "set aside" in text]
+    assert "identity.json" in line
+    assert "Too many levels" in line
+    assert "damaged" not in caplog.text
+
+
+def test_an_identity_that_cannot_be_read_stays_if_the_machine_has_a_number(
+    tmp_path, serial
+):
+    write_whole(tmp_path / "identity.json", b'{"identity":"box-a2b3c4d5"}')
+    with unreadable(tmp_path / "identity.json"):
+        assert stored(tmp_path, serial) == stored(tmp_path, serial)
+    assert stored(tmp_path, serial).identity == "box-a2b3c4d5"
 
 
 async def test_levels_are_written_once_when_they_no_longer_change(tmp_path):
