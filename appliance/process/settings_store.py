@@ -55,6 +55,14 @@ class VolumeAndGain(msgspec.Struct, frozen=True, omit_defaults=True):
     volume: Percent | None = None
     microphone_gain_db: Annotated[float, Meta(ge=-30, le=30)] | None = None
 
+    def over(self, kept: "VolumeAndGain") -> "VolumeAndGain":
+        """Return these values, and the kept ones where there are none."""
+        volume, gain_db = self.volume, self.microphone_gain_db
+        return VolumeAndGain(
+            kept.volume if volume is None else volume,
+            kept.microphone_gain_db if gain_db is None else gain_db,
+        )
+
 
 class Identity(msgspec.Struct, frozen=True):
     """Identity in the room, stored where none can be derived from the machine."""
@@ -96,12 +104,15 @@ class SettingsStore:
         self._retry_s = retry_s
         self._machine_files = machine_files
         self._levels = VolumeAndGain()
-        self._unread: set[str] = set()
-        """Files whose content is not known, because reading them failed."""
+        """As read at the start, with the changes since."""
+        self._read_late = VolumeAndGain()
+        """As read before a write, if that failed at the start."""
+        self._unread: dict[str, str] = {}
+        """Files whose content is not known, and why they could not be read."""
         self._wanted: dict[str, VolumeAndGain | Identity] = {}
         """Content that each file should have."""
         self._written: dict[str, VolumeAndGain | Identity] = {}
-        """Content that each file has; after a failed write it is not known."""
+        """Wanted content that each file has; unknown after a failed write."""
         self._changed = asyncio.Event()
         self._fault = FaultLog(
             _log,
@@ -120,7 +131,10 @@ class SettingsStore:
         levels = self._decoded(LEVELS, VolumeAndGain)
         if levels is not None:
             self._levels = self._written[LEVELS] = levels
-        return StoredState(self._identity(), self._levels)
+        identity = self._identity()
+        for reason in self._unread.values():
+            self._failed(reason)
+        return StoredState(identity, self._levels)
 
     async def __aenter__(self) -> Self:
         """Post the fault that `read` met, and start the task that writes."""
@@ -136,15 +150,8 @@ class SettingsStore:
 
     def do(self, command: StoreVolumeAndGain) -> None:
         """Write volume and gain once they have not changed for a while."""
-        if LEVELS in self._unread:
-            # Otherwise the write that follows loses what is not changed now.
-            self._levels = self._decoded(LEVELS, VolumeAndGain) or self._levels
-            self._unread.discard(LEVELS)
-        kept = self._levels
-        self._levels = VolumeAndGain(
-            kept.volume if command.percent is None else command.percent,
-            kept.microphone_gain_db if command.db is None else command.db,
-        )
+        changes = VolumeAndGain(command.percent, command.db)
+        self._levels = changes.over(self._levels)
         self._wanted[LEVELS] = self._levels
         self._changed.set()
 
@@ -160,7 +167,7 @@ class SettingsStore:
             return derived
         made = random_identity()
         if IDENTITY in self._unread:
-            set_aside(self._folder / IDENTITY, self._fault.reason)
+            set_aside(self._folder / IDENTITY, self._unread[IDENTITY])
         self._wanted[IDENTITY] = Identity(made)
         self._flush()
         return made
@@ -190,15 +197,25 @@ class SettingsStore:
             for name, content in tuple(self._wanted.items()):
                 if content == self._written.get(name):
                     continue
+                whole = self._whole(content)
                 try:
-                    write_whole(self._folder / name, msgspec.json.encode(content))
+                    write_whole(self._folder / name, msgspec.json.encode(whole))
                 except OSError as exc:
                     self._written.pop(name, None)
-                    self._failed(exc)
+                    self._failed(store_reason(exc))
                     continue
                 self._written[name] = content
+                self._unread.pop(name, None)
                 if self._fault.worked():
                     self._post(PartFound(Part.STORE, str(self._folder)))
+
+    def _whole(self, content: VolumeAndGain | Identity) -> VolumeAndGain | Identity:
+        """Return the content with what could not be read at the start, if it can be."""
+        if isinstance(content, Identity):
+            return content
+        if LEVELS in self._unread:
+            self._read_late = self._decoded(LEVELS, VolumeAndGain) or self._read_late
+        return content.over(self._read_late)
 
     def _decoded(self, name: str, kind: type[KeptT]) -> KeptT | None:
         """Return the content of the file; None if it is missing or unreadable."""
@@ -211,12 +228,10 @@ class SettingsStore:
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             set_aside(path, exc)
         except OSError as exc:
-            self._unread.add(name)
-            self._failed(exc)
+            self._unread[name] = store_reason(exc)
         return None
 
-    def _failed(self, exc: OSError) -> None:
-        reason = store_reason(exc)
+    def _failed(self, reason: str) -> None:
         if self._fault.failed(reason) and self._background.is_open:
             self._post_lost(reason)
 

@@ -161,6 +161,23 @@ async def test_a_file_that_could_not_be_read_at_first_keeps_what_is_not_changed(
     assert [type(event) for event in events] == [PartLost, PartFound]
 
 
+async def test_a_change_is_merged_with_what_can_be_read_when_it_is_written(tmp_path):
+    write_whole(tmp_path / "levels.json", b'{"volume":35,"microphone_gain_db":-6.5}')
+    events = asyncio.Queue[Event]()
+    store = SettingsStore(tmp_path, events.put_nowait, settle_s=0.001)
+    with unreadable(tmp_path / "levels.json"):
+        store.read()
+        async with store:
+            # The disk is not read on the event loop, which it could block.
+            store.do(StoreVolumeAndGain(percent=40))
+            (tmp_path / "aside").replace(tmp_path / "levels.json")
+            assert isinstance(await events.get(), PartLost)
+            assert isinstance(await events.get(), PartFound)
+            assert stored(tmp_path).volume_and_gain == VolumeAndGain(40, -6.5)
+            store.do(StoreVolumeAndGain(percent=41))
+    assert stored(tmp_path).volume_and_gain == VolumeAndGain(41, -6.5)
+
+
 async def test_a_file_that_stays_unreadable_is_replaced_by_a_change(tmp_path):
     write_whole(tmp_path / "levels.json", b'{"volume":35,"microphone_gain_db":-6.5}')
     events: list[object] = []
@@ -180,7 +197,8 @@ def test_an_identity_that_cannot_be_read_is_set_aside_and_made_once(tmp_path, ca
         first = stored(tmp_path)
         assert stored(tmp_path) == first
     assert (tmp_path / "identity.json.bad").is_symlink()
-    (line,) = [text for text in caplog.messages if "set aside" in text]
+    (line,) = caplog.messages
+    assert "set aside" in line
     assert "identity.json" in line
     assert "Too many levels" in line
     assert "damaged" not in caplog.text
