@@ -310,7 +310,7 @@ class NetworkMonitor:
         self._background = Background()
 
     async def __aenter__(self) -> Self:
-        """Post the current link and start to watch for changes."""
+        """Start to post the current link and each change."""
         await self._background.open()
         try:
             # Opened before the first reading, so that no change between them is lost.
@@ -318,7 +318,6 @@ class NetworkMonitor:
         except OSError as exc:
             _log.warning("network cannot be watched  reason=%s", exc.strerror)
             return self
-        self._update()
         self._background.start(self._follow(self._socket))
         return self
 
@@ -332,6 +331,7 @@ class NetworkMonitor:
     async def _follow(self, sock: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
+            await self._update()
             wait_s = None if self._reading.reason is None else self._retry_s
             # ENOBUFS: more changes than fit into the buffer; only their fact matters.
             with contextlib.suppress(OSError):
@@ -342,11 +342,11 @@ class NetworkMonitor:
             with contextlib.suppress(OSError):
                 while sock.recv(RECEIVE_BYTES):
                     pass
-            self._update()
 
-    def _update(self) -> None:
+    async def _update(self) -> None:
         try:
-            link = self._read_link()
+            # Off the event loop: the kernel may not answer.
+            link = await asyncio.to_thread(self._read_link)
         except OSError as exc:
             self._reading.failed(exc)
             return

@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 
 import pytest
 from hypothesis import given
@@ -222,6 +223,8 @@ async def test_a_reading_that_failed_is_repeated_without_a_change(network):
         retry_s=0.01,
     )
     async with monitor, asyncio.timeout(10):
+        while network.looks < 1:
+            await asyncio.sleep(0)
         network.fault = None
         assert await events.get() == LinkChanged("10.0.0.7")
         await asyncio.sleep(0.1)
@@ -232,6 +235,27 @@ async def test_a_reading_that_failed_is_repeated_without_a_change(network):
             await asyncio.sleep(0)
         network.fault = None
         assert await events.get() == LinkChanged("10.0.0.8")
+
+
+async def test_a_kernel_that_does_not_answer_does_not_stop_the_event_loop(network):
+    loop, goes_on = asyncio.get_running_loop(), []
+
+    def read_link():
+        # Meanwhile the loop must be able to call this.
+        is_called = threading.Event()
+        loop.call_soon_threadsafe(is_called.set)
+        goes_on.append(is_called.wait(1))
+        return network.read_link()
+
+    events = asyncio.Queue[object]()
+    monitor = NetworkMonitor(
+        events.put_nowait, read_link=read_link, watch=network.watch, settle_s=0.001
+    )
+    async with monitor:
+        await events.get()
+        network.announce(None)
+        await events.get()
+    assert goes_on == [True, True]
 
 
 async def test_closing_twice_is_fine(network):
