@@ -20,6 +20,9 @@ from appliance.panel.pins import import_errors
 TRIES: Final = 4
 """Attempts for one command or one memory page; our choice: with one failed transfer in
 a thousand a page of five fails four times in a row once in 100 days of pictures."""
+READS: Final = 3
+"""Failed readings in a row after which a chip counts as one that cannot be read, until
+it is started again: each reading may block the bus for a second."""
 TRANSFER: Final = 32
 """Longest transfer of SMBus, in bytes after the control byte."""
 COLUMNS: Final = 132
@@ -206,6 +209,7 @@ class Oled:
         self._send(start, self._device, pages, width, height, quarter_turns)
         # Disables luma's exit handler; `close` switches the panel off.
         self._device.persist = True
+        self._failed_reads = 0
         self._says_power = self._is_on() is True
         """Whether the chip can be read, and has said that it is on."""
 
@@ -214,10 +218,14 @@ class Oled:
 
         Source: SSD1306 data sheet rev 1.1, table 9-2 (read status: D6); SH1106 too.
         """
+        if self._failed_reads == READS:
+            return None
         try:
             status = self._bus.read_byte_data(self._address, i2c.COMMAND)
         except OSError:
+            self._failed_reads += 1
             return None
+        self._failed_reads = 0
         return not status & _IS_OFF
 
 

@@ -228,6 +228,32 @@ def test_a_status_that_could_not_be_read_at_first_does_not_hide_a_power_cut():
     assert (bus.picture(64), bus.is_on) == (WANTED, True)
 
 
+def test_a_chip_that_cannot_be_read_is_read_only_a_few_times_after_each_start():
+    bus = FakeBus()
+    bus.is_readable = False
+    oled = open_oled(CONFIG, bus)
+    for _ in range(2):
+        assert oled.check()
+    before = bus.calls
+    assert oled.check()
+    assert bus.calls == before + 1
+    bus.is_readable = True
+    oled.light(is_lit=False)
+    oled.light(is_lit=True)
+    assert oled.check()
+    bus.cut_power()
+    assert not oled.check()
+
+
+def test_readings_that_fail_now_and_then_do_not_hide_a_later_power_cut():
+    bus = FakeBus()
+    oled = open_oled(CONFIG, bus)
+    for bus.is_readable in [False, True] * 5:
+        assert oled.check()
+    bus.cut_power()
+    assert not oled.check()
+
+
 @pytest.mark.parametrize("status", [None, 0x40, 0xFF])
 def test_a_screen_that_cannot_be_read_is_not_started_again_and_again(status):
     bus = FakeBus()
