@@ -92,6 +92,7 @@ class ServerLimits:
     proxies: Container[str] = ()
     """Addresses of trusted proxies, each of whose clients has a rate of its own."""
     body_s: float = BODY_S
+    """Longest time for a whole body, of the token server; the page uses `BODY_S`."""
     request_s: float = 10.0
     """Longest time until the head of a request is complete: idle clients must not use
     up the connections."""
@@ -275,7 +276,10 @@ class HttpProtocol(H11Protocol):
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """WebSocket server connection that is closed on malformed frames."""
+    """WebSocket server connection that is closed on malformed frames.
+
+    `shutdown` closes with code 1012 (service restart).
+    """
 
     connection_lost = guarded(WebSocketsSansIOProtocol.connection_lost)
     send_keepalive_ping = guarded(WebSocketsSansIOProtocol.send_keepalive_ping)

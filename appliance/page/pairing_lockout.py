@@ -42,6 +42,7 @@ class StoredLockouts(msgspec.Struct, frozen=True):
     recent_s: tuple[float, ...] = ()
     """Times of those from all addresses, in seconds since the epoch."""
     by_address: dict[str, Lockout] = msgspec.field(name="guests", default_factory=dict)
+    """`guests` in the file: the name stays for installed boxes."""
 
 
 class Lockouts:

@@ -111,7 +111,8 @@ def start_logging(
     """Send every log line of the process to the journal or to standard error.
 
     Uncaught exceptions and warnings become log lines too. A second call replaces the
-    first one. The values in `secrets` are hidden wherever they appear.
+    first one. `level` is a value of `log.level` in the configuration, `descriptor` that
+    of standard error. The values in `secrets` are hidden wherever they appear.
     """
     # A full disk or a closed terminal must not end the process, and the report that
     # logging would print about it shows arguments without redaction.

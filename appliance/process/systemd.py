@@ -65,8 +65,9 @@ class SystemdNotifier:
         """Keep what a watchdog signal depends on.
 
         `is_alive` returns True while audio runs or is known to be absent. It is called
-        on the event loop, so a blocked loop sends no signal either. `limit_s` is the
-        longest time between two watchdog signals. None: from the environment.
+        on the event loop, so a blocked loop sends no signal either. `notify` sends to
+        systemd, `limit_s` is the longest time between two watchdog signals; each is
+        taken from the environment if it is None.
         """
         self._is_alive = is_alive
         self._notify = notify or systemd_notify(os.environ)
