@@ -77,10 +77,11 @@ class DelayControl:
         return self._blocks == WINDOW_BLOCKS
 
     def end_window(self, beyond: float, *, is_silent: bool) -> int:
-        """Set the reading speed from the mean delay; return the frames to jump forward.
+        """Set the reading speed from the mean delay; return the frames to jump.
 
         `beyond` is the fractional part of the read position, in frames; 0 after the
-        next window. `is_silent`: a jump in time would be inaudible.
+        next window. `is_silent`: a jump in time would be inaudible. A negative one is
+        back.
         """
         moved = self.rate * WINDOW_FRAMES
         # The mean contains half of the change made within the window.

@@ -107,7 +107,10 @@ class StreamRequest:
         return self.rate_hz // 100
 
     def channels(self, direction: Direction) -> int:
-        """Return how many channels to open: both, as one may have no microphone."""
+        """Return how many channels to open.
+
+        Both of a stereo card, because one of them may have no microphone.
+        """
         device = self.microphone if direction == "microphone" else self.speaker
         return 0 if device is None else min(2, device.channels(direction))
 

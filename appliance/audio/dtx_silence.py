@@ -100,7 +100,7 @@ class DtxSilence:
         skip_blocks: Callable[[int], None],
         now_s: float,
     ) -> None:
-        """`feed` takes the silence of skipped packets, `skip_blocks` their blocks."""
+        """`feed` takes the silence of skipped packets, `skip_blocks` their number."""
         self._gate = gate
         self._feed = feed
         self._skip_blocks = skip_blocks

@@ -32,7 +32,8 @@ DEEPEST_BLOCKS: Final = 10
 SILENT_AFTER_S: Final = 0.2
 """A participant that sends nothing for this long is silent, not late."""
 READ_S: Final = 0.5
-"""Time without `read` after which no speaker plays; longer than an idle window."""
+"""Time without `read` after which no speaker plays; longer than an idle window, and
+than a card is late."""
 HANGOVER_FRAMES: Final = RATE_HZ // 10
 """100 ms after the last block above `SILENT_PEAK` are played too: faint noise around
 that level would otherwise be chopped, and the decay of words cut."""
@@ -43,7 +44,7 @@ LEAST_FRAMES: Final = BLOCK_FRAMES + 3
 
 
 class RingBuffer:
-    """Lock-free ring for one writer and one reader, each on a thread of its own."""
+    """Lock-free ring: `write` on one thread, `view` and `block` on another."""
 
     def __init__(self) -> None:
         # Everything is written twice, so that any range is contiguous.
@@ -75,7 +76,10 @@ class RingBuffer:
 
 
 class JitterBuffer:
-    """Bounded buffer of one participant's samples, written and read on two threads."""
+    """Bounded buffer of one participant's samples.
+
+    Thread: `write` the library's, `read` the card's; neither blocks the other.
+    """
 
     def __init__(self) -> None:
         self._ring = RingBuffer()

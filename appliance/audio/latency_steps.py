@@ -61,7 +61,10 @@ class KeptSteps:
         folder: Path | None,
         write: Callable[[Path, bytes], None] = write_whole,
     ) -> None:
-        """Read the file in the state directory; None: nothing is kept."""
+        """Read the file in the state directory; None: nothing is kept.
+
+        `write` writes a file whole, or raises `OSError`.
+        """
         self._write = write
         self._path = None if folder is None else folder / FILE_NAME
         self._steps: dict[str, KeptStep] = {}

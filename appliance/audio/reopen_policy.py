@@ -26,11 +26,12 @@ STUCK_S: Final = 0.5
 LATEST_S: Final = 30.0
 EARLY_SEARCHES: Final = 8
 EARLY_S: Final = 2.0
-"""A card that was dead for a moment is back within 3 s, for 15 s after each change of
-the cards. Each search interrupts the other direction."""
+"""So many searches after a change of the cards, at this interval: for 15 s, a card that
+was dead for a moment is back within 3 s. Each interrupts the other direction."""
 LATER_S: Final = 60.0
 LATER_LATEST_S: Final = 3600.0
-"""Doubled each time: the card that is listed may be one that can never be opened."""
+"""First and longest interval of later ones, doubled each time: the card that is listed
+may be one that can never be opened."""
 LONGEST_WAIT_S: Final = 120.0
 """Longest time for which speech delays a search: a noisy room looks like speech."""
 BLIND_LATEST_S: Final = 10.0

@@ -101,7 +101,10 @@ class _Running:
 
 
 class PeriodThread:
-    """Calls the callback of one stream at a time, on a thread of its own."""
+    """Calls the callback of one stream at a time, on a thread of its own.
+
+    Thread of the methods: the supervisor's, never the callback's.
+    """
 
     def __init__(self, ours: socket.socket, flag: memoryview) -> None:
         """The sound process reads `flag` within an idle window."""

@@ -64,7 +64,7 @@ class CardMixer:
         return tuple(control for control, _ in self._all())
 
     def set(self, wanted: Control, percent: int) -> bool:
-        """Set the volume of a control and switch it on; return whether it had to be.
+        """Set the volume of a control and switch it on; return whether it changed.
 
         Raises:
             SoundError: the card refuses.

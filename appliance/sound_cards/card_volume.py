@@ -87,7 +87,11 @@ def device_volumes(device: Device) -> str:
 def controls_of(
     card_id: str, direction: Direction, open_mixer: OpenMixer
 ) -> tuple[Control, ...]:
-    """Return the controls of a card that decide about the volume of a direction."""
+    """Return the controls of a card that decide about the volume of a direction.
+
+    Raises:
+        SoundError: its mixer cannot be opened or read.
+    """
     with open_mixer(card_id) as mixer:
         return of_direction(mixer.controls(), direction)
 
