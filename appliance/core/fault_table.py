@@ -291,8 +291,8 @@ BUTTON_HELD: Final = HardwareFault(
 )
 BUTTON_BAD: Final = HardwareFault(
     "button-contact",
-    "{button} button has a bad contact and is ignored",
-    "Leave it alone for five seconds, or check its wire.",
+    "{button} button has a bad contact",
+    "Leave it alone for five seconds; if that does not help, check its wire.",
     FaultKind.HELD,
 )
 PACKAGE_MISSING: Final = HardwareFault(

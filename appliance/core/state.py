@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
-from typing import Final
 
 from appliance.config import Config, TalkMode
 from appliance.core.chat import ChatLog
@@ -19,10 +18,6 @@ from appliance.core.events import (
     Permissions,
     VoiceAgent,
 )
-
-MOST_HASTY: Final = 5
-"""Hasty presses in a row after which a contact is bad; our choice: a worn one makes one
-or two."""
 
 
 class Phase(StrEnum):
@@ -212,18 +207,15 @@ class PressSeries:
 
     button: Button
     last_s: float
-    """Time of the newest press."""
+    """Time of the newest press or release."""
     before: "State"
     """State to return to if a bad contact or a floating wire proves to press."""
     presses: int = 1
     """Presses that were no bounce."""
     hasty: int = 0
-    """Presses since the last of them, each too soon after the one before."""
-
-    @property
-    def is_bad(self) -> bool:
-        """Whether a bad contact or a floating wire makes the presses."""
-        return self.hasty >= MOST_HASTY
+    """Presses since the last of them, each too soon after a release."""
+    is_bad: bool = False
+    """A bad contact or a floating wire makes the presses: they are ignored."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,8 +70,7 @@ def wake_at_s(state: State) -> float:
     return min(
         reconnect.deadline_s(state),
         time_limit.due_s(state),
-        buttons.leave_due_s(state),
-        buttons.jam_due_s(state),
+        buttons.due_s(state),
         pairing.until_s(state),
         voice_agent.due_s(state),
         agent_lines.due_s(state),

@@ -31,7 +31,7 @@ from tests.core.story import (
     started,
     with_presets,
 )
-from tests.core.test_lost_button import chatter, hum
+from tests.core.test_bad_contacts import chatter, hum
 from tests.core.test_voice_agent import (
     QUIET,
     ROBOT,

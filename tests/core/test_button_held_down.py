@@ -158,7 +158,7 @@ def test_after_the_limit_the_button_has_to_be_released_first():
     assert not of(OpenGate, box.play(box.people(ALICE, BOB), PAGE_DOWN, PAGE_UP))
     box.play(RELEASE)
     assert not box.is_live()
-    box.play(PRESS)
+    box.play(0.2, PRESS)
     assert box.is_live()
 
 

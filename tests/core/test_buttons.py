@@ -63,12 +63,12 @@ def test_another_button_that_comes_up_does_not_end_the_hold():
 def test_coming_back_needs_no_hold():
     box = in_room(HELD)
     box.play(LEAVE, 1.01, LEAVE_UP, box.left())
-    assert of(FetchToken, box.play(LEAVE, 0.05, LEAVE_UP))
+    assert of(FetchToken, box.play(0.2, LEAVE, 0.05, LEAVE_UP))
 
 
 def test_undoing_a_leave_needs_no_hold():
     box = in_room(HELD)
-    box.play(LEAVE, 1.01, LEAVE_UP, LEAVE, LEAVE_UP)
+    box.play(LEAVE, 1.01, LEAVE_UP, 0.2, LEAVE, LEAVE_UP)
     assert of(FetchToken, box.play(box.left()))
 
 
@@ -167,7 +167,8 @@ def test_a_bounce_of_a_held_leave_button_starts_its_hold_again():
 def test_a_bounce_of_a_press_that_joined_again_does_not_leave():
     box = in_room(HELD)
     box.play(LEAVE, 1.01, LEAVE_UP, box.left())
-    box.play(LEAVE, 0.5, LEAVE_UP, ButtonPressed(Button.LEAVE, is_resumed=True))
+    box.play(0.2, LEAVE, 0.5, LEAVE_UP)
+    box.play(ButtonPressed(Button.LEAVE, is_resumed=True))
     assert of(LeaveRoom, box.enter() + box.play(10)) == ()
     assert box.phase() is Phase.IN_ROOM
 

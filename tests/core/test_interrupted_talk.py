@@ -158,7 +158,7 @@ def test_an_open_box_is_open_after_every_interruption():
 @pytest.mark.parametrize("mode", PUSH_TO_TALK)
 def test_after_a_rejoin_a_muted_box_is_still_muted(mode):
     box = in_room(with_mode(mode))
-    box.play(PRESS, 5, RELEASE, PRESS if mode is TOGGLE else 0, RELEASE)
+    box.play(PRESS, 5, RELEASE, 0.2, PRESS if mode is TOGGLE else 0, RELEASE)
     box.play(box.lost(), 2)
     box.enter()
     assert not box.is_live()

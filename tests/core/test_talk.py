@@ -126,7 +126,7 @@ def test_in_toggle_mode_each_press_starts_or_ends():
     box = live(TOGGLE)
     box.play(5, RELEASE)
     assert box.is_live()
-    assert of(CloseGate, box.play(PRESS)) == (CloseGate(tail_ms=250),)
+    assert of(CloseGate, box.play(0.2, PRESS)) == (CloseGate(tail_ms=250),)
     box.play(RELEASE, 5)
     assert not box.is_live()
     box.play(PRESS, RELEASE)
@@ -198,7 +198,7 @@ def test_a_press_without_a_room_is_refused_and_never_goes_live_later(mode, is_re
     box.enter()
     box.play(10)
     assert not of(OpenGate, box.commands)
-    box.play(RELEASE, PRESS)
+    box.play(RELEASE, 0.2, PRESS)
     assert box.is_live()
 
 
@@ -242,7 +242,7 @@ def test_a_refused_press_on_the_page_sounds_and_never_goes_live_later():
 def test_a_press_that_ends_a_latched_talk_during_an_outage_ends_it_for_good():
     box = live(HYBRID)
     box.play(0.1, RELEASE, box.paused())
-    assert earcons(box.play(PRESS)) == (Earcon.LOST,)
+    assert earcons(box.play(0.2, PRESS)) == (Earcon.LOST,)
     box.play(0.1, RELEASE, box.resumed(), 10)
     assert not box.is_live()
 

@@ -60,7 +60,7 @@ def test_a_release_on_the_page_leaves_an_open_box_open():
 )
 def test_the_release_of_an_ended_press_on_the_page_does_not_end_a_later_talk(end):
     box = in_room(with_limit(30, 4, HYBRID))
-    box.play(PAGE_DOWN, *end, PRESS, 0.1, RELEASE)
+    box.play(PAGE_DOWN, *end, 0.2, PRESS, 0.1, RELEASE)
     assert box.is_live()
     assert not of(CloseGate, box.play(PAGE_UP))
     assert box.is_live()
@@ -71,7 +71,7 @@ def test_the_release_of_an_ended_press_on_the_page_does_not_end_a_later_talk(end
 @pytest.mark.parametrize("mode", [TOGGLE, HYBRID])
 def test_the_release_of_a_button_whose_press_ended_a_talk_does_not_end_the_next(mode):
     box = live(mode)
-    box.play(0.1, RELEASE, PRESS)
+    box.play(0.1, RELEASE, 0.2, PRESS)
     assert not box.is_live()
     box.play(PAGE_DOWN)
     assert box.is_live()

@@ -460,7 +460,7 @@ def test_a_press_wakes_the_screen_even_if_it_has_no_effect(button):
 def test_a_request_for_the_pin_wakes_a_screen_that_shows_it_already():
     box = in_room()
     while box.view().screen_page is not ScreenPage.PAIRING:
-        box.play(ButtonPressed(Button.NEXT_PAGE))
+        box.play(1, ButtonPressed(Button.NEXT_PAGE))
     before = activity(box.view())
     box.play(PairingAsked())
     asked = activity(box.view())

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from appliance.core.buttons import MOST_PRESSES, QUIET_S
+from appliance.core.bad_contacts import MOST_PRESSES, QUIET_S
 from appliance.core.commands import (
     FetchToken,
     SendChat,
@@ -282,7 +282,7 @@ def chatter(box, button, presses, period_s=0.06):
     return commands
 
 
-@pytest.mark.parametrize(("period_s", "most"), [(0.06, 2), (0.3, MOST_PRESSES)])
+@pytest.mark.parametrize(("period_s", "most"), [(0.06, 2), (0.3, MOST_PRESSES + 1)])
 @pytest.mark.parametrize("button", [Button.LEAVE, Button.NEXT_ROOM])
 def test_a_button_that_chatters_has_few_tokens_fetched(button, period_s, most):
     box = in_room(with_presets("garage", "cellar"))
@@ -325,13 +325,89 @@ def test_a_request_on_the_page_ends_the_slow_chatter_of_a_button(button):
     assert box.phase() is Phase.LEFT
 
 
-def test_a_button_that_is_ignored_is_named():
+@pytest.mark.parametrize("period_s", [0.06, 0.3])
+def test_a_button_that_is_ignored_is_named_until_it_is_quiet(period_s):
     box = in_room()
-    chatter(box, Button.LEAVE, 60)
+    chatter(box, Button.LEAVE, 60, period_s)
     assert box.view().faults == (BUTTON_BAD.text(button="leave"),)
     assert box.view().fault_ids == (BUTTON_BAD.id,)
-    box.play(QUIET_S, LEAVE)
+    box.play(QUIET_S)
     assert box.view().faults == ()
+
+
+@pytest.mark.parametrize("gaps_s", [(0.1,), (0.2, *(0.05,) * 7), (0.5, 0.5)])
+def test_presses_of_a_wire_that_floats_irregularly_are_undone_with_its_loss(gaps_s):
+    box = in_room()
+    for gap_s in (*gaps_s, 3.5):
+        box.play(LEAVE, gap_s / 2, LEAVE_UP, gap_s / 2)
+        if box.phase() is Phase.LEAVING:
+            box.play(box.left())
+    box.play(ButtonReleased(Button.LEAVE, is_lost=True))
+    assert not box.state.is_out
+
+
+def test_a_box_that_was_put_out_goes_on_waiting_while_the_leave_button_chatters():
+    box = in_room()
+    box.play(box.lost(Cause.ROOM_CLOSED, is_announced=True), 5)
+    retry_at_s = box.state.retry_at_s
+    chatter(box, Button.LEAVE, 60, 0.3)
+    assert (box.phase(), box.state.retry_at_s) == (Phase.WAITING, retry_at_s)
+
+
+def test_a_box_that_was_left_with_a_hold_stays_out_while_the_leave_button_chatters():
+    box = in_room(with_hold_of_leave())
+    box.play(LEAVE, 1.1, LEAVE_UP, box.left(), 60)
+    chatter(box, Button.LEAVE, 60, 0.3)
+    assert box.phase() is Phase.LEFT
+
+
+def test_a_room_button_works_with_as_many_rooms_as_presses_are_counted():
+    box = in_room(with_presets(*map(str, range(MOST_PRESSES))))
+    box.play(ButtonPressed(Button.NEXT_ROOM))
+    assert box.view().preset == "0"
+
+
+@pytest.mark.parametrize("mode", PUSH_TO_TALK)
+def test_a_mute_on_the_page_stays_when_the_talk_wire_is_lost(mode):
+    box = in_room(with_mode(mode))
+    box.play(PRESS, 1, MUTE, 2, LOST)
+    assert box.view().is_muted_on_page
+
+
+@pytest.mark.parametrize("button", [Button.TALK, Button.NEXT_ROOM])
+def test_leaving_by_a_hold_is_not_undone_with_the_loss_of_another_wire(button):
+    box = in_room(with_hold_of_leave())
+    box.play(ButtonPressed(button), 0.3, ButtonReleased(button), 0.2)
+    box.play(LEAVE, 1.1, LEAVE_UP, box.left(), 2)
+    box.play(ButtonReleased(button, is_lost=True))
+    assert box.phase() is Phase.LEFT
+
+
+def test_a_press_that_unmutes_counts_however_many_there_were_before():
+    box = in_room(with_mode(HOLD))
+    chatter(box, Button.TALK, 60, 3)
+    box.play(MUTE, 3, PRESS)
+    assert box.is_live()
+
+
+@pytest.mark.parametrize("period_s", [0.035, 0.06])
+@pytest.mark.parametrize("mode", [TOGGLE, HYBRID])
+def test_a_bad_contact_of_the_talk_button_latches_no_talk(mode, period_s):
+    box = in_room(with_mode(mode))
+    chatter(box, Button.TALK, 7, period_s)
+    assert not box.is_live()
+
+
+def test_a_bounce_of_the_release_of_a_long_press_latches_no_talk():
+    box = in_room(with_mode(HYBRID))
+    box.play(PRESS, 20, RELEASE, 0.03, PRESS, 0.03, RELEASE)
+    assert not box.is_live()
+
+
+def test_a_bounce_of_the_release_of_the_leave_button_does_not_join_again():
+    box = in_room()
+    box.play(LEAVE, 0.15, LEAVE_UP, 0.02, LEAVE, 0.02, LEAVE_UP, box.left())
+    assert box.phase() is Phase.LEFT
 
 
 FAST = (Button.LEAVE, Button.NEXT_ROOM, Button.VOLUME_UP, Button.NEXT_PAGE)
@@ -379,7 +455,7 @@ def test_flickers_of_a_press_do_not_undo_it():
     assert box.phase() is Phase.LEFT
 
 
-@pytest.mark.parametrize("period_s", [0.08, 0.17])
+@pytest.mark.parametrize("period_s", [0.1, 0.17])
 def test_drumming_on_a_volume_button_counts_every_press(period_s):
     box = in_room()
     box.play(VolumeAsked(20))
