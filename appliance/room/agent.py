@@ -201,14 +201,17 @@ class RoomAgent:
         self._receive_captions()
         self.look()
 
-    def reconnected(self) -> None:
-        """Send the start of our turn again if it was lost with the old connection.
+    def resume(self, *, is_new: bool) -> None:
+        """Look, and send the start of our turn again if it was lost.
 
-        On one that is only resumed, what was lost arrives late.
+        It was lost with the old connection only if there is a new one: on one that is
+        only resumed, it arrives late.
         """
-        self._connections += 1
-        if self._is_start_lost:
-            self._take_turn(Turn.START)
+        self.look(is_settled=True)
+        if is_new:
+            self._connections += 1
+            if self._is_start_lost:
+                self._take_turn(Turn.START)
 
     def do(self, command: MuteAgent | TakeTurn) -> None:
         """Carry out the command; a cancelled turn is not kept for an agent either."""

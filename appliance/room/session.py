@@ -281,11 +281,11 @@ class Session:
         _log.info("connection resumed  ticket=%d new=%s", self.ticket, is_new)
         self._subscriber.want_all(self.room)
         self._people.resume()
-        self.agent.look(is_settled=True)
-        if is_new:
-            self.agent.reconnected()
         self.own.resume(is_republished=is_republished)
         self._context.post(RoomResumed(self.ticket, is_new=is_new))
+        # After the core, whose part is scheduled by posting: it takes back what was
+        # said, or ends a turn, if that was to be done during the interruption.
+        self._loop.call_soon(partial(self.agent.resume, is_new=is_new))
 
     def _fail(self, exc: BaseException) -> None:
         """Let `_handle_events` raise the exception.

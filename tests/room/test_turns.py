@@ -13,10 +13,12 @@ from appliance.core.events import (
     AgentFailed,
     AgentState,
     PeopleChanged,
+    RoomJoined,
     RoomResumed,
 )
 from appliance.room.agent import LOST, PUSH_TO_TALK, REFUSALS
 from appliance.room.participants import AGENT_STATE
+from tests.room.conftest import join_room
 
 ROBOT = "agent-AJ_x"
 DEADLINE_S = 10.0
@@ -295,6 +297,57 @@ async def test_a_turn_that_is_over_does_not_begin_on_the_next_connection(
         error.set_result(rtc.RpcError.ErrorCode.CONNECTION_TIMEOUT)
         await reconnected(box)
     assert told.empty()
+
+
+@pytest.fixture
+def kept(monkeypatch):
+    """Return the sizes of streams to agents; the first one fails."""
+    sizes: asyncio.Queue[int] = asyncio.Queue()
+    failures = [rtc.StreamError("broken")]
+    stream_bytes = rtc.LocalParticipant.stream_bytes
+
+    async def noted(*arguments, **header):
+        sizes.put_nowait(header["total_size"])
+        if failures:
+            raise failures.pop()
+        return await stream_bytes(*arguments, **header)
+
+    monkeypatch.setattr(rtc.LocalParticipant, "stream_bytes", noted)
+    return sizes
+
+
+async def test_what_was_taken_back_during_an_interruption_is_not_sent_after_it(
+    server, box, asked, losing, kept
+):
+    """The core takes it back when it is told that the interruption is over."""
+    box.room.do(join_room(1, server.url, server.token("box"), expects_agent=True))
+    await box.until(RoomJoined)
+    may_describe = {"canUpdateOwnMetadata": True}
+    async with server.friend(ROBOT, kind="agent", **may_describe) as robot:
+        await robot.stay_muted()
+        await robot.room.local_participant.set_attributes({AGENT_STATE: "listening"})
+        async with asyncio.timeout(DEADLINE_S):
+            assert await kept.get() > 0
+        error = asyncio.get_running_loop().create_future()
+        error.set_result(rtc.RpcError.ErrorCode.CONNECTION_TIMEOUT)
+        losing.put_nowait(error)
+        box.room.do(TakeTurn(1, Turn.START))
+
+        def take_back(event):
+            if isinstance(event, RoomResumed):
+                box.room.do(TakeTurn(1, Turn.CANCEL))
+
+        def change_agent():
+            # Another event may come in the same moment.
+            box.sdk_room.emit("participant_attributes_changed", {}, robot)
+
+        box.answer = take_back
+        box.sdk_room.on("reconnected", change_agent)
+        await reconnected(box)
+        async with asyncio.timeout(DEADLINE_S):
+            assert await kept.get() == 0
+            assert await asked.get() == "cancel_turn"
+        assert asked.empty()
 
 
 async def test_a_new_connection_is_no_departure_of_agent_and_others(server, box):
