@@ -137,6 +137,25 @@ async def test_audio_encrypted_with_another_key_is_a_fault(server, tmp_path, enc
     assert all("bob" not in found for found in all_faults(box))
 
 
+async def test_another_key_is_a_fault_also_of_who_speaks_only_shortly_each_time(
+    server, tmp_path, encrypted
+):
+    async with (
+        open_box(encrypted(key_file(tmp_path, "swordfish"))) as box,
+        server.friend("ann", with_key(b"tuna")) as ann,
+    ):
+        await box.join(server)
+        track = await ann.say(700)
+        for _ in range(10):
+            await asyncio.sleep(PATIENCE_S / 2)
+            track.mute()
+            await box.until(PeopleChanged, lambda event: event.people[0].is_muted)
+            if all_faults(box):
+                break
+            track.unmute()
+        assert all_faults(box)[0] == {"ann": OTHER_KEY}
+
+
 async def test_audio_encrypted_with_the_same_key_is_never_a_fault(
     server, tmp_path, encrypted
 ):
