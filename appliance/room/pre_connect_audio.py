@@ -76,7 +76,8 @@ class PreConnectAudio:
         """Send the stream to an agent that listens, once for each track.
 
         LiveKit's agents publish their state when they can receive the stream. If that
-        fails, the next offer sends it.
+        fails, the next offer sends it, but after a time-out only to another agent or
+        with another track: it would fill a slow uplink again and again.
         """
         track_sid = self._track_sid()
         key = (agent.sid, track_sid)
@@ -128,7 +129,8 @@ class PreConnectAudio:
                 await writer.aclose()
         except (rtc.StreamError, TimeoutError) as exc:
             _log.warning("kept speech not sent  error=%s", type(exc).__name__)
-            self._sent.discard(key)
+            if isinstance(exc, rtc.StreamError):
+                self._sent.discard(key)
             if forgets == self._forgets:
                 self._blocks.extendleft(reversed(blocks))
 

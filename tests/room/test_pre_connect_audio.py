@@ -224,12 +224,11 @@ async def failure(stage):
     return stage.me.failure
 
 
-@pytest.mark.parametrize("error", [TimeoutError(), rtc.StreamError("closed")])
 async def test_speech_that_could_not_be_sent_is_sent_with_the_next_offer(
-    stage, failure, error
+    stage, failure
 ):
     stage.speak(100)
-    failure.set_result(error)
+    failure.set_result(rtc.StreamError("closed"))
     assert await stage.sent() == []
     stage.me.failure = None
     ((_, content),) = await stage.sent()
@@ -237,9 +236,25 @@ async def test_speech_that_could_not_be_sent_is_sent_with_the_next_offer(
     assert len(await stage.sent()) == 1
 
 
-async def test_old_speech_that_could_not_be_sent_is_dropped(stage, failure):
+@pytest.mark.parametrize("other", [("PA_1", "TR_2"), ("PA_2", "TR_1")])
+async def test_speech_that_a_slow_uplink_could_not_send_is_sent_once_more_at_most(
+    stage, failure, other
+):
+    """It is for a new connection, or another agent."""
+    agent, track = other
     stage.speak(100)
     failure.set_result(TimeoutError())
+    await stage.sent()
+    stage.me.failure = None
+    assert await stage.sent() == []
+    stage.me.track_publications = Me([track]).track_publications
+    ((_, content),) = await stage.sent(Agent(sid=agent))
+    assert len(content.removesuffix(b"end")) == 2 * 16_000
+
+
+async def test_old_speech_that_could_not_be_sent_is_dropped(stage, failure):
+    stage.speak(100)
+    failure.set_result(rtc.StreamError("closed"))
     await stage.sent()
     stage.me.failure = None
     stage.now_s += STALE_S + 1
@@ -255,7 +270,7 @@ async def test_what_was_taken_back_while_it_could_not_be_sent_is_dropped(
     while not stage.me.is_asked:
         await asyncio.sleep(0)
     stage.kept.forget()
-    failure.set_result(TimeoutError())
+    failure.set_result(rtc.StreamError("closed"))
     await sending
     stage.me.failure = None
     ((_, content),) = await stage.sent()
