@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections import deque
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -28,8 +28,9 @@ DISCONNECT_S: Final = 1.0
 SPARE_S: Final = 0.5
 """Longer than a relay needs to answer: the SDK gives up and hangs up after its time.
 With five nodes that is less than `JOIN_S`."""
-FAILED_NODES: Final = 16
-"""Our choice: more than a token source names at once, for several rooms."""
+FAILED_S: Final = 600.0
+"""Our choice: so long a node that failed is tried last. The cause may have been the
+network here."""
 
 _log = logging.getLogger(__name__)
 
@@ -47,9 +48,9 @@ class SessionContext:
     spawn: Spawn
     pending: Pending
     config: Config
-    failed_nodes: deque[str] = field(default_factory=lambda: deque(maxlen=FAILED_NODES))
-    """Nodes of dTelecom that accepted a session and let it join no room, newest last.
-    """
+    failed_nodes: dict[str, float] = field(default_factory=dict)
+    """Nodes of dTelecom that accepted a session and let it join no room, with the time
+    of their latest failure, for `FAILED_S`."""
 
 
 def connection(
@@ -146,10 +147,13 @@ class NodeConnection:
         from appliance.dtelecom.relay import Relay
 
         self._connection = LiveKitConnection(context.spawn, context.pending)
-        self._failed = context.failed_nodes
+        self._failed = failed = context.failed_nodes
+        oldest_s = time.monotonic() - FAILED_S
+        for node in [node for node, at_s in failed.items() if at_s <= oldest_s]:
+            del failed[node]
         urls = sorted(
             (command.details.url, *command.details.fallback_urls),
-            key=lambda url: self._failed.index(url) if url in self._failed else -1,
+            key=lambda url: failed.get(url, 0.0),
         )
         self._relay = Relay(urls, refused=partial(lose, TOKEN_EXPIRED))
         self.room = self._connection.room
@@ -170,16 +174,11 @@ class NodeConnection:
         details = replace(details, url=self._relay.url)
         found = await self._connection.open(details, options)
         if found is not None and (node := self._relay.session_node) is not None:
-            self._try_last(node)
+            # The next sessions try it last: it may accept and join nobody.
+            self._failed[node] = time.monotonic()
         return NO_NODE if found is not None and self._relay.is_away else found
 
     async def close(self) -> None:
         """Disconnect; an attempt that is still running fails at once."""
         await self._connection.close()
         await self._relay.close()
-
-    def _try_last(self, node: str) -> None:
-        """Have the next sessions try this node last: it may accept and join nobody."""
-        if node in self._failed:
-            self._failed.remove(node)
-        self._failed.append(node)

@@ -192,8 +192,10 @@ async def test_a_dead_node_is_replaced_by_the_next_of_the_tokens_answer(server, 
         await box.until(RoomJoined)
 
 
-async def test_a_node_that_lets_nobody_join_is_tried_last_by_the_next_session(node):
-    async with FakeNode(is_short=True) as broken, open_box() as box:
+@asynccontextmanager
+async def box_that_failed_to_join(broken, node):
+    """Yield a box, and the command to join with which the first node failed."""
+    async with open_box() as box:
         join = join_room(
             1,
             broken.url,
@@ -203,8 +205,29 @@ async def test_a_node_that_lets_nobody_join_is_tried_last_by_the_next_session(no
         )
         box.room.do(join)
         await box.until(RoomFailed)
-        box.room.do(replace(join, ticket=2))
+        yield box, replace(join, ticket=2)
+
+
+async def test_a_node_that_lets_nobody_join_is_tried_last_by_the_next_session(node):
+    async with (
+        FakeNode(is_short=True) as broken,
+        box_that_failed_to_join(broken, node) as (box, join),
+    ):
+        box.room.do(join)
         assert isinstance(await box.until((RoomFailed, RoomJoined)), RoomJoined)
+
+
+async def test_a_node_that_let_nobody_join_long_ago_is_tried_first_again(
+    node, monkeypatch
+):
+    """It was perhaps the network here that failed."""
+    monkeypatch.setattr(connection, "FAILED_S", 0.0)
+    async with (
+        FakeNode(is_short=True) as broken,
+        box_that_failed_to_join(broken, node) as (box, join),
+    ):
+        box.room.do(join)
+        assert isinstance(await box.until((RoomFailed, RoomJoined)), RoomFailed)
 
 
 async def test_the_last_of_five_nodes_is_tried_within_one_attempt(node, monkeypatch):
