@@ -62,6 +62,9 @@ BUSY: Final = frozenset({AgentState.THINKING, AgentState.SPEAKING})
 _Rpc = rtc.RpcError.ErrorCode
 LOST: Final = (_Rpc.CONNECTION_TIMEOUT, _Rpc.SEND_FAILED, _Rpc.RECIPIENT_DISCONNECTED)
 """Errors of a request that may not have reached the agent."""
+START_AGAIN_S: Final = 30.0
+"""Our choice: a lost start is not sent so long after it. It may have reached the agent,
+which would forget what was said since."""
 ARRIVAL_S: Final = 2.0
 """Time-out for the request to arrive; the library's own 7 s are for relays."""
 ANSWER_S: Final = 6.0
@@ -176,8 +179,8 @@ class RoomAgent:
         self._posted: VoiceAgent | None = None
         self._takes_turns: set[str] = set()
         self._refusals: Counter[str] = Counter()
-        self._turn = Turn.END
-        """The newest one that the agent was told of."""
+        self._turn, self._told_s = Turn.END, 0.0
+        """The newest one that the agent was told of, and when it was told last."""
         self._calls = 0
         """Number of calls to agents so far."""
         self._postponed = ""
@@ -210,7 +213,8 @@ class RoomAgent:
         self.look(is_settled=True)
         if is_new:
             self._connections += 1
-            if self._is_start_lost:
+            is_recent = time.monotonic() - self._told_s < START_AGAIN_S
+            if self._is_start_lost and is_recent:
                 self._take_turn(Turn.START)
 
     def do(self, command: MuteAgent | TakeTurn) -> None:
@@ -271,7 +275,7 @@ class RoomAgent:
 
     def _take_turn(self, turn: Turn) -> None:
         """Tell the agent about our turn, unless it does not take turns."""
-        self._is_start_lost = False
+        self._is_start_lost, self._told_s = False, time.monotonic()
         agents = self._agents()
         if not agents:
             return

@@ -16,6 +16,7 @@ from appliance.core.events import (
     RoomJoined,
     RoomResumed,
 )
+from appliance.room import agent
 from appliance.room.agent import LOST, PUSH_TO_TALK, REFUSALS
 from appliance.room.participants import AGENT_STATE
 from tests.room.conftest import join_room
@@ -267,6 +268,23 @@ async def test_a_turn_whose_start_was_lost_begins_on_the_next_connection(
             await told.get()
         await reconnected(box)
     assert told.empty()
+
+
+async def test_a_start_that_was_lost_long_ago_is_not_sent_again(
+    server, box, asked, losing, monkeypatch
+):
+    """Perhaps only its confirmation was late: the agent would clear the turn."""
+    monkeypatch.setattr(agent, "START_AGAIN_S", 0.0)
+    await box.join(server)
+    error = asyncio.get_running_loop().create_future()
+    async with a_told_agent(server, box):
+        losing.put_nowait(error)
+        error.set_result(rtc.RpcError.ErrorCode.CONNECTION_TIMEOUT)
+        box.room.do(TakeTurn(1, Turn.START))
+        await reconnected(box)
+        box.room.do(TakeTurn(1, Turn.END))
+        async with asyncio.timeout(DEADLINE_S):
+            assert await asked.get() == "end_turn"
 
 
 async def test_a_start_that_is_known_to_be_lost_only_afterwards_is_sent_again(
