@@ -102,8 +102,10 @@ class Participants:
 
     def resume(self) -> None:
         """Post what has changed during a pause, and every later change."""
-        # They may have stopped meanwhile, and the server does not repeat it.
+        # They may have stopped meanwhile, and the server does not repeat it, nor who
+        # goes on: their audio may be back a moment later.
         self._named = frozenset()
+        self._talkers = dict.fromkeys(self._talkers, time.monotonic())
         self.changed(is_settled=True)
 
     def changed(self, *, is_settled: bool = False) -> None:

@@ -1,11 +1,13 @@
 """Who speaks, with more than one talker: the server names only those who change."""
 
 import asyncio
+from types import SimpleNamespace
+from typing import Any
 
 from livekit import rtc
 
 from appliance.core.events import PeopleChanged, RoomJoined, RoomResumed
-from appliance.room.participants import PAUSE_S
+from appliance.room.participants import LOOK_S, PAUSE_S, Participants
 from tests.dtelecom.real_node import Node
 from tests.dtelecom.wire import field, fields
 from tests.room.conftest import join_room
@@ -54,6 +56,58 @@ async def test_noise_after_a_talk_is_no_speech(server, box):
         await speak(box, "bob")
         bob.amplitude = 300
         await speak(box)
+
+
+def participant(identity):
+    return SimpleNamespace(
+        identity=identity,
+        sid=f"PA_{identity}",
+        name=identity,
+        kind=rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD,
+        permissions=SimpleNamespace(hidden=False),
+        track_publications={},
+    )
+
+
+class Loudness:
+    """Subscriber of somebody who is heard, or whose audio does not arrive."""
+
+    def __init__(self):
+        self.is_loud = True
+        self.decryption = SimpleNamespace(fault=lambda _, is_speaking: "")
+
+    def plays(self, _):
+        return self.is_loud
+
+    def has_speech(self, _):
+        return self.is_loud
+
+
+async def test_who_speaks_throughout_a_long_interruption_is_shown_afterwards():
+    """The server does not name them again, and their audio comes a moment later."""
+    pause = asyncio.Event()
+    audio: Any = Loudness()
+    ann: Any = participant("ann")
+    room: Any = SimpleNamespace(
+        remote_participants={"ann": ann}, local_participant=participant("box")
+    )
+    posted: asyncio.Queue[Any] = asyncio.Queue()
+    people = Participants(1, room, posted.put_nowait, audio, pause.is_set)
+    people.now()
+    following = asyncio.ensure_future(people.follow())
+    people.active_speakers_changed([ann])
+    assert talkers(await posted.get()) == {"ann"}
+    pause.set()
+    audio.is_loud = False
+    await asyncio.sleep(PAUSE_S + 5 * LOOK_S)
+    pause.clear()
+    people.resume()
+    assert talkers(await posted.get()) == set()
+    await asyncio.sleep(3 * LOOK_S)
+    audio.is_loud = True
+    async with asyncio.timeout(DEADLINE_S):
+        assert talkers(await posted.get()) == {"ann"}
+    following.cancel()
 
 
 async def test_who_stops_during_an_interruption_is_not_shown_afterwards(server, box):
