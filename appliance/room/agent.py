@@ -45,7 +45,7 @@ _TOPIC: Final = StreamTopic(
     # An agent needs two.
     each=6,
     characters=TEXT_CHARACTERS,
-    # The page is sent no more.
+    # Least interval between two reports of a segment: the page has ten views a second.
     growth_s=0.1,
 )
 ON_BEHALF: Final = "lk.publish_on_behalf"
