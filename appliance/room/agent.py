@@ -63,8 +63,8 @@ _Rpc = rtc.RpcError.ErrorCode
 LOST: Final = (_Rpc.CONNECTION_TIMEOUT, _Rpc.SEND_FAILED, _Rpc.RECIPIENT_DISCONNECTED)
 """Errors of a request that may not have reached the agent."""
 START_AGAIN_S: Final = 30.0
-"""Our choice: a lost start is not sent so long after it. It may have reached the agent,
-which would forget what was said since."""
+"""Our choice: a start is not sent again if the interruption was noticed so long after
+it. It may have reached the agent, which would forget what was said since."""
 ARRIVAL_S: Final = 2.0
 """Time-out for the request to arrive; the library's own 7 s are for relays."""
 ANSWER_S: Final = 6.0
@@ -204,16 +204,18 @@ class RoomAgent:
         self._receive_captions()
         self.look()
 
-    def resume(self, *, is_new: bool) -> None:
-        """Look, and send the start of our turn again if it was lost.
+    def resume(self, paused_s: float, *, is_new: bool) -> None:
+        """Look after an interruption, and send a lost start of our turn again.
 
         It was lost with the old connection only if there is a new one: on one that is
-        only resumed, it arrives late.
+        only resumed, it arrives late. `paused_s` is when the interruption was noticed.
         """
+        if self._pre_connect is not None:
+            self._pre_connect.resume()
         self.look(is_settled=True)
         if is_new:
             self._connections += 1
-            is_recent = time.monotonic() - self._told_s < START_AGAIN_S
+            is_recent = paused_s - self._told_s < START_AGAIN_S
             if self._is_start_lost and is_recent:
                 self._take_turn(Turn.START)
 

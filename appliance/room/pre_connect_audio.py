@@ -50,6 +50,8 @@ class PreConnectAudio:
         self._last_s = 0.0
         self._is_recording = True
         self._sent: set[tuple[str, str]] = set()
+        self._late: set[tuple[str, str]] = set()
+        """Those that were not sent in time."""
         self._forgets = 0
         """Number of times that what was said was taken back."""
 
@@ -72,12 +74,18 @@ class PreConnectAudio:
         self._forgets += 1
         self._blocks.clear()
 
+    def resume(self) -> None:
+        """Let what was not sent in time be offered once more after an interruption."""
+        self._sent -= self._late
+        self._late.clear()
+
     def offer(self, agent: rtc.RemoteParticipant) -> None:
         """Send the stream to an agent that listens, once for each track.
 
         LiveKit's agents publish their state when they can receive the stream. If that
-        fails, the next offer sends it, but after a time-out only to another agent or
-        with another track: it would fill a slow uplink again and again.
+        fails, the next offer sends it, but after a time-out only to another agent, with
+        another track or after an interruption: it would fill a slow uplink again and
+        again.
         """
         track_sid = self._track_sid()
         key = (agent.sid, track_sid)
@@ -129,7 +137,9 @@ class PreConnectAudio:
                 await writer.aclose()
         except (rtc.StreamError, TimeoutError) as exc:
             _log.warning("kept speech not sent  error=%s", type(exc).__name__)
-            if isinstance(exc, rtc.StreamError):
+            if isinstance(exc, TimeoutError):
+                self._late.add(key)
+            else:
                 self._sent.discard(key)
             if forgets == self._forgets:
                 self._blocks.extendleft(reversed(blocks))

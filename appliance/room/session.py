@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import partial
@@ -58,6 +59,7 @@ class Session:
         self._pause = asyncio.Event()
         """Set while the connection is interrupted."""
         self._is_paused = self._pause.is_set
+        self._paused_s = 0.0
         self._is_reconnected = False
         """Whether the library made a new connection in this interruption."""
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -262,6 +264,8 @@ class Session:
         self._people.changed()
 
     def _paused(self) -> None:
+        if not self._is_paused():
+            self._paused_s = time.monotonic()
         self._pause.set()
         _log.warning("connection interrupted, resuming  ticket=%d", self.ticket)
         self._context.post(RoomPaused(self.ticket))
@@ -285,7 +289,7 @@ class Session:
         self._context.post(RoomResumed(self.ticket, is_new=is_new))
         # After the core, whose part is scheduled by posting: it takes back what was
         # said, or ends a turn, if that was to be done during the interruption.
-        self._loop.call_soon(partial(self.agent.resume, is_new=is_new))
+        self._loop.call_soon(partial(self.agent.resume, self._paused_s, is_new=is_new))
 
     def _fail(self, exc: BaseException) -> None:
         """Let `_handle_events` raise the exception.

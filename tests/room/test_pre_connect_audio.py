@@ -252,6 +252,16 @@ async def test_speech_that_a_slow_uplink_could_not_send_is_sent_once_more_at_mos
     assert len(content.removesuffix(b"end")) == 2 * 16_000
 
 
+async def test_speech_that_an_interruption_held_up_is_sent_after_it(stage, failure):
+    stage.speak(100)
+    failure.set_result(TimeoutError())
+    await stage.sent()
+    stage.me.failure = None
+    stage.kept.resume()
+    ((_, content),) = await stage.sent()
+    assert len(content.removesuffix(b"end")) == 2 * 16_000
+
+
 async def test_old_speech_that_could_not_be_sent_is_dropped(stage, failure):
     stage.speak(100)
     failure.set_result(rtc.StreamError("closed"))
