@@ -177,7 +177,7 @@ def _is_pressed(state: State) -> bool:
     So a contact that chatters does not call one agent after the other.
     """
     talks = (one for one in state.press_series if one.button is Button.TALK)
-    is_first = all(one.presses == 1 and not one.hasty for one in talks)
+    is_first = all(one.presses <= 1 and not one.hasty for one in talks)
     return state.talk.is_button_down and is_first
 
 

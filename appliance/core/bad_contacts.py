@@ -24,11 +24,14 @@ HASTE_S: Final = 0.04
 """A press this soon after the button's release is bounce, because nobody presses again
 so quickly."""
 MOST_HASTY: Final = 5
-"""So many of them in a row are the work of a bad contact or of a floating wire, which
-makes one press in each period of the mains hum; our choice, as a worn contact makes one
-or two. Then what its presses changed is undone, and it is ignored until it is quiet."""
-RUN_S: Final = 1.0
-"""Pause between presses that are undone together: a wire may seem to rest meanwhile."""
+"""So many of them in a row, each a contact as short, are the work of a bad contact or
+of a floating wire, which makes one press in each period of the mains hum; our choice,
+as a worn contact makes one or two. Then what its presses changed is undone, and it is
+ignored until it is quiet."""
+RUN_S: Final = 2.0
+"""Pause between presses that are undone together; our choice. A wire that floats too
+quickly for its level to settle seems to rest meanwhile; but a person's press before it
+broke is to stay."""
 QUIET_S: Final = 5.0
 """After this time without a press a button counts again. It is longer than a floating
 wire takes to be found (3.6 s), which may have made a single press of all that time."""
@@ -70,6 +73,17 @@ def continued(
     else:
         before = _before(state, button, at_s)
     return PressSeries(button, at_s, before, presses, is_bad=is_bad)
+
+
+def at_boot(state: State, button: Button, at_s: float) -> PressSeries:
+    """Return the series of a button that was down when its pin was opened."""
+    return PressSeries(button, at_s, replace(state, press_series=()), presses=0)
+
+
+def released(series: PressSeries, at_s: float) -> PressSeries:
+    """Return the series after a release; a long contact is no part of a chatter."""
+    hasty = series.hasty if at_s - series.last_s < HASTE_S else 0
+    return replace(series, last_s=at_s, hasty=hasty)
 
 
 def _before(state: State, button: Button, at_s: float) -> State:

@@ -32,11 +32,16 @@ def pressed(state: State, event: ButtonPressed, now_s: float) -> Step:
         return _resumed(state, event, now_s), ()
     state = replace(state, wakes=state.wakes + 1)
     if event.is_at_boot:
+        # Its release may bounce.
+        state = with_series(state, button, bad_contacts.at_boot(state, button, at_s))
         return _held_at_boot(state, button, at_s)
     series = bad_contacts.continued(state, last, button, at_s)
     state = before = with_series(state, button, series)
     commands: tuple[Command, ...] = ()
-    if series.hasty:
+    if button is Button.TALK and series.is_bad and state.talk.is_page_down:
+        # The page is perhaps the only good way to talk that is left.
+        pass
+    elif series.hasty:
         state = _resumed(state, event, now_s)
     elif button is Button.TALK:
         state, commands = _talk_pressed(state, series, at_s, now_s)
@@ -86,7 +91,7 @@ def released(state: State, event: ButtonReleased, now_s: float) -> Step:
     if event.is_lost:
         state, undoing = _lost(state, series, button, now_s)
         return state, (*ending, *undoing)
-    series = series and replace(series, last_s=at_s)
+    series = series and bad_contacts.released(series, at_s)
     return bad_contacts.unlatched(with_series(state, button, series)), ending
 
 
@@ -98,7 +103,7 @@ def _lost(
     state = with_series(state, button, None)
     if series and button is Button.TALK:
         state = agent_return.unused(state, series.before)
-    if series is None or series.is_bad:
+    if series is None or series.is_bad or not series.presses:
         return state, ()
     return bad_contacts.undone(state, series, now_s)
 

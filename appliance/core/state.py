@@ -213,7 +213,7 @@ class PressSeries:
     presses: int = 1
     """Presses that were no bounce."""
     hasty: int = 0
-    """Presses since the last of them, each too soon after a release."""
+    """Presses since the last of them, each too soon after a short contact."""
     is_bad: bool = False
     """A bad contact or a floating wire makes the presses: they are ignored."""
 

@@ -651,7 +651,7 @@ def test_a_box_that_was_left_while_the_talk_button_chattered_stays_out():
     box.play(box.lost(Cause.ROOM_CLOSED, is_announced=True))
     chatter(box, Button.TALK, 2)
     box.enter()
-    box.play(LEAVE, LEAVE_UP, box.left(), 1)
+    box.play(0.2, LEAVE, LEAVE_UP, box.left(), 1)
     chatter(box, Button.TALK, 60)
     box.play(LOST)
     assert box.phase() is Phase.LEFT
@@ -769,3 +769,49 @@ def test_the_loss_of_another_button_does_not_end_a_talk(button):
     box = live(HYBRID)
     box.play(0.1, RELEASE, ButtonReleased(button, is_lost=True))
     assert box.is_live()
+
+
+def test_flickers_of_a_long_press_do_not_end_its_talk():
+    box = in_room(with_mode(HOLD))
+    box.play(MUTE, 1, PRESS, *(10, RELEASE, 0.02, PRESS) * 5)
+    assert box.is_live()
+    assert box.view().faults == ()
+
+
+def test_bounces_of_a_hold_do_not_undo_its_leaving():
+    box = in_room(with_hold_of_leave())
+    box.play(*(LEAVE, 0.02, LEAVE_UP, 0.02) * 2, LEAVE, 1.1, box.left())
+    box.play(*(LEAVE_UP, 0.02, LEAVE, 0.02) * 3, LEAVE_UP)
+    assert box.phase() is Phase.LEFT
+
+
+@pytest.mark.parametrize("mode", [TOGGLE, HYBRID])
+def test_the_bounce_of_a_button_that_was_held_at_the_start_is_no_press(mode):
+    box = started(with_mode(mode))
+    box.play(ButtonPressed(Button.TALK, is_at_boot=True))
+    box.enter()
+    box.play(10, RELEASE, 0.02, PRESS, 0.03, RELEASE)
+    assert not box.is_live()
+
+
+def test_an_open_box_whose_button_was_held_at_the_start_is_not_muted_by_its_loss():
+    box = in_room(with_mode(OPEN))
+    box.play(ButtonPressed(Button.TALK, is_at_boot=True), 1, RELEASE)
+    assert box.is_live()
+    box.play(1, LOST)
+    assert box.is_live()
+
+
+@pytest.mark.parametrize("mode", PUSH_TO_TALK)
+def test_a_bad_contact_of_the_talk_button_does_not_end_a_talk_of_the_page(mode):
+    box = in_room(with_mode(mode))
+    chatter(box, Button.TALK, 7, 0.035)
+    box.play(PAGE_DOWN, 1, PRESS, 0.02, RELEASE, 0.02, PRESS, 0.02, RELEASE)
+    assert box.is_live()
+
+
+def test_a_wire_that_seems_to_rest_between_two_presses_leaves_the_box_in_its_room():
+    box = in_room()
+    box.play(LEAVE, 0.01, LEAVE_UP, box.left(), 1.5, LEAVE, 1.5)
+    box.play(ButtonReleased(Button.LEAVE, is_lost=True))
+    assert not box.state.is_out

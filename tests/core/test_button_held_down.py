@@ -88,7 +88,7 @@ def test_a_button_held_at_boot_never_talks_until_it_was_released(mode):
     box.play(RELEASE)
     assert not box.is_live()
     assert not box.view().faults
-    box.play(PRESS)
+    box.play(0.2, PRESS)
     assert box.is_live()
 
 
@@ -131,7 +131,7 @@ def test_a_bounce_of_a_button_held_at_boot_leaves_it_locked_out_and_named():
     box.play(PRESS_AT_BOOT, 5, RELEASE, resumed, 5)
     assert BUTTON_HELD.text(button="talk") in box.view().faults
     assert box.view().talk_text == "talk button stuck: release it"
-    box.play(RELEASE, PRESS)
+    box.play(RELEASE, 0.2, PRESS)
     assert box.view().faults == ()
     assert box.is_live()
 
