@@ -1,14 +1,14 @@
 """Bad contacts and floating wires: which presses count, and what of them is undone.
 
-A press
+    pressed within 0.04 s of the release      bounce: the press before it goes on
+    the fifth such short contact in a row,    a bad contact or floating wire
+    or more than 50 choices of a room
+    without a pause
 
-    within 0.04 s of the button's release   is bounce: the press before it goes on
-    the fifth of these in a row             is that of a bad contact or floating wire
-    of such a button                        has no effect, except that talk still talks
-
-and what the presses before it changed is undone, as it is if the wire of the button is
-lost soon after a press. A choice of the room with another button, or on the page, is
-not undone.
+What the presses of a bad contact changed is undone, and until it has been quiet for 5 s
+the button has no effect, except that talk still talks. The loss of a button undoes the
+presses just before it, too. A choice of the room with another button, or on the page,
+is not undone.
 """
 
 from dataclasses import replace
