@@ -35,7 +35,10 @@ _CLAIM_CHARACTERS: Final = _NAME_CHARACTERS - len("unknown (says: )")
 _NEEDED: Final = frozenset("\n\t\u200c\u200d")
 """Control characters that belong into a text; the last two join emoji and letters."""
 LOOK_S: Final = 0.1
-"""Interval at which the list follows the audio while somebody speaks."""
+"""Interval at which the list follows the audio."""
+STEADY_LOOKS: Final = 4
+"""Looks, one after another, at which somebody whom the server has not named is as loud
+as speech: after so long the server takes it for speech."""
 PAUSE_S: Final = 1.0
 """Longest pause of somebody who goes on speaking; our choice. The server, which looks
 every 0.4 s, takes a longer one for the end, and names the talker again afterwards."""
@@ -76,7 +79,8 @@ class Participants:
         """Talkers in the server's newest list."""
         self._talkers: dict[str, float] = {}
         """Time at which each talker was named, or as loud as speech, last."""
-        self._is_speaking = asyncio.Event()
+        self._loud_looks: dict[str, int] = {}
+        """Looks, one after another, at which each participant was as loud as speech."""
         self._last: tuple[Participant, ...] = ()
         self._listed: dict[str, rtc.RemoteParticipant] = {}
         """The SDK's object of everybody in the last list, by the server's id."""
@@ -129,28 +133,31 @@ class Participants:
         """
         self._named = frozenset(talker.identity for talker in talkers)
         self._talkers |= dict.fromkeys(self._named, time.monotonic())
-        if self._talkers:
-            self._is_speaking.set()
         self.changed()
 
     async def follow(self) -> None:
         """Post changes of who is speaking and played, until cancelled."""
         while True:
-            await self._is_speaking.wait()
             await asyncio.sleep(LOOK_S)
-            self._drop_silent(time.monotonic())
-            self.changed()
+            before, self._talkers = self._talkers, self._who_speaks(time.monotonic())
+            if before or self._talkers:
+                self.changed()
 
-    def _drop_silent(self, now_s: float) -> None:
-        """Remove the talkers who have stopped."""
-        heard = filter(self._subscriber.has_speech, self._talkers)
-        self._talkers = {
+    def _who_speaks(self, now_s: float) -> dict[str, float]:
+        """Return the talkers without those who have stopped.
+
+        With those who were steadily loud when this box joined: the server names only
+        whose level changes.
+        """
+        loud = self._subscriber.loud()
+        self._loud_looks = {who: self._loud_looks.get(who, 0) + 1 for who in loud}
+        steady = [who for who, n in self._loud_looks.items() if n >= STEADY_LOOKS]
+        heard = dict.fromkeys([*steady, *(loud & self._talkers.keys())], now_s)
+        return {
             who: at_s
-            for who, at_s in (self._talkers | dict.fromkeys(heard, now_s)).items()
+            for who, at_s in (self._talkers | heard).items()
             if who in self._named or now_s - at_s < PAUSE_S
         }
-        if not self._talkers:
-            self._is_speaking.clear()
 
     def _participant(self, other: rtc.RemoteParticipant) -> Participant:
         is_talking = other.identity in self._talkers

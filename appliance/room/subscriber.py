@@ -190,9 +190,10 @@ class Subscriber:
         for one in self._subscriptions.values():
             self._playback.mute(one.name, is_on=one.identity in identities)
 
-    def has_speech(self, identity: str) -> bool:
-        """Return whether this participant is as loud as speech, played or not."""
-        return any(one.sink.has_speech for one in self._of(identity))
+    def loud(self) -> frozenset[str]:
+        """Return who is as loud as speech, played or not."""
+        speaking = (x for x in self._subscriptions.values() if x.sink.has_speech)
+        return frozenset(x.identity for x in speaking)
 
     def plays(self, identity: str) -> bool:
         """Return whether this participant is played now, or was a moment ago."""

@@ -17,6 +17,8 @@ SIGNAL_RECONNECT = rtc.SimulateScenarioKind.SIMULATE_SIGNAL_RECONNECT
 SPEAKERS_CHANGED = 10
 """Field of LiveKit's `SignalResponse`."""
 PONG = field(18, 1)
+STEADY_S = 3.0
+"""Longest time until the level of a tone, as the server averages it, stays the same."""
 
 
 def talkers(event):
@@ -43,6 +45,15 @@ async def test_each_of_two_talkers_is_shown_until_they_stop(server, box):
         assert all("ann" in talkers(event) for event in lists)
         voice.mute()
         await speak(box)
+
+
+async def test_who_speaks_steadily_since_before_the_join_is_shown(server, box):
+    """The server sends nothing to whoever joins, and later only changes of the level."""
+    async with server.friend("ann") as ann:
+        await ann.say(700)
+        await asyncio.sleep(STEADY_S)
+        await box.join(server)
+        await speak(box, "ann")
 
 
 async def test_noise_after_a_talk_is_no_speech(server, box):
@@ -79,8 +90,8 @@ class Loudness:
     def plays(self, _):
         return self.is_loud
 
-    def has_speech(self, _):
-        return self.is_loud
+    def loud(self):
+        return frozenset({"ann"} if self.is_loud else ())
 
 
 async def test_who_speaks_throughout_a_long_interruption_is_shown_afterwards():
@@ -112,18 +123,22 @@ async def test_who_speaks_throughout_a_long_interruption_is_shown_afterwards():
 
 async def test_who_stops_during_an_interruption_is_not_shown_afterwards(server, box):
     """The server sends the change once."""
-    is_cut, is_lost = asyncio.Event(), asyncio.Event()
+    is_named, is_cut, is_lost = (asyncio.Event() for _ in range(3))
 
     def changed(message):
-        if not is_cut.is_set() or fields(message)[0][0] != SPEAKERS_CHANGED:
+        if fields(message)[0][0] != SPEAKERS_CHANGED:
+            return message
+        is_named.set()
+        if not is_cut.is_set():
             return message
         is_lost.set()
         return PONG
 
     async with Node(server, changed=changed) as way, server.friend("ann") as ann:
-        await ann.say(700)
         box.room.do(join_room(1, way.url, server.token("box")))
         await box.until(RoomJoined)
+        await ann.say(700)
+        await asyncio.wait_for(is_named.wait(), DEADLINE_S)
         await speak(box, "ann")
         is_cut.set()
         ann.amplitude = 300
