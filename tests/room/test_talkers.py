@@ -48,7 +48,7 @@ async def test_each_of_two_talkers_is_shown_until_they_stop(server, box):
 
 
 async def test_who_speaks_steadily_since_before_the_join_is_shown(server, box):
-    """The server sends nothing to whoever joins, and later only changes of the level."""
+    """The server sends nothing to who joins, and later only changes of the level."""
     async with server.friend("ann") as ann:
         await ann.say(700)
         await asyncio.sleep(STEADY_S)
