@@ -36,9 +36,10 @@ _NEEDED: Final = frozenset("\n\t\u200c\u200d")
 """Control characters that belong into a text; the last two join emoji and letters."""
 LOOK_S: Final = 0.1
 """Interval at which the list follows the audio."""
-STEADY_LOOKS: Final = 4
-"""Looks, one after another, at which somebody whom the server has not named is as loud
-as speech: after so long the server takes it for speech."""
+LOOKS: Final = 10
+"""Newest looks that count."""
+LOUD_LOOKS: Final = 4
+"""So many of them as loud as speech are speech: the server's share of the time."""
 PAUSE_S: Final = 1.0
 """Longest pause of somebody who goes on speaking; our choice. The server, which looks
 every 0.4 s, takes a longer one for the end, and names the talker again afterwards."""
@@ -79,8 +80,8 @@ class Participants:
         """Talkers in the server's newest list."""
         self._talkers: dict[str, float] = {}
         """Time at which each talker was named, or as loud as speech, last."""
-        self._loud_looks: dict[str, int] = {}
-        """Looks, one after another, at which each participant was as loud as speech."""
+        self._looks: dict[str, int] = {}
+        """Bits of the newest looks at each participant, set: as loud as speech."""
         self._last: tuple[Participant, ...] = ()
         self._listed: dict[str, rtc.RemoteParticipant] = {}
         """The SDK's object of everybody in the last list, by the server's id."""
@@ -150,9 +151,13 @@ class Participants:
         whose level changes.
         """
         loud = self._subscriber.loud()
-        self._loud_looks = {who: self._loud_looks.get(who, 0) + 1 for who in loud}
-        steady = [who for who, n in self._loud_looks.items() if n >= STEADY_LOOKS]
-        heard = dict.fromkeys([*steady, *(loud & self._talkers.keys())], now_s)
+        looks = {
+            who: (self._looks.get(who, 0) << 1 | (who in loud)) % (1 << LOOKS)
+            for who in loud | self._looks.keys()
+        }
+        self._looks = {who: bits for who, bits in looks.items() if bits}
+        speaking = (who for who, n in looks.items() if n.bit_count() >= LOUD_LOOKS)
+        heard = dict.fromkeys(speaking, now_s)
         return {
             who: at_s
             for who, at_s in (self._talkers | heard).items()
@@ -164,7 +169,7 @@ class Participants:
         return Participant(
             id=other.identity,
             name=name_of(self._room, other),
-            # Both: reported by the server and played here, as the lamp indicates.
+            # Both: as loud as speech, and played here, as the lamp indicates.
             is_speaking=is_talking and self._subscriber.plays(other.identity),
             # True also for a participant without a microphone.
             is_muted=all(track.muted for track in audio_tracks(other)),

@@ -94,16 +94,43 @@ class Loudness:
         return frozenset({"ann"} if self.is_loud else ())
 
 
+async def test_who_has_stopped_does_not_speak_because_of_a_noise_now_and_then():
+    class Noise(Loudness):
+        looks = 0
+
+        def loud(self):
+            self.looks += 1
+            return frozenset(() if self.looks % 5 else {"ann"})
+
+    posted: asyncio.Queue[Any] = asyncio.Queue()
+    ann: Any = participant("ann")
+    noise: Any = Noise()
+    people = Participants(
+        1, room_with(ann), posted.put_nowait, noise, asyncio.Event().is_set
+    )
+    following = asyncio.ensure_future(people.follow())
+    people.active_speakers_changed([ann])
+    assert talkers(await posted.get()) == {"ann"}
+    people.active_speakers_changed([])
+    async with asyncio.timeout(DEADLINE_S):
+        assert talkers(await posted.get()) == set()
+    following.cancel()
+
+
+def room_with(other) -> Any:
+    return SimpleNamespace(
+        remote_participants={other.identity: other},
+        local_participant=participant("box"),
+    )
+
+
 async def test_who_speaks_throughout_a_long_interruption_is_shown_afterwards():
     """The server does not name them again, and their audio comes a moment later."""
     pause = asyncio.Event()
     audio: Any = Loudness()
     ann: Any = participant("ann")
-    room: Any = SimpleNamespace(
-        remote_participants={"ann": ann}, local_participant=participant("box")
-    )
     posted: asyncio.Queue[Any] = asyncio.Queue()
-    people = Participants(1, room, posted.put_nowait, audio, pause.is_set)
+    people = Participants(1, room_with(ann), posted.put_nowait, audio, pause.is_set)
     people.now()
     following = asyncio.ensure_future(people.follow())
     people.active_speakers_changed([ann])
