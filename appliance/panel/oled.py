@@ -210,6 +210,7 @@ class Oled:
         # Disables luma's exit handler; `close` switches the panel off.
         self._device.persist = True
         self._failed_reads = 0
+        self._says_power = False
         self._says_power = self._is_on() is True
         """Whether the chip can be read, and has said that it is on."""
 
@@ -218,7 +219,7 @@ class Oled:
 
         Source: SSD1306 data sheet rev 1.1, table 9-2 (read status: D6); SH1106 too.
         """
-        if self._failed_reads == READS:
+        if self._failed_reads >= READS and not self._says_power:
             return None
         try:
             status = self._bus.read_byte_data(self._address, i2c.COMMAND)

@@ -17,7 +17,7 @@ from appliance.config import ScreenConfig
 from appliance.core.events import Event
 from appliance.display.rendering import picture, pixel_shift
 from appliance.errors import PanelError
-from appliance.panel.oled import open_oled
+from appliance.panel.oled import READS, open_oled
 from appliance.panel.screen import PROBE_S, SHIFT_S, DisplaySupervisor
 from tests.panel.fakes import FakeBus
 from tests.pictures.situations import SITUATIONS
@@ -249,6 +249,15 @@ def test_readings_that_fail_now_and_then_do_not_hide_a_later_power_cut():
     bus = FakeBus()
     oled = open_oled(CONFIG, bus)
     for bus.is_readable in [False, True] * 5:
+        assert oled.check()
+    bus.cut_power()
+    assert not oled.check()
+
+
+def test_a_chip_that_could_be_read_is_read_again_after_any_number_of_failures():
+    bus = FakeBus()
+    oled = open_oled(CONFIG, bus)
+    for bus.is_readable in [False] * 2 * READS + [True]:
         assert oled.check()
     bus.cut_power()
     assert not oled.check()
