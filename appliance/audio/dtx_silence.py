@@ -27,8 +27,9 @@ MAX_INSERTED_PACKETS: Final = 25
 """Silence inserted at once, half a second; more is not needed after a stop."""
 IDLE_S: Final = IDLE_PERIODS * BLOCK_MS / 1000
 """In idle mode one block in eight is processed, with the last of four packets. The
-other three are sent in time, before the card's thread has counted them. Measured from
-microphone to speaker: 133 ms if all four are sent together, 89 ms so."""
+other three are sent in time, before the card's thread has counted them: receivers
+lengthen their buffers when packets are late, and keep that for the next talk. Measured
+from microphone to speaker: 133 ms if all four are sent together, 89 ms so."""
 AHEAD_LATE_S: Final = 0.01
 """Delay of the three, so that a slightly late card still delivers before them."""
 IDLE_PACKETS: Final = (IDLE_PERIODS + 1) // PACKET_BLOCKS
@@ -100,7 +101,7 @@ class DtxSilence:
         skip_blocks: Callable[[int], None],
         now_s: float,
     ) -> None:
-        """`feed` takes the silence of skipped packets, `skip_blocks` their number."""
+        """`feed` takes silence for skipped packets, `skip_blocks` the blocks' number."""
         self._gate = gate
         self._feed = feed
         self._skip_blocks = skip_blocks

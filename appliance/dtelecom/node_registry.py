@@ -99,7 +99,7 @@ def program_address(seeds: Sequence[bytes], program: bytes) -> bytes:
     """Return the address that Solana derives for a program; 32 bytes.
 
     The first hash that is not a point of Ed25519's curve, so that nobody has a private
-    key for it. There are at most 15 seeds, each and `program` of at most 32 bytes.
+    key for it. There are at most 15 seeds of at most 32 bytes; `program` has 32.
 
     Raises:
         ValueError: every candidate is a point of the curve; practically impossible.

@@ -127,10 +127,10 @@ class Relay:
     ) -> None:
         """Start with a secret path and no listening socket; `open` starts listening.
 
-        The addresses of nodes, at least one, are checked and in the order in which to
-        try them. `tls` is for tests. `refused` is called when the session's node does
-        not accept the token any more: nodes never renew it, so the session cannot be
-        resumed.
+        The addresses of nodes, at least one, were checked before; they are in the order
+        in which to try them. `tls` is for tests. `refused` is called when the session's
+        node does not accept the token any more: nodes never renew it, so the session
+        cannot be resumed.
         """
         self._nodes = tuple(urls)
         self.longest_answer_s = NODE_S * (len(self._nodes) - 1) + LAST_NODE_S
