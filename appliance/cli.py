@@ -125,8 +125,9 @@ def _doctor(args: argparse.Namespace) -> int:
     from appliance.doctor.checks import check_inputs
     from appliance.doctor.command import doctor
 
-    config = _loaded(args).config
-    return doctor(config, check_inputs(config), as_json=args.json)
+    loaded = _loaded(args)
+    inputs = check_inputs(loaded.config, loaded.path)
+    return doctor(loaded.config, inputs, as_json=args.json)
 
 
 def _devices(args: argparse.Namespace) -> int:

@@ -139,6 +139,8 @@ def _token(room: RoomSettings, key: str) -> Iterator[KeyFault]:
         yield (f"{key}.url", f"{sentence}, found nothing. Write wss://….")
     if room.token is not None and _JWT.fullmatch(room.token) is None:
         sentence = "expected three parts with dots between, found …."
+        if any(map(str.isspace, room.token)):
+            sentence = "expected one word, found a space or a line break in it."
         yield (f"{key}.token", f"{sentence} Copy the whole token.")
     if room.token_method == "GET" and room.token_body:
         sentence = "is not sent with GET. Write token_method: POST, or use token_query."

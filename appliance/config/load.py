@@ -108,8 +108,9 @@ def need_room(loaded: Loaded, remark: str = "") -> None:
     """
     room = loaded.config.room
     if room.token is None and room.token_url is None:
+        found = "nothing" if loaded.path.exists() else "no such file"
         sentence = (
-            "expected the address that issues tokens, found nothing. "
+            f"expected the address that issues tokens, found {found}. "
             f"Write https://…, or give room.url and room.token.{remark}"
         )
         raise ConfigError(Fault("room.token_url", sentence, str(loaded.path)))

@@ -4,10 +4,11 @@ Mappings merge layer by layer, everything else is replaced by the highest layer.
 value of a secret never appears in a fault.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from difflib import get_close_matches
-from typing import get_args, get_origin
+from typing import Final, get_args, get_origin
 
 import msgspec
 
@@ -32,6 +33,7 @@ from appliance.config.schema import (
     long_form,
     split_key,
 )
+from appliance.config.yaml import colon_hint
 from appliance.errors import Fault
 
 
@@ -48,6 +50,8 @@ class Layer:
 
 Given = list[tuple[Layer, object]]
 """Values of one key with their layers, lowest first."""
+
+_NAME: Final = re.compile(r"[\w.-]{1,40}")
 
 
 class Reading:
@@ -74,7 +78,7 @@ class Reading:
             for name in layer.values:
                 if name not in known:
                     sentence = self._unknown(name, known, layer)
-                    self.blame(join(key, name), sentence, layer)
+                    self.blame(join(key, _shown(name)), sentence, layer)
         values = {name: self._read(name, known[name], layers) for name in known}
         return shape(**values)
 
@@ -131,7 +135,7 @@ class Reading:
                 inner.append(replace(layer, values={short: value}))
             elif value is not None:
                 sentence = "expected keys and their values, found something else."
-                self.blame(field.key, sentence, layer)
+                self.blame(field.key, sentence + colon_hint(value), layer)
         return inner
 
     def _leaf(self, field: SchemaField, given: Given) -> object:
@@ -191,7 +195,8 @@ class Reading:
     def _unknown(self, name: str, known: dict[str, SchemaField], layer: Layer) -> str:
         every = [leaf.key for leaf in leaves(self._root)]
         here = [known[match].key for match in get_close_matches(name, known, n=1)]
-        near = here + [leaf for leaf in every if split_key(leaf)[1] == name]
+        joined = [leaf for leaf in every if leaf.replace(".", "_") == name]
+        near = joined + here + [leaf for leaf in every if split_key(leaf)[1] == name]
         if "." in name:
             # The full key, as faults and --set have it.
             near = [leaf for leaf in every if f"{name}.".startswith(f"{leaf}.")]
@@ -201,10 +206,18 @@ class Reading:
         section, key = split_key(near[0])
         # In a file a key is written below its section, and not with dots.
         is_file = layer.source not in {"environment", "--set"}
-        if is_file and section and ("." in name or not here):
+        if is_file and section and ("." in name or joined or not here):
             form = f'"{section}:" and below it, indented, "{key}: …"'
             return f"unknown key. Write {form}."
         return f"unknown key. Did you mean {layer.spell(near[0])}?"
+
+
+def _shown(name: str) -> str:
+    """Return an unknown key, cut where a value may begin, which may be a secret."""
+    if _NAME.fullmatch(name):
+        return name
+    begin = _NAME.match(name)
+    return f"{begin[0] if begin else ''}…"
 
 
 def _placeholder(shape: type[SectionT], key: str) -> SectionT:

@@ -36,8 +36,11 @@ _POSITION: Final = re.compile(
     r"(?:BOARD|PHYS|PHYSICAL|HEADER|J8|P1(?=\W)|PIN|POS|POSITION|#)\W*(\d{1,2})",
     re.IGNORECASE,
 )
-_NUMBER: Final = re.compile(r"(?:GPIO|GP|BCM|D)?\W*(\d{1,9})", re.IGNORECASE)
-"""Start of a text that stands for a number; `BOARD13` and `WPI2` name no GPIO."""
+_NUMBER: Final = re.compile(
+    r"(?:GPIO|GP|BCM|D)?[^\w.]*(\d{1,9})(?:[^\w.].*)?", re.IGNORECASE
+)
+"""Text that stands for a number; `BOARD13` and `WPI2` name no GPIO, and `2min` is not 2
+of another unit."""
 
 
 def expected(wanted: object) -> str:
@@ -112,8 +115,9 @@ def _candidates(value: object, wanted: object) -> Iterator[object]:
         yield from _from_text(value, wanted)
     elif isinstance(value, bool | int | float):
         yield written(value)
-    if isinstance(value, float) and value.is_integer():
-        yield int(value)
+    # A fraction below 1 may be a share of 100.
+    if isinstance(value, float) and (value.is_integer() or abs(value) >= 1):
+        yield round(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
         yield from _within(value, wanted)
     if isinstance(value, str | int):
@@ -127,16 +131,19 @@ def _from_text(value: str, wanted: object) -> Iterator[object]:
     yield value.strip()
     yield scalar(value.strip())
     yield _TRUTHS.get(value.strip().lower(), value)
-    if number := _NUMBER.match(value.strip()):
+    if number := _NUMBER.fullmatch(value.strip()):
         yield int(number[1])
 
 
 def _within(value: float, wanted: object) -> Iterator[object]:
-    """Yield the nearest bound, which is not meant for a pin."""
+    """Yield the bound that the value is beyond, which is not meant for a pin."""
     meta = _meta(wanted)
-    bounds = [bound for bound in (meta.ge, meta.le) if bound is not None]
-    if bounds and meta.title is None:
-        yield min(bounds, key=lambda bound: abs(bound - value))
+    if meta.title is not None:
+        return
+    if meta.ge is not None and value < meta.ge:
+        yield meta.ge
+    if meta.le is not None and value > meta.le:
+        yield meta.le
 
 
 def _noun(bare: object, meta: msgspec.Meta) -> str:

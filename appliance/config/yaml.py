@@ -54,12 +54,13 @@ def read_yaml(text: str, source: str) -> object:
         key, sentence = exc.args
         raise ConfigError(Fault(key, sentence, source)) from exc
     except MarkedYAMLError as exc:
+        mark = exc.problem_mark or exc.context_mark
+        problem = "found a tab" if _is_tab(text, mark) else exc.problem or "unreadable"
         sentence = (
-            f'not YAML: {exc.problem or "unreadable"}. Write "key: value", indented '
-            "with spaces, and put values with special characters into quotes."
+            f'not YAML: {problem}. Write "key: value", indented with spaces, and put '
+            "values with special characters into quotes."
         )
-        where = _where(exc.problem_mark or exc.context_mark)
-        raise ConfigError(Fault(where, sentence, source)) from exc
+        raise ConfigError(Fault(_where(mark), sentence, source)) from exc
     except (YAMLError, UnicodeError) as exc:
         sentence = "has characters that YAML forbids. Save it as UTF-8 text."
         raise ConfigError(Fault("", sentence, source)) from exc
@@ -76,9 +77,15 @@ def read_mapping(text: str, source: str) -> dict[str, object]:
         return {}
     if not isinstance(value, dict):
         kind = "a list" if isinstance(value, list) else "a single value"
-        sentence = f'expected keys such as "room:", found {kind}.'
+        sentence = f'expected keys such as "room:", found {kind}.{colon_hint(value)}'
         raise ConfigError(Fault("line 1, column 1", sentence, source))
     return value
+
+
+def colon_hint(value: object) -> str:
+    """Return the advice for a text that was to be a key and its value; else empty."""
+    is_meant = isinstance(value, str) and ":" in value
+    return " Write a space after each colon." if is_meant else ""
 
 
 def scalar(text: str) -> object:
@@ -112,8 +119,7 @@ def _value(event: Event, events: Iterator[Event], path: tuple[str, ...]) -> obje
     if len(path) > _MAX_DEPTH:
         raise _unwanted(event, "nested too deeply. Write it flatter.")
     if isinstance(event, ScalarEvent):
-        is_plain = event.implicit[0]
-        return scalar(event.value) if is_plain else event.value
+        return scalar(event.value) if _is_plain(event) else event.value
     if isinstance(event, SequenceStartEvent):
         return _sequence(events, path)
     return _mapping(events, path)
@@ -137,6 +143,9 @@ def _mapping(events: Iterator[Event], path: tuple[str, ...]) -> dict[str, object
             raise _UnwantedError(".".join((*path, key)), sentence)
         lines[key] = line
         values[key] = _value(next(events), events, (*path, key))
+        if values[key] is None and ":" in key and _is_plain(event):
+            # Not quoted: what is behind the colon may be a secret.
+            raise _unwanted(event, "found a colon without a space. Write one after it.")
     return values
 
 
@@ -144,11 +153,25 @@ def _key(event: NodeEvent) -> str:
     """Return the key as it is written: `on` is a key of that name, not a boolean."""
     if not isinstance(event, ScalarEvent) or event.anchor or event.tag:
         raise _unwanted(event, 'expected a key such as "room:".')
+    if "\N{NO-BREAK SPACE}" in event.value and _is_plain(event):
+        raise _unwanted(event, "found a no-break space. Write ordinary spaces.")
     return event.value
+
+
+def _is_plain(event: Event) -> bool:
+    """Return whether the event is a text without quotes."""
+    return isinstance(event, ScalarEvent) and event.implicit[0]
 
 
 def _unwanted(event: Event, sentence: str) -> _UnwantedError:
     return _UnwantedError(_where(event.start_mark), sentence)
+
+
+def _is_tab(text: str, mark: Mark | CMark | None) -> bool:
+    if mark is None:
+        return False
+    (line,) = text.splitlines()[mark.line : mark.line + 1] or [""]
+    return line[mark.column :].startswith("\t")
 
 
 def _where(mark: Mark | CMark | None) -> str:

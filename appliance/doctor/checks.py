@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -185,6 +186,8 @@ def _until(ends_at_s: float | None, now_s: float) -> str:
 class CheckInputs:
     """The questions; each raises an `ApplianceError` whose sentence has the remedy."""
 
+    path: Path
+    """File of the configuration; the default one may be absent."""
     devices: Callable[[], tuple[Device, ...]]
     """Search for sound cards, also those in use."""
     fetch_token: Callable[[str | None], tuple[str, str]]
@@ -192,8 +195,8 @@ class CheckInputs:
     the token, and its server's URL."""
 
 
-def check_inputs(config: Config) -> CheckInputs:
-    """Return the questions for this configuration."""
+def check_inputs(config: Config, path: Path) -> CheckInputs:
+    """Return the questions for this configuration from this file."""
 
     @cache
     def devices() -> tuple[Device, ...]:
@@ -205,7 +208,7 @@ def check_inputs(config: Config) -> CheckInputs:
         source = TokenAdapter(config, identity=identity, post=ignore)
         return asyncio.run(try_token(source, time.time(), preset))
 
-    return CheckInputs(devices, fetch_token)
+    return CheckInputs(path, devices, fetch_token)
 
 
 def ignore(_event: object) -> None:

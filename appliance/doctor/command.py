@@ -103,7 +103,9 @@ def findings_of(config: Config, inputs: CheckInputs) -> Iterator[Finding]:
     rooms = (config.room, *config.room.presets)
     # As keys, because presets inherit them.
     urls = dict.fromkeys(url for room in rooms for url in (room.token_url, room.url))
-    yield Finding("configuration", "no mistakes")
+    is_there = inputs.path.exists()
+    remark = "" if is_there else f"; there is no file {inputs.path} yet"
+    yield Finding("configuration", f"no mistakes{remark}")
     page = config.page
     yield service(ask=(lambda: health(page.listen)) if page.enabled else None)
     yield from sound("microphone", config.sound.microphone, inputs.devices)

@@ -249,6 +249,13 @@ FAULTS = {
     "sound.volume=": "expected a whole number 0-100, found nothing. "
     "Write for example 80.",
     "sound.volume=80.0": "expected a whole number 0-100, found 80.0. Write 80.",
+    "sound.volume=80.5": "expected a whole number 0-100, found 80.5. Write 80.",
+    "sound.volume=0.8": "expected a whole number 0-100, found 0.8. "
+    "Write for example 80.",
+    "talk.limit_s=2min": 'expected a whole number 0-3600, found "2min". '
+    "Write for example 120.",
+    "talk.tail_ms='0.3s'": 'expected a whole number 0-2000, found "0.3s". '
+    "Write for example 250.",
     "sound.volume=true": "expected a whole number 0-100, found true. "
     "Write for example 80.",
     "sound.microphone_gain_db=-40": "expected a number -30 to 30, found -40. "
@@ -285,6 +292,8 @@ FAULTS = {
     "page.listen=0.0.0.0:99999": 'expected HOST:PORT, found "0.0.0.0:99999". '
     "Write 0.0.0.0:8080.",
     "page=8080": "expected keys and their values, found something else.",
+    "page=listen:8080": "expected keys and their values, found something else. Write a "
+    "space after each colon.",
     "room.token_query=x": "expected a mapping such as {key: text}, found something "
     "else, which is not shown. Put text into quotes.",
     "room.presets=garage": "expected a list such as [{name: garage}], found something "
@@ -345,6 +354,7 @@ def test_an_unknown_key_is_a_fault_with_the_nearest_known_one(setting, sentence)
     ("text", "section", "key"),
     [
         ("screen.size: 128x32", "screen", "size"),
+        ("screen_size: 128x32", "screen", "size"),
         ("screen.sizes: 128x32", "screen", "size"),
         ("sound.mixer.speaker: null", "sound", "mixer"),
         ("buttons.talk.pin: 17", "buttons", "talk"),
@@ -389,6 +399,19 @@ def test_a_variable_is_named_as_it_is_spelled():
     ]
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("PTT_TALK_MODE", "PTT_TALK__MODE"),
+        ("PTT_ROOM_TOKEN_URL", "PTT_ROOM__TOKEN_URL"),
+        ("PTT_PAGE_LISTEN", "PTT_PAGE__LISTEN"),
+    ],
+)
+def test_a_variable_with_one_underline_is_explained(written, meant):
+    (line,) = faults_of(environment={written: "x"})
+    assert line == f"environment: {written}: unknown key. Did you mean {meant}?"
+
+
 def test_other_variables_are_ignored():
     assert load(None, (), {"HOME": "/root", "ptt_name": "x", "PTT": "1"})
 
@@ -412,6 +435,12 @@ def test_other_variables_are_ignored():
         "room: {presets: [{name: x, token: [SECRET]}, SECRET]}",
         "room: {token: *SECRET}",
         "room: {token: !SECRET x}",
+        "room: {token:SECRET}",
+        "room: {token=SECRET}",
+        "room: {'token:SECRET': 1}",
+        "room:\n  token:SECRET",
+        "token:SECRET",
+        f"room: {{{'eyJ' * 20}.SECRET: 1}}",
         "SECRET",
     ],
 )

@@ -56,7 +56,16 @@ def test_a_repeated_key_is_reported_with_both_lines():
     ("text", "start"),
     [
         ("a: b: c", "config.yaml: line 1, column 5: not YAML: mapping values"),
-        ("a:\n\t- b", "config.yaml: line 2, column 1: not YAML: found character"),
+        ("a:\n\t- b", "config.yaml: line 2, column 1: not YAML: found a tab. Write"),
+        ("{a:b}", "config.yaml: line 1, column 2: found a colon without a space."),
+        ("a:\n\xa0 b: c", "config.yaml: line 2, column 1: found a no-break space."),
+        (
+            "a:b",
+            (
+                'config.yaml: line 1, column 1: expected keys such as "room:", found a '
+                "single value. Write a space after each colon."
+            ),
+        ),
         ("[1, 2]", 'config.yaml: line 1, column 1: expected keys such as "room:"'),
         ("hello", 'config.yaml: line 1, column 1: expected keys such as "room:"'),
         ("a: 1\n---\nb: 2", "config.yaml: line 3, column 1: found a second document"),

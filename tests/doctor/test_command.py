@@ -5,6 +5,7 @@ import socket
 import threading
 from contextlib import nullcontext, suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +28,7 @@ from appliance.sound_cards.devices import Device
 
 NO_BUTTONS = ButtonsConfig(talk=None, leave=None)
 NO_LAMPS = LampsConfig(online=None, talking=None)
+FILE = Path(__file__)
 BARE = Config(buttons=NO_BUTTONS, lamps=NO_LAMPS, screen=ScreenConfig(driver="none"))
 
 
@@ -62,7 +64,7 @@ def listening():
 
 
 def test_a_missing_card_is_reported_with_its_remedy_and_fails_the_command(capsys):
-    assert doctor(BARE, CheckInputs(no_card, token)) == 1
+    assert doctor(BARE, CheckInputs(FILE, no_card, token)) == 1
     output = capsys.readouterr().out
     assert "WRONG  microphone: does not work" in output
     remedy = "any microphone: no sound card has one. Plug in a USB sound card."
@@ -79,20 +81,26 @@ def test_each_finding_is_printed_before_the_next_check(capsys):
         printed.append(capsys.readouterr().out)
         return usb_card()
 
-    doctor(BARE, CheckInputs(devices, token))
+    doctor(BARE, CheckInputs(FILE, devices, token))
     assert printed[0].startswith("ok     configuration: no mistakes\nok     service: ")
     assert printed[1].startswith("ok     microphone: ")
 
 
+def test_a_missing_file_is_named(capsys, tmp_path):
+    doctor(BARE, CheckInputs(tmp_path / "config.yaml", no_card, token))
+    line = capsys.readouterr().out.splitlines()[0]
+    assert line.endswith(f"no mistakes; there is no file {tmp_path}/config.yaml yet")
+
+
 def test_a_second_choice_is_reported_with_its_remedy(capsys):
-    assert doctor(BARE, CheckInputs(second_choice, token)) == 1
+    assert doctor(BARE, CheckInputs(FILE, second_choice, token)) == 1
     output = capsys.readouterr().out
     assert "WRONG  speaker: vc4-hdmi: Audio\n       not a USB card; plug one" in output
 
 
 def test_a_direction_that_is_switched_off_needs_no_card(capsys):
     silent = replace(BARE, sound=SoundConfig(microphone="none", speaker="none"))
-    doctor(silent, CheckInputs(no_card, token))
+    doctor(silent, CheckInputs(FILE, no_card, token))
     output = capsys.readouterr().out
     assert "ok     microphone: none configured" in output
     assert "ok     speaker: none configured" in output
@@ -117,7 +125,7 @@ def test_a_level_that_is_too_low_is_reported_with_its_remedy():
 
 
 def test_a_script_gets_the_same_as_json(capsys):
-    doctor(BARE, CheckInputs(usb_card, no_token), as_json=True)
+    doctor(BARE, CheckInputs(FILE, usb_card, no_token), as_json=True)
     parts = {x["part"]: x for x in json.loads(capsys.readouterr().out)}
     found = {"part": "speaker", "found": "USB Audio: Audio", "advice": ""}
     assert parts["speaker"] == found
@@ -178,7 +186,7 @@ def test_key_files_and_names_of_presets_are_checked(tmp_path, capsys):
         token_url=f"https://{'x' * 64}.invalid",
     )
     room = RoomConfig(encryption_key_file=str(key_file), presets=(yard, lab))
-    assert doctor(replace(BARE, room=room), CheckInputs(no_card, token)) == 1
+    assert doctor(replace(BARE, room=room), CheckInputs(FILE, no_card, token)) == 1
     output = capsys.readouterr().out
     assert output.count(f"ok     encryption key: {key_file}\n") == 1
     assert (
