@@ -101,7 +101,7 @@ class DtxSilence:
         skip_blocks: Callable[[int], None],
         now_s: float,
     ) -> None:
-        """`feed` takes silence for skipped packets, `skip_blocks` the blocks' number."""
+        """`feed` takes silence for skipped packets; `skip_blocks`: their blocks."""
         self._gate = gate
         self._feed = feed
         self._skip_blocks = skip_blocks
