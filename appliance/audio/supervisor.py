@@ -90,7 +90,8 @@ class Supervisor:
         """Hangs since the last success, and after how many one is left out again."""
         self._latency_steps = latency_steps
         self.set_card_volumes: Callable[[dict[Direction, Device]], None] | None = None
-        """Sets the volumes of cards that were not open before; None: nobody does."""
+        """Takes the open devices, to set the volumes of new cards; without any of them
+        the sound was closed. None: nobody sets volumes."""
         self.faults = faults
         self._iterated_at_s = self._gate_closed_at_s = time.monotonic()
 
@@ -350,8 +351,9 @@ class Supervisor:
             self.faults.lost(direction, exc.part, exc.reason)
 
     def _pass_devices(self) -> None:
-        if self.set_card_volumes is not None:
-            ways = self.faults.counters
+        """Pass the open devices, after a loss of all of them only the next ones."""
+        ways = self.faults.counters
+        if self.set_card_volumes is not None and (ways or not self._is_wanted):
             self.set_card_volumes({way: self._devices[way] for way in ways})
 
     def _close_streams(self) -> None:

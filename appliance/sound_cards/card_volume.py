@@ -10,13 +10,14 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from appliance.core import fault_table
 from appliance.errors import SoundError
 from appliance.process.logs import FAULT_LINES, FAULT_WINDOW_S, LogLimit
 from appliance.sound_cards.alsa_mixer import WORDS, Control, opened
-from appliance.sound_cards.devices import Device, Direction
+from appliance.sound_cards.devices import ALSA_CARDS, Device, Direction, kernel_text
 
 if TYPE_CHECKING:
     # It imports msgspec, which the command `devices` does not need.
@@ -191,7 +192,10 @@ class CardVolumeSupervisor:
     """
 
     def __init__(
-        self, config: "MixerConfig | None", open_mixer: OpenMixer = opened
+        self,
+        config: "MixerConfig | None",
+        open_mixer: OpenMixer = opened,
+        cards: Path = ALSA_CARDS,
     ) -> None:
         """Without a configuration all volumes are left as they are."""
         self._percents: dict[Direction, int | None] = {
@@ -199,12 +203,13 @@ class CardVolumeSupervisor:
             "speaker": config.speaker if config else None,
         }
         self._open_mixer = open_mixer
+        self._cards = cards
         self._looks_left: dict[Direction, int] = {}
         self._changed = threading.Condition()
-        self._card_ids: dict[Direction, str] = {}
-        """Cards of the newest devices."""
+        self._known: dict[Direction, tuple[str, str]] = {}
+        """Newest card of each direction, and its plugging in."""
         self._new: set[Direction] = set()
-        """Directions whose card was not among those before; the thread takes them."""
+        """Directions whose card was not the one before; the thread takes them."""
         self._opened: Mapping[Direction, Device] | None = None
         """Devices that the thread takes next; None: it has taken them."""
         self._is_running = False
@@ -218,22 +223,31 @@ class CardVolumeSupervisor:
     def apply(self, devices: Mapping[Direction, Device]) -> None:
         """Set or examine the volumes of the open devices, without waiting for it.
 
-        A card that was among those of the last call is not set again: a person may have
-        muted it. While a driver does not answer, only the newest devices are kept.
+        A card that is opened again is not set again: a person may have muted it. No
+        devices mean that the sound was closed, after which each card is set. While a
+        driver does not answer, only the newest devices are kept.
         """
+        cards = {way: self._plugged_in(device) for way, device in devices.items()}
         with self._changed:
             self._opened = dict(devices)
-            card_ids = {way: device.card_id for way, device in devices.items()}
-            new = {way for way, _ in card_ids.items() - self._card_ids.items()}
+            new = {way for way, _ in cards.items() - self._known.items()}
             self._new |= new
             self._looks_left |= dict.fromkeys(new, LOOKS)
-            self._card_ids = card_ids
+            self._known = self._known | cards if cards else {}
             self._is_settled = False
             self._changed.notify()
             if self._is_running:
                 return
             self._is_running = True
         threading.Thread(target=self._run, name="card levels", daemon=True).start()
+
+    def _plugged_in(self, device: Device) -> tuple[str, str]:
+        """Return a card's id, and its number on the USB, new at each plugging in.
+
+        Source: Linux, sound/usb/proc.c, `proc_audio_usbbus_read`.
+        """
+        card_id = device.card_id
+        return card_id, kernel_text(self._cards / card_id / "usbbus")
 
     def notice(self, direction: Direction, name: str) -> str:
         """Return the notice about the volume of a device; empty: there is none."""

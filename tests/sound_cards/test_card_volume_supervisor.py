@@ -2,6 +2,7 @@
 
 import json
 import logging
+import queue
 import threading
 import time
 from contextlib import contextmanager
@@ -245,16 +246,33 @@ def test_a_card_that_is_muted_on_itself_later_is_a_notice_until_it_is_not(
 
 
 def test_a_card_that_is_reopened_stays_muted_until_it_is_plugged_in_again(
-    mixer, supervise
+    mixer, supervise, tmp_path
 ):
-    levels = supervise(MixerConfig(microphone=80, speaker=90), again_s=0.01)
+    looks: queue.Queue[str] = queue.Queue()
+
+    @contextmanager
+    def watched(card_id):
+        with opened(card_id) as real:
+            yield real
+        looks.put(card_id)
+
+    usb = tmp_path / DEVICE.card_id / "usbbus"
+    usb.parent.mkdir()
+    usb.write_text("001/005\n")
+    config = MixerConfig(microphone=80, speaker=90)
+    levels = supervise(config, watched, tmp_path, again_s=0.01)
     levels.apply(BOTH)
     finish()
-    mixer.write(Control("PCM Playback Switch", 1), Control("Mic Capture Switch", 0))
-    levels.apply(BOTH)
-    noticed(levels, "microphone", NAME, "switched off")
-    levels.apply(ALONE)
-    finish()
+    muted = {"PCM Playback Switch": 1, "Mic Capture Switch": 0}
+    mixer.write(*(Control(name, value) for name, value in muted.items()))
+    for devices in (BOTH, ALONE, BOTH):
+        levels.apply(devices)
+        while not looks.empty():
+            looks.get()
+        for _ in range(4 if devices is BOTH else 1):
+            looks.get(timeout=DEADLINE_S)
+        assert mixer.values() == muted
+    usb.write_text("001/006\n")
     levels.apply(BOTH)
     finish()
     assert mixer.values() == {"PCM Playback Switch": 1, "Mic Capture Switch": 1}
