@@ -8,13 +8,14 @@ that time. Both are kept for each card over restarts. Time is an argument.
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from appliance.process.state_files import write_whole
+from appliance.sound_cards.devices import Direction
 
 LATENCY_STEPS_S: Final = (0.01, 0.02, 0.04)
 """Latencies requested from PortAudio, shortest first. Measured: 20, 30 and 60 ms from
@@ -109,8 +110,8 @@ class LatencySteps:
 
     def __init__(self, kept: KeptSteps) -> None:
         self.latency_step = 0
-        self.is_losing = False
-        """Whether the buffer was too short at the last update."""
+        self.losing: set[Direction] = set()
+        """Directions for which the buffer was too short at the last update."""
         self._kept = kept
         self._card = ""
         self._known_step = 0
@@ -123,7 +124,7 @@ class LatencySteps:
         """The same of other cards; those of one box are few."""
         self._settled_s = 0.0
         # Times and losses of the looks in the last minute.
-        self._looks: deque[tuple[float, int]] = deque()
+        self._looks: deque[tuple[float, Mapping[Direction, int]]] = deque()
 
     def start(self, card: str, now_s: float, *, is_change: bool = False) -> None:
         """Restart counting: streams of this card, or of these cards, were opened.
@@ -152,7 +153,9 @@ class LatencySteps:
         self._settled_s = settled_s
         self._looks.clear()
 
-    def update(self, losses: int, now_s: float, *, is_idle: bool) -> bool:
+    def update(
+        self, losses: Mapping[Direction, int], now_s: float, *, is_idle: bool
+    ) -> bool:
         """Return whether to reopen the streams with another buffer.
 
         `losses` are those since `start`; `is_idle`: an interruption would be inaudible.
@@ -167,9 +170,14 @@ class LatencySteps:
         while now_s - self._looks[0][0] > SLOW_S:
             self._looks.popleft()
         recent = next(lost for at_s, lost in self._looks if now_s - at_s <= BURST_S)
-        is_burst = losses - recent >= BURST_LOSSES
-        self.is_losing = is_burst or losses - self._looks[0][1] >= SLOW_LOSSES
-        if self.is_losing:
+        earliest = self._looks[0][1]
+        self.losing = {
+            way
+            for way, count in losses.items()
+            if count - recent[way] >= BURST_LOSSES
+            or count - earliest[way] >= SLOW_LOSSES
+        }
+        if self.losing:
             calm_s = min(2 * self._calm_s, MAX_CALM_S)
             longer = max(self.latency_step + 1, self._known_step)
             return self._change_to(longer, calm_s)

@@ -189,17 +189,18 @@ class StreamFaults:
         self.lost("microphone", found.name, NO_SAMPLES)
         return True
 
-    def note_trouble(self, *, is_losing: bool, is_gate_open: bool) -> None:
+    def note_trouble(
+        self, *, losing: Collection[Direction], is_gate_open: bool
+    ) -> None:
         """Post what is wrong with streams that work, and when it is over.
 
-        `is_losing`: the card loses blocks with the longest buffer too.
+        `losing`: directions that lose blocks with the longest buffer too.
         """
         for direction in self._working:
             counts = self.counters[direction]
             if direction == "microphone":
                 self._silent_microphone.update(counts, is_gate_open=is_gate_open)
-            is_lossy = is_losing and counts.losses(direction).total() > 0
-            changed = self._with_troubles(direction, is_losing=is_lossy)
+            changed = self._with_troubles(direction, is_losing=direction in losing)
             if changed != self._posted[direction]:
                 self._found(direction, changed)
 
@@ -253,10 +254,10 @@ class StreamFaults:
         return sum(counts.delay_ms for counts in set(self.counters.values()))
 
     @property
-    def losses(self) -> int:
-        """Losses of the worse direction since the streams were opened."""
+    def losses(self) -> dict[Direction, int]:
+        """Losses of each direction since its stream was opened."""
         counters = self.counters.items()
-        return max((counts.losses(x).total() for x, counts in counters), default=0)
+        return {way: counts.losses(way).total() for way, counts in counters}
 
     def _found(self, direction: Direction, found: PartFound) -> None:
         before = self._lost.pop(direction, None)

@@ -241,7 +241,7 @@ class Supervisor:
             self._open_again(self._driver)
             return
         is_gate_open = self._sender.gate.is_open
-        self.faults.note_trouble(is_losing=steps.is_losing, is_gate_open=is_gate_open)
+        self.faults.note_trouble(losing=steps.losing, is_gate_open=is_gate_open)
 
     def _retry_duplex(self) -> None:
         """Open a card as one stream again after it has worked as two for a while."""

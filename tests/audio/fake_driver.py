@@ -102,7 +102,7 @@ class Steps:
     def __init__(self):
         self.latency_step = 0
         self.must_move = threading.Event()
-        self.is_losing = False
+        self.losing: set[str] = set()
         self.cards: list[str] = []
         self.changes: list[bool] = []
         self.left_open: list[str] = []

@@ -17,6 +17,7 @@ from appliance.audio.latency_steps import (
     LatencySteps,
 )
 from appliance.process.state_files import write_whole
+from appliance.sound_cards.devices import Direction
 
 DEADLINE_S = 10.0
 CARD = "USB Audio"
@@ -41,7 +42,8 @@ class Card:
                 while lost_s + every_s <= self.now_s:
                     lost_s += every_s
                     self.losses += 1
-            if self.steps.update(self.losses, self.now_s, is_idle=is_idle):
+            losses: dict[Direction, int] = {"microphone": 0, "speaker": self.losses}
+            if self.steps.update(losses, self.now_s, is_idle=is_idle):
                 self.steps.start(self.name, self.now_s, is_change=True)
                 self.losses = 0
                 return self.now_s - begun_s
@@ -55,7 +57,7 @@ def test_a_card_that_stays_open_alone_keeps_its_buffer_and_gets_a_step_of_its_ow
     card.steps.keep_open("Box", card.now_s)
     assert card.steps.latency_step == step, "it was not opened again"
     losses = 0
-    while not card.steps.update(losses, card.now_s, is_idle=False):
+    while not card.steps.update({"speaker": losses}, card.now_s, is_idle=False):
         card.now_s += LOOK_S
         losses += 1
     card.steps.start("Box", card.now_s)
@@ -192,9 +194,9 @@ def test_with_the_longest_buffer_losses_are_a_trouble_to_report():
     card = climbed()
     card.run(10, every_s=0.1)
     assert card.run(10, every_s=0.1) is None
-    assert card.steps.is_losing
+    assert card.steps.losing == {"speaker"}
     assert card.run(61) is None
-    assert not card.steps.is_losing
+    assert not card.steps.losing
 
 
 def read_back(folder):
@@ -252,7 +254,7 @@ def test_the_latency_step_is_always_in_range(story):
     steps.start(CARD, 0.0)
     for lost, wait_s, is_idle in story:
         losses, now_s = losses + lost, now_s + wait_s
-        if steps.update(losses, now_s, is_idle=is_idle):
+        if steps.update({"speaker": losses}, now_s, is_idle=is_idle):
             steps.start(CARD, now_s)
             losses = 0
         assert 0 <= steps.latency_step < 3
@@ -263,7 +265,7 @@ def test_a_burst_at_the_longest_buffer_does_not_keep_it_for_an_hour(tmp_path):
     kept.keep(CARD, KeptStep(2))
     card = settled(kept)
     assert card.run(1, every_s=0.2) is None
-    assert card.steps.is_losing
+    assert card.steps.losing
     assert card.run(CALM_S + 2) is None
     assert card.run(1, is_idle=True) is not None
     assert card.steps.latency_step == 1

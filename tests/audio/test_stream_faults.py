@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from appliance.audio.latency_steps import SLOW_LOSSES, KeptSteps, LatencySteps
 from appliance.audio.stream_callbacks import (
     ADC_VALUES,
     INPUT_UNDERFLOW,
@@ -61,9 +62,9 @@ class Opened:
             posted |= self.look(is_gate_open=is_gate_open)
         return posted
 
-    def look(self, *, is_losing=False, is_gate_open=False):
+    def look(self, *, losing=(), is_gate_open=False):
         """Return the notices that are posted."""
-        self.faults.note_trouble(is_losing=is_losing, is_gate_open=is_gate_open)
+        self.faults.note_trouble(losing=losing, is_gate_open=is_gate_open)
         posted = [x for x in self.events if isinstance(x, PartFound)]
         self.events.clear()
         return {event.part: event.notice for event in posted}
@@ -133,7 +134,7 @@ def test_the_event_says_that_the_microphone_is_silent():
     for _ in range(2):
         opened.clock.now_s += ZEROS_S
         opened.stream.note(0)
-        opened.faults.note_trouble(is_losing=False, is_gate_open=True)
+        opened.faults.note_trouble(losing=(), is_gate_open=True)
     assert [event.is_silent for event in opened.events] == [True]
 
 
@@ -222,15 +223,31 @@ def test_a_card_that_loses_blocks_with_the_longest_buffer_is_a_trouble():
     opened = Opened(notice="not a USB card")
     opened.stream.note(4)
     trouble = joined(("not a USB card", LOSING))
-    assert opened.look(is_losing=True) == dict.fromkeys(NAMES.values(), trouble)
+    assert opened.look(losing=NAMES) == dict.fromkeys(NAMES.values(), trouble)
     assert opened.look() == dict.fromkeys(NAMES.values(), "not a USB card")
+
+
+@pytest.mark.parametrize("direction", list(NAMES))
+def test_old_losses_of_one_stream_do_not_hide_those_of_the_other(direction):
+    counters = {way: StreamCounters(48_000) for way in NAMES}
+    (other,) = NAMES.keys() - {direction}
+    counters[other].xruns = 100
+    faults, steps = StreamFaults(lambda _: None), LatencySteps(KeptSteps(None))
+    faults.opened(counters, {})
+    steps.start("two cards", 0.0)
+    for second in range(4, 60):
+        counters[direction].xruns += 1
+        if steps.update(faults.losses, float(second), is_idle=False):
+            break
+    assert (steps.latency_step, steps.losing) == (1, {direction})
+    assert counters[direction].xruns < 2 * SLOW_LOSSES
 
 
 def test_a_stream_that_was_closed_has_no_trouble():
     opened = Opened()
     opened.stream.note(4)
     opened.faults.close()
-    assert opened.look(is_losing=True) == {}
+    assert opened.look(losing=NAMES) == {}
 
 
 class Watched(StreamCounters):
@@ -285,8 +302,8 @@ def test_captured_samples_that_are_missing_are_no_fault_of_the_speaker():
     opened.stream.note(0)
     assert opened.faults.count("microphone", AudioFault.XRUN) == 1
     assert opened.faults.count("speaker", AudioFault.XRUN) == 0
-    assert opened.faults.losses == 1
-    assert opened.look(is_losing=True) == {Part.MICROPHONE: LOSING}
+    assert opened.faults.losses == {"microphone": 1, "speaker": 0}
+    assert opened.look(losing=["microphone"]) == {Part.MICROPHONE: LOSING}
     opened.faults.close()
     assert opened.faults.count("microphone", AudioFault.XRUN) == 1
     assert opened.faults.count("speaker", AudioFault.XRUN) == 0

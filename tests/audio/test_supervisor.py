@@ -120,7 +120,7 @@ def test_a_card_that_loses_sound_with_the_longest_buffer_is_reported():
         beat(callback, status=2)
         assert not events.get(timeout=DEADLINE_S).notice.endswith("devices")
         events.get(timeout=DEADLINE_S)
-        steps.is_losing = True
+        steps.losing = {"speaker"}
         beat(callback, status=2)
         found = events.get(timeout=DEADLINE_S)
     assert "loses sound" in found.notice
