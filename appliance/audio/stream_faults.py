@@ -42,6 +42,7 @@ class SilentMicrophone:
     def __init__(self, name: str = "") -> None:
         self.name = name
         self.is_silent = False
+        self._had_sound = False
         self._zeros_since_s: float | None = None
         self._open_at_s: float | None = None
         self._talked_s = 0.0
@@ -58,10 +59,11 @@ class SilentMicrophone:
             if self.is_silent and counters.has_sound:
                 self.is_silent = False
                 self._longest_s = min(2 * self._longest_s, MAX_ZEROS_S)
+        self._had_sound = self._had_sound or counters.has_sound
         opened_at_s, self._open_at_s = self._open_at_s, now_s if is_gate_open else None
         if opened_at_s is not None and is_gate_open and zeros_since_s is not None:
             self._talked_s += now_s - max(opened_at_s, zeros_since_s)
-            longest_s = self._longest_s if counters.has_sound else FIRST_ZEROS_S
+            longest_s = self._longest_s if self._had_sound else FIRST_ZEROS_S
             self.is_silent = self.is_silent or self._talked_s >= longest_s
         if self._talked_s >= self._longest_s / 2:
             self._long_zeros_at_s = now_s

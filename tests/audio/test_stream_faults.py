@@ -161,6 +161,14 @@ def test_a_silent_microphone_stays_silent_when_it_is_opened_again():
     assert opened.deliver(1, is_zero=False) == {Part.MICROPHONE: ""}
 
 
+def test_a_microphone_that_had_sound_may_pause_as_long_when_it_is_opened_again():
+    opened = Opened()
+    opened.deliver(1, is_zero=False)
+    assert reopened(opened) == [PartFound(Part.MICROPHONE, "USB")]
+    assert opened.deliver(ZEROS_S - 1, is_zero=True) == {}
+    assert opened.deliver(2, is_zero=True) == {Part.MICROPHONE: SILENT}
+
+
 def test_another_microphone_than_the_silent_one_works():
     opened = Opened()
     opened.deliver(FIRST_ZEROS_S + 1, is_zero=True)
