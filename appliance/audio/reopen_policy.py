@@ -84,7 +84,8 @@ class ReopenPolicy:
         self.reset()
         self._cards = ""
         self._unopened: frozenset[str] = frozenset()
-        """PCMs that came with the last change of the cards and cannot be opened yet."""
+        """PCMs that came with a change of the cards, or were back at once after a loss,
+        and cannot be opened yet."""
         self._looked_at_s = float("-inf")
         self._waiting_since_s: float | None = None
 
@@ -115,11 +116,11 @@ class ReopenPolicy:
         if cards != self._cards:
             self._closed_searches = 0
         closed = closed_pcms(cards)
-        if self._is_other_card(cards):
+        if self._is_other_card(cards) or isinf(self._searched_at_s):
             self._interrupting_searches = 0
             # Those of the first list may have been in use for long.
             known = closed_pcms(self._cards) if self._cards else closed
-            self._unopened = closed - known
+            self._unopened |= closed - known
         self._unopened &= closed
         self._closed_searches += not is_open
         self._interrupting_searches += is_open

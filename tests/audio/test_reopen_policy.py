@@ -142,6 +142,17 @@ def test_a_new_card_that_can_be_opened_later_is_searched_while_somebody_is_heard
     assert looks(policy, more, 60, playing, since=110) == [110], "once"
 
 
+@pytest.mark.parametrize("losses", [1, 2])
+def test_a_card_that_is_back_at_once_and_can_be_opened_later_is_searched_then(losses):
+    policy = ReopenPolicy()
+    policy.note(USB, 0.0, is_open=True)
+    playing = replace(HALF, is_playing=True)
+    for since in range(100, 100 + losses):
+        policy.reset()
+        assert looks(policy, USB + "\ncard1/pcm0c", 1, playing, since) == [since]
+    assert looks(policy, USB, 60, playing, since=102) == [102], "once"
+
+
 @pytest.mark.parametrize("is_new", [False, True])
 def test_a_card_that_was_in_use_before_a_new_one_came_does_not_interrupt(is_new):
     policy = ReopenPolicy()
