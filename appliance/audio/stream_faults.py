@@ -132,6 +132,10 @@ class StreamFaults:
         self._lost[direction] = [*others, event][-REASONS:]
         self._post(event)
 
+    def forget_losses(self) -> None:
+        """Let what is missing be posted again when the sound, now closed, is opened."""
+        self._lost.clear()
+
     def opened(
         self,
         counters: dict[Direction, StreamCounters],

@@ -136,6 +136,7 @@ class Supervisor:
             self._is_wanted = order is _Order.OPEN and self._choice.is_any_wanted
             if not self._is_wanted:
                 self._close_streams()
+                self.faults.forget_losses()
                 self._pass_devices()
             if order is _Order.END:
                 break

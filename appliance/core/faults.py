@@ -11,6 +11,7 @@ from appliance.core.state import Lock, State
 
 SINGLE_PARTS: Final = frozenset({Part.MICROPHONE, Part.SPEAKER, Part.SCREEN})
 """Parts of which there is one: any device that is found replaces the missing one."""
+SOUND_PARTS: Final = frozenset({Part.MICROPHONE, Part.SPEAKER})
 SOUND_FAULTS_SHOWN: Final = 3
 """Participants named; our choice: a phone shows as many without scrolling."""
 _GRANT: Final = "the issuer of the token, or a moderator, has to grant"
@@ -43,6 +44,16 @@ def recorded(state: State, event: PartEvent) -> State:
         lost = (*lost, event)
     elif event.notice:
         noticed = (*noticed, event)
+    return replace(state, lost=lost, noticed=noticed)
+
+
+def without_sound(state: State) -> State:
+    """Return the state without the faults of the sound card, which is closed.
+
+    Nobody looks whether they last; what is still missing is lost again when it opens.
+    """
+    lost = tuple(x for x in state.lost if x.part not in SOUND_PARTS)
+    noticed = tuple(x for x in state.noticed if x.part not in SOUND_PARTS)
     return replace(state, lost=lost, noticed=noticed)
 
 

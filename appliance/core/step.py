@@ -188,6 +188,8 @@ def _tick(state: State, now_s: float) -> Step:
 def _with_effects(before: State, after: State, now_s: float) -> Step:
     """Return the adjusted state and the commands that go first."""
     after = _room_left(before, after)
+    if after.phase in {Phase.LEFT, Phase.REFUSED}:
+        after = faults.without_sound(after)
     after, gate = talk.update_gate(after, now_s)
     after, unmuting = talk.unmute_track(after)
     after, conversation = voice_agent.follow(before, after, now_s)

@@ -265,6 +265,16 @@ async def test_in_open_mode_a_missing_speaker_is_searched_in_the_first_pause():
                 await asyncio.to_thread(driver.opened.get, timeout=DEADLINE_S)
 
 
+def test_what_is_still_missing_is_posted_again_when_the_sound_is_opened_again():
+    driver = FakeDriver(())
+    with supervising(driver, Steps()) as (supervisor, events):
+        missing = [events.get(timeout=DEADLINE_S) for _ in range(2)]
+        supervisor.close()
+        supervisor.open()
+        assert [events.get(timeout=DEADLINE_S) for _ in range(2)] == missing
+    assert {event.part for event in missing} == {Part.MICROPHONE, Part.SPEAKER}
+
+
 def test_after_the_loss_of_one_of_two_cards_the_buffer_is_chosen_for_the_other():
     driver, steps = FakeDriver(TWO_CARDS), Steps()
     with running(driver, steps) as events:

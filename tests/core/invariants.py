@@ -204,6 +204,9 @@ class Watch:
             assert self.is_sound_open
         if after.phase in HAS_NO_SOUND:
             assert not self.is_sound_open
+        if after.phase in {Phase.LEFT, Phase.REFUSED}:
+            named = {x.part for x in after.lost} | {x.part for x in after.noticed}
+            assert not named & {Part.MICROPHONE, Part.SPEAKER}
 
     def _check_view(self, after: State, now_s: float) -> None:
         seen = view(after, now_s)

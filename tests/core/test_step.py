@@ -222,6 +222,22 @@ def test_a_second_choice_works_and_is_a_fault_until_the_first_is_found_or_it_is_
     assert box.view().faults == (f"{part}: HDMI: unplugged",)
 
 
+@pytest.mark.parametrize("part", [Part.MICROPHONE, Part.SPEAKER])
+def test_no_fault_of_the_sound_card_is_shown_while_it_is_closed(part):
+    box = in_room()
+    lost = PartLost(part, "USB", "unplugged")
+    quiet = PartFound(part, "USB", "its level is too low")
+    box.play(PartLost(Part.LAMP, "GPIO22", "busy"))
+    for fault in (lost, quiet):
+        box.play(fault)
+        assert len(box.view().faults) == 2
+        box.play(LEAVE, box.left(), 1.0)
+        assert box.view().faults == ("lamp: GPIO22: busy",)
+        box.play(fault)
+        assert len(box.view().faults) == 1, "it was on its way"
+        box.play(JoinAsked(), box.token(), box.joined(ALICE))
+
+
 def test_a_loss_that_is_reported_again_keeps_its_place_and_its_newest_reason():
     box = CoreHarness()
     busy, broken = (PartLost(Part.LAMP, "GPIO22", why) for why in ("busy", "broken"))
