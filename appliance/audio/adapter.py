@@ -8,7 +8,7 @@ from typing import Final, Self, assert_never
 
 from appliance.audio.capture_processing import CaptureProcessing
 from appliance.audio.driver import Driver
-from appliance.audio.earcons import ECHO_S, SENT_TONES, earcon_samples
+from appliance.audio.earcons import ECHO_S, SENT_LATEST_S, SENT_TONES, earcon_samples
 from appliance.audio.gate import Gate
 from appliance.audio.latency_steps import KeptSteps, LatencySteps
 from appliance.audio.mixer import Mixer
@@ -117,8 +117,9 @@ class AudioAdapter:
         """Play an earcon so that it is not heard in the room."""
         tone = earcon_samples(earcon)
         if hz := SENT_TONES.get(earcon):
-            self._sender.remove_tone(hz, len(tone) / RATE_HZ + ECHO_S)
-            self.mixer.play(tone)
+            length_s = SENT_LATEST_S + len(tone) / RATE_HZ + ECHO_S
+            self._sender.remove_tone(hz, length_s)
+            self.mixer.play(tone, SENT_LATEST_S)
         else:
             self._sender.play_at_end(tone)
 

@@ -27,6 +27,9 @@ _NOTES: Final[dict[Earcon, tuple[tuple[float, float], ...]]] = {
 
 SENT_TONES: Final = {x: _NOTES[x][0][0] for x in (Earcon.PERMIT, Earcon.WARNING)}
 """Pitch in Hz of the earcons that the microphone hears, because the gate is open."""
+SENT_LATEST_S: Final = 0.2
+"""Such an earcon begins within this time, or never: its removal has an end. Our choice,
+longer than an open speaker takes."""
 ECHO_S: Final = 0.3
 """Time in which an earcon's echo arrives: latency of the card and decay of the room."""
 

@@ -66,8 +66,8 @@ class Mixer:
         # Replaced as a whole, because the card's thread reads it without a lock.
         self._talkers: tuple[JitterBuffer, ...] = ()
         self._read_at_s = float("-inf")
-        # New earcons wait here until the card's thread takes them, each with the time
-        # of its request.
+        # New earcons wait here until the card's thread takes them, each with the latest
+        # time to begin.
         self._requested: deque[tuple[float, Samples]] = deque(maxlen=MAX_EARCONS)
         self._earcon: Samples = np.zeros(0, np.float32)
         # Talkers who have left, whose end is faded out with the next block.
@@ -143,12 +143,12 @@ class Mixer:
         """Set the volume of talkers and earcons, 0-100."""
         self._gain = np.float32(volume_gain(percent))
 
-    def play(self, samples: Samples) -> None:
+    def play(self, samples: Samples, within_s: float = EARCON_LATEST_S) -> None:
         """Play an earcon after those not begun; a running one is faded out.
 
-        Without a speaker it waits, but not for longer than `EARCON_LATEST_S`.
+        Without a speaker it waits, but not for longer than `within_s`.
         """
-        self._requested.append((self._now_s(), samples))
+        self._requested.append((self._now_s() + within_s, samples))
         self.end_idle()
 
     def drop_earcons(self) -> None:
@@ -245,9 +245,8 @@ class Mixer:
 
     def _next_tone(self, now_s: float) -> Samples | None:
         """Return the next samples of the earcon; None: there is none."""
-        latest_s = now_s - EARCON_LATEST_S
         taken = _taken(self._requested)
-        if waiting := [samples for at_s, samples in taken if at_s >= latest_s]:
+        if waiting := [samples for latest_s, samples in taken if now_s <= latest_s]:
             end = self._earcon[:BLOCK_FRAMES]
             self._earcon = np.concatenate(waiting)
             if len(end):

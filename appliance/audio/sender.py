@@ -110,6 +110,8 @@ class Sender:
         """Open the gate; `asked_at_s` is the monotonic time of the request."""
         self._asked_at_s = asked_at_s
         self._at_end = None
+        # One that waits for a speaker would be sent.
+        self.mixer.drop_earcons()
         self.gate.open()
         self.mixer.end_idle()
 

@@ -19,6 +19,7 @@ import pytest
 
 from appliance.audio.adapter import AudioAdapter
 from appliance.audio.capture_processing import CaptureProcessing
+from appliance.audio.earcons import ECHO_S, SENT_TONES
 from appliance.audio.portaudio import PortAudio
 from appliance.config import Config, MixerConfig, SoundConfig, TalkConfig
 from appliance.core import fault_table
@@ -556,6 +557,18 @@ async def test_the_earcons_of_a_talk_are_not_sent_to_the_room(tmp_path, end):
     assert np.abs(sent.astype(int)).max() < 300
     assert np.sqrt((sent.astype(float) ** 2).mean()) < 40
     assert np.abs(tail.astype(int)).max() < 100
+
+
+@pytest.mark.parametrize("earcon", list(SENT_TONES))
+async def test_an_earcon_that_is_removed_from_what_is_sent_is_played_soon_or_never(
+    tmp_path, earcon
+):
+    with box(tmp_path) as ours:
+        ours.adapter.do(PlayEarcon(earcon))
+        await asyncio.sleep(ECHO_S)
+        assert ours.adapter.mixer.next() is None
+        ours.adapter.do(PlayEarcon(earcon))
+        assert ours.adapter.mixer.next() is not None
 
 
 async def test_levels_follow_the_sound(tmp_path):

@@ -268,6 +268,12 @@ def test_an_earcon_that_the_microphone_hears_is_removed_from_the_sent_sound(path
     assert peak[310] == pytest.approx(whole.max(), rel=0.1)
 
 
+def test_an_earcon_that_waits_for_a_speaker_is_dropped_when_the_gate_opens(path):
+    path.sender.play_at_end(np.full(480, 4000, np.float32))
+    path.sender.open_gate(0.0)
+    assert path.mixer.next() is None
+
+
 def test_the_removal_of_an_earcon_ends_with_its_echo(path):
     path.sender.open_gate(0.0)
     path.sender.remove_tone(1000.0, 0.36)
