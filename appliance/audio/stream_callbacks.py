@@ -33,6 +33,10 @@ ADC_VALUES: Final = 10
 some drivers report it up to 12 ms late. Of 10, one is nearly always in time."""
 ADC_RATE_ERROR: Final = 0.001
 """The converter's clock may be slower than the nominal rate by this."""
+CLOCK_STEP: Final = 5.0
+"""The converter's clock was set if its time jumps by so many periods more than that of
+the callbacks, which come later after discarded periods. With a sound server it is the
+wall clock. Our choice: 50 ms, less than a clock is usually set by."""
 COMPARE_BLOCKS: Final = 20
 """The two channels of a microphone are compared five times a second, and in every block
 while the chosen one is silent, so that no first word is lost."""
@@ -79,6 +83,8 @@ class StreamCounters:
         # comparison, and the least value since.
         self._ahead: float | None = None
         self._least_ahead = 0.0
+        # The same for the times of the callbacks.
+        self._late = self._least_late = 0.0
         self._compared_blocks = self._values = 0
 
     def begin(self) -> None:
@@ -108,7 +114,8 @@ class StreamCounters:
         if status or not adc_s:
             self._ahead = None
         if adc_s:
-            self._note_drops(adc_s * BLOCKS_PER_S - self.blocks)
+            late = self.at_s * BLOCKS_PER_S - self.blocks
+            self._note_drops(adc_s * BLOCKS_PER_S - self.blocks, late)
 
     def note_sound(self, *, is_zero: bool) -> None:
         """Record whether all samples of a captured block are 0."""
@@ -117,26 +124,30 @@ class StreamCounters:
         elif self.zeros_since_s is None:
             self.zeros_since_s = self.at_s
 
-    def _note_drops(self, ahead: float) -> None:
+    def _note_drops(self, ahead: float, late: float) -> None:
         """Count the periods that stay missing in the converter's time."""
         if self._ahead is None:
             self._ahead = self._least_ahead = ahead
+            self._late = self._least_late = late
             self._compared_blocks, self._values = self.blocks, 0
         self._least_ahead = min(self._least_ahead, ahead)
+        self._least_late = min(self._least_late, late)
         # In idle mode one period in eight has a value.
         self._values += 1
         if self._values <= ADC_VALUES:
             return
         passed = self.blocks - self._compared_blocks
         missing = max(0, int(self._least_ahead - self._ahead + ADC_CERTAINTY))
-        if missing >= STALL_S * BLOCKS_PER_S:
-            # With a sound server it is the wall clock, which has been set.
+        later = max(0.0, self._least_late - self._late)
+        if missing >= min(later + CLOCK_STEP, STALL_S * BLOCKS_PER_S):
             self._ahead = None
             return
         self.drops += missing
-        latest = self._ahead + missing + passed * ADC_RATE_ERROR
-        self._ahead = min(latest, self._least_ahead)
-        self._least_ahead, self._compared_blocks = math.inf, self.blocks
+        most = missing + passed * ADC_RATE_ERROR
+        self._ahead = min(self._ahead + most, self._least_ahead)
+        self._late = min(self._late + most, self._least_late)
+        self._least_ahead = self._least_late = math.inf
+        self._compared_blocks = self.blocks
         self._values = 1
 
     def losses(self, direction: Direction) -> Counter[AudioFault]:

@@ -255,16 +255,23 @@ def test_a_converter_slower_than_its_nominal_rate_discards_nothing():
     assert counters.drops == 0
 
 
-@pytest.mark.parametrize("step_s", [3600.0, -3600.0])
-def test_a_converter_time_that_is_set_with_the_wall_clock_discards_nothing(step_s):
-    _, counters, card = clocked()
+@pytest.mark.parametrize("lost", [3, 60])
+@pytest.mark.parametrize("step_s", [3600.0, -3600.0, 0.9, 0.128, -0.5])
+def test_a_converter_time_that_is_set_with_the_wall_clock_discards_nothing(
+    step_s, lost
+):
+    clock, counters, card = clocked()
     adc_s = 1e9
-    for count in range(400):
-        adc_s += {105: step_s, 305: 0.03}.get(count, 0.0) + 0.01
+    lateness_s = np.random.default_rng(1).uniform(0, 0.02, 400)
+    for count, late_s in enumerate(lateness_s):
+        gap_s = 0.01 * (1 + (lost if count == 305 else 0))
+        adc_s += gap_s + (step_s if count == 105 else 0.0)
+        clock.now_s += gap_s + late_s
         card.call(heard(1), blank(), 0, adc_s)
+        clock.now_s -= late_s
         if count == 300:
             assert counters.drops == 0
-    assert counters.drops == 3, "they are counted again afterwards"
+    assert counters.drops == lost, "they are counted again afterwards"
 
 
 def test_a_late_callback_an_xrun_and_skipped_periods_are_no_discarded_ones():
