@@ -30,6 +30,12 @@ RELEASES = {
 """What ends a talk on phones without the pointer being lifted."""
 LIFT = f"""button => button.dispatchEvent(
     new PointerEvent("pointerup", {{pointerId: {OTHER_FINGER}}}))"""
+FIRST_CLICK = """button => {
+    const now = performance.now();
+    performance.now = () => now;
+    button.click();
+}"""
+"""The second click comes at once, whatever the speed of the machine."""
 LATER_CLICK = """button => {
     const now = performance.now() + 2000;
     performance.now = () => now;
@@ -224,12 +230,7 @@ async def test_a_talk_that_a_click_started_is_released_when_something_else_ends_
 @pytest.mark.parametrize("end", ["box", "connection"])
 async def test_a_click_that_comes_too_late_to_end_its_talk_starts_no_other(phone, end):
     button = phone.page.locator("#talk")
-    # The second click comes at once, whatever the speed of the machine.
-    await button.evaluate("""button => {
-        const now = performance.now();
-        performance.now = () => now;
-        button.click();
-    }""")
+    await button.evaluate(FIRST_CLICK)
     await phone.inbox.has(TalkAsked(is_on=True))
     if end == "box":
         phone.inbox.show(is_page_press_ignored=True)
@@ -248,6 +249,21 @@ async def test_a_click_that_comes_too_late_to_end_its_talk_starts_no_other(phone
     await button.hover()
     await phone.page.mouse.down()
     await phone.inbox.until(lambda: len(phone.inbox.of(TalkAsked)) == before + 1)
+
+
+async def test_the_next_click_after_a_refused_one_starts_a_talk_at_once(phone):
+    button = phone.page.locator("#talk")
+    phone.inbox.show(is_page_press_ignored=True, room="held by another page")
+    await phone.text("room").to_have_text("held by another page")
+    await button.evaluate(FIRST_CLICK)
+    await expect(phone.page.locator(".toast").last).to_contain_text("Another page")
+    phone.inbox.show(room="still held")
+    await expect(button).to_have_attribute("aria-pressed", "false")
+    phone.inbox.show(is_page_press_ignored=False, room="later")
+    await phone.text("room").to_have_text("later")
+    assert not phone.inbox.of(TalkAsked)
+    await button.evaluate("button => button.click()")
+    await phone.inbox.has(TalkAsked(is_on=True))
 
 
 async def test_a_press_while_another_page_holds_the_button_names_the_true_reason(phone):

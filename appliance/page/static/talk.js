@@ -212,7 +212,7 @@ function release() {
 function endClick() {
   if (holder !== CLICK) return;
   release();
-  endedAt = performance.now();
+  if (isAccepted) endedAt = performance.now();
 }
 
 function mark() {
