@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from appliance.process.state_files import write_whole
+from appliance.process.state_files import set_aside, write_whole
 from appliance.sound_cards.devices import Direction
 
 LATENCY_STEPS_S: Final = (0.01, 0.02, 0.04)
@@ -78,7 +78,7 @@ class KeptSteps:
         except FileNotFoundError:
             return
         except (OSError, msgspec.DecodeError, UnicodeDecodeError) as exc:
-            _log.warning("latency steps not read  reason=%r", str(exc))
+            set_aside(self._path, exc)
 
     def step(self, card: str) -> KeptStep:
         """Return what is known of the card; the shortest buffer for an unknown one."""

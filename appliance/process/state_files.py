@@ -28,6 +28,8 @@ LARGEST_ID: Final = 256
 SCRATCH: Final = ".tmp"
 """Ending of a file that is being written."""
 _SALT: Final = b"ptt-appliance identity"
+_left: Final = set[Path]()
+"""Unusable files that could not be set aside, as logged."""
 
 
 def state_folder(environ: Mapping[str, str]) -> Path:
@@ -76,10 +78,16 @@ def write_whole(path: Path, content: bytes) -> None:
 def set_aside(path: Path, reason: object) -> None:
     """Rename an unusable file, so that defaults are used and it can be examined.
 
-    In a folder that cannot be written only the write that follows reports it.
+    Thread: any.
     """
-    with contextlib.suppress(OSError):
+    try:
         path.replace(path.with_name(f"{path.name}.bad"))
+    except OSError:
+        # Tried again before each write, which a read-only disk refuses all the time.
+        level = logging.DEBUG if path in _left else logging.WARNING
+        _left.add(path)
+        _log.log(level, "unusable file not set aside  file=%s reason=%s", path, reason)
+    else:
         _log.warning("unusable file set aside  file=%s reason=%s", path, reason)
 
 

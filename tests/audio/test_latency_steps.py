@@ -231,11 +231,26 @@ def test_a_slow_disk_does_not_delay_the_longer_buffer_and_gets_the_newest_step(
 
 
 @pytest.mark.parametrize("content", [b"[1, 2", b'{"USB A\xf5dio":{}}'])
-def test_a_damaged_file_counts_as_none(tmp_path, content):
+def test_a_damaged_file_is_set_aside_and_counts_as_none(tmp_path, content, caplog):
     (tmp_path / FILE_NAME).write_bytes(content)
     card = climbed(KeptSteps(tmp_path))
     assert card.steps.latency_step == 1
     assert read_back(tmp_path).step(CARD).step == 1
+    assert (tmp_path / f"{FILE_NAME}.bad").read_bytes() == content
+    (line,) = caplog.messages
+    assert f"set aside  file={tmp_path / FILE_NAME}" in line
+
+
+def test_a_file_that_cannot_be_read_is_set_aside_before_it_is_replaced(
+    tmp_path, caplog
+):
+    path = tmp_path / FILE_NAME
+    path.symlink_to(path)
+    climbed(KeptSteps(tmp_path))
+    assert read_back(tmp_path).step(CARD).step == 1
+    assert path.with_name(f"{FILE_NAME}.bad").is_symlink()
+    (line,) = caplog.messages
+    assert "Too many levels" in line
 
 
 def test_a_step_that_does_not_exist_any_more_is_the_last_one(tmp_path):

@@ -324,11 +324,14 @@ def test_a_damaged_file_is_set_aside_and_defaults_take_its_place(
     assert stored(tmp_path).identity == found.identity
 
 
-def test_a_file_that_cannot_be_set_aside_is_not_logged_as_if_it_was(tmp_path, caplog):
-    (tmp_path / "levels.json").write_bytes(b"{")
-    (tmp_path / "levels.json.bad").mkdir()
-    assert stored(tmp_path).volume_and_gain == VolumeAndGain()
-    assert caplog.messages == []
+@pytest.mark.parametrize("name", ["levels.json", "identity.json"])
+def test_a_file_that_cannot_be_set_aside_is_named_once(tmp_path, name, caplog, serial):
+    (tmp_path / name).write_bytes(b"{")
+    (tmp_path / f"{name}.bad").mkdir()
+    for _ in range(2):
+        assert stored(tmp_path, serial).volume_and_gain == VolumeAndGain()
+    (line,) = caplog.messages
+    assert line.startswith(f"unusable file not set aside  file={tmp_path / name} ")
 
 
 @given(st.binary(max_size=60))
