@@ -99,6 +99,8 @@ class LogLimit:
         if left_out is None:
             level, left_out = logging.DEBUG, 0
         if left_out:
+            # Without facts the message is no format.
+            message = message if facts else message.replace("%", "%%")
             message, facts = f"{message}  left_out=%d", (*facts, left_out)
         logger.log(level, message, *facts)
 

@@ -6,7 +6,7 @@ import pytest
 
 from appliance.core.events import Event, Part, PartFound, PartLost
 from appliance.process.fault_report import FaultLog, FaultReport
-from appliance.process.logs import FAULT_LINES
+from appliance.process.logs import FAULT_LINES, FAULT_WINDOW_S
 from tests.clock import Clock
 
 _log = logging.getLogger(__name__)
@@ -56,6 +56,25 @@ def test_a_fault_that_comes_and_goes_all_hour_is_a_few_lines_and_their_number(li
         "WARNING",
         f"disk cannot be read  reason=busy  left_out={1200 - FAULT_LINES}",
     )
+
+
+def test_a_percent_sign_in_the_lines_is_no_placeholder(lines):
+    clock = Clock()
+    fault = FaultLog(_log, "not read  url=/a%20b", "read  url=/a%20b", now_s=clock)
+    for _ in range(FAULT_LINES + 1):
+        fault.failed("busy")
+        fault.worked()
+    clock.now_s += FAULT_WINDOW_S
+    fault.failed("busy")
+    fault.worked()
+    assert lines()[:2] == [
+        ("WARNING", "not read  url=/a%20b  reason=busy"),
+        ("INFO", "read  url=/a%20b"),
+    ]
+    assert lines()[-2:] == [
+        ("WARNING", "not read  url=/a%20b  reason=busy  left_out=1"),
+        ("INFO", "read  url=/a%20b  left_out=1"),
+    ]
 
 
 def test_a_fault_log_returns_what_is_new():
