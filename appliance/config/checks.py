@@ -99,7 +99,9 @@ def _room(room: RoomSettings, key: str) -> Iterator[KeyFault]:
 
 def _token_url_fault(url: str, room: RoomSettings) -> str | None:
     fault = address_fault(url, "https", room.allow_insecure)
-    host = re.split("[/?#]", url.partition("://")[2])[0]
+    host = re.split(r"[/?#\\]", url.partition("://")[2])[0]
+    if fault is not None and "@" in host:
+        fault = f"{fault} Put secrets into token_headers."
     if fault is None or not placeholders(host):
         return fault
     return f"{fault} Placeholders are allowed only after the host."

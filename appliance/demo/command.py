@@ -71,7 +71,7 @@ def _start_with_fault(name: str) -> NoReturn:
 
 def _setup(args: argparse.Namespace) -> Setup:
     """Return the demo's setup, or raise `DemoError`; the server is built last."""
-    if args.room_url and (fault := address_fault(args.room_url, "wss")):
+    if args.room_url and (fault := address_fault(args.room_url, "wss", key="")):
         sentence = f"--room-url: {fault}"
         raise DemoError(sentence)
     listen = listen_address(args.listen)

@@ -30,7 +30,7 @@ def address_fault(
         secure: expected scheme, `https` or `wss`; the unencrypted one is allowed to
             loopback and to the hosts in `allow_insecure`.
         allow_insecure: host names, compared case-insensitively.
-        key: of `allow_insecure` in the configuration.
+        key: of `allow_insecure` in the configuration; empty: there is none.
     """
     parts = _split(url)
     if parts is None:
@@ -42,13 +42,14 @@ def address_fault(
     if "@" in parts.netloc:
         return (
             f"expected an address without a user name or password, found "
-            f"{without_query(url)} with one. Put secrets into token_headers."
+            f"{without_query(url)} with one. Leave it out."
         )
     allowed = {name.lower().strip("[]") for name in allow_insecure}
     if parts.scheme == plain and host not in allowed and not is_loopback(host):
+        remedy = f", or add {host} to {key}" if key else ""
         return (
             f"{without_query(url)} would go over the network in the clear. Write "
-            f"{_with_scheme(parts, secure)}, or add {host} to {key}."
+            f"{_with_scheme(parts, secure)}{remedy}."
         )
     return None
 

@@ -152,8 +152,8 @@ class TokenServerConfig:
     dtelecom: DTelecomConfig = DTelecomConfig()
     """Only for rooms of dTelecom."""
     allow_insecure: tuple[Text, ...] = ()
-    """Hosts allowed as ws:// in `LIVEKIT_URL` and as http:// in `origins`; loopback
-    always is."""
+    """Hosts allowed as ws:// in `LIVEKIT_URL` and as http:// in `origins` and
+    `dtelecom.web_hook_url`; loopback always is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,10 +254,12 @@ def findings(config: TokenServerConfig) -> Iterator[KeyFault]:
         sentence = f"expected HOST:PORT, found {found(config.listen)}."
         yield ("listen", f"{sentence} Write 127.0.0.1:8787.")
     for origin in config.origins:
-        fault = address_fault(origin, "https", config.allow_insecure)
-        if fault is not None or origin.count("/") != _SLASHES_OF_AN_ORIGIN:
+        plain = config.allow_insecure
+        if origin.count("/") != _SLASHES_OF_AN_ORIGIN:
             sentence = f"expected scheme and host only, found {found(origin)}."
             yield ("origins", f"{sentence} Write https://app.example.com.")
+        elif fault := address_fault(origin, "https", plain, "allow_insecure"):
+            yield ("origins", fault)
     if config.user_header is not None and not config.trusted_proxies:
         sentence = "only trusted proxies are believed, and there are none."
         yield ("user_header", f"{sentence} Write trusted_proxies: [127.0.0.1].")

@@ -79,8 +79,8 @@ def config_faults(config: TokenServerConfig) -> Iterator[tuple[str, str]]:
     own, plain = config.dtelecom, config.allow_insecure
     if fault := settings_fault(RegistrySettings(nodes=own.nodes)):
         yield ("dtelecom.nodes", fault[1])
-    hook = own.web_hook_url
-    if hook is not None and (sentence := address_fault(hook, "https", plain)):
+    hook, key = own.web_hook_url, "allow_insecure"
+    if hook is not None and (sentence := address_fault(hook, "https", plain, key)):
         yield ("dtelecom.web_hook_url", sentence)
 
 
@@ -93,7 +93,7 @@ def variable_faults(settings: TokenServerSettings) -> Iterator[tuple[str, str]]:
     registry = RegistrySettings(nodes=(), **settings.registry)
     if fault := settings_fault(registry):
         yield fault
-    if sentence := address_fault(registry.rpc_url, "https"):
+    if sentence := address_fault(registry.rpc_url, "https", key=""):
         yield (REGISTRY_VARIABLES["rpc_url"], sentence)
 
 

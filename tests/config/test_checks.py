@@ -92,7 +92,15 @@ def test_a_token_source_is_https_or_on_this_machine(url):
             "room.token_url=https://me:word@h/x",
             (
                 "room.token_url: expected an address without a user name or password, "
-                "found https://h/x with one. Put secrets into token_headers."
+                "found https://h/x with one. Leave it out. Put secrets into "
+                "token_headers."
+            ),
+        ),
+        (
+            "room.url=wss://me:word@h",
+            (
+                "room.url: expected an address without a user name or password, "
+                "found wss://h with one. Leave it out."
             ),
         ),
         (

@@ -333,6 +333,7 @@ def test_invalid_options_are_errors_before_the_server_is_built(tmp_path, monkeyp
         assert done.status == 1
         assert remedy in done.errors
         assert "XDG_CACHE_HOME" not in done.errors
+        assert "allow_insecure" not in done.errors, "the demo has no such key"
         assert "Traceback" not in done.errors
 
 

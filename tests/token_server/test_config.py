@@ -147,14 +147,18 @@ def test_a_fault_has_the_format_of_the_appliances(changes, start):
     assert "short" not in line
 
 
-def test_the_error_for_a_server_on_the_lan_names_a_key_that_exists():
-    (line,) = faults_of(ENVIRONMENT | {"LIVEKIT_URL": "ws://nas.local:7880"})
-    assert line.endswith(
-        "Write wss://nas.local:7880, or add nas.local to allow_insecure."
-    )
-    plain = environment(allow_insecure=["nas.local"])
-    url = "ws://nas.local:7880"
-    assert read(plain | {"LIVEKIT_URL": url}).url == url
+@pytest.mark.parametrize(
+    ("variable", "url", "value"),
+    [
+        ("LIVEKIT_URL", "ws://nas.local:7880", "ws://nas.local:7880"),
+        ("TOKEN_SERVER_ORIGINS", "http://nas.local", "['http://nas.local']"),
+    ],
+)
+def test_the_error_for_a_host_on_the_lan_names_a_key_that_exists(variable, url, value):
+    (line,) = faults_of(ENVIRONMENT | {variable: value})
+    secure = url.replace("://", "s://")
+    assert line.endswith(f"Write {secure}, or add nas.local to allow_insecure.")
+    assert read(environment(allow_insecure=["nas.local"]) | {variable: value})
 
 
 def test_a_file_and_the_command_line_are_read_too(tmp_path):

@@ -141,7 +141,10 @@ async def test_no_list_of_nodes_is_an_error_of_the_server():
         (
             {"SOLANA_NETWORK_HOST_HTTP": "http://rpc.example.com"},
             {},
-            "environment: SOLANA_NETWORK_HOST_HTTP: http://rpc.example.com would go",
+            (
+                "environment: SOLANA_NETWORK_HOST_HTTP: http://rpc.example.com would "
+                "go over the network in the clear. Write https://rpc.example.com."
+            ),
         ),
         (
             {},
@@ -166,6 +169,15 @@ def test_a_wrong_setting_is_named(variables, keys, start):
     (line,) = str(caught.value).splitlines()
     assert line.startswith(start)
     assert KEYS["API_SECRET"] not in line
+
+
+def test_the_error_for_a_plain_web_hook_names_a_key_that_exists():
+    keys = {"kind": "dtelecom", "dtelecom": {"web_hook_url": "http://nas.local/hook"}}
+    with pytest.raises(ConfigError) as caught:
+        settings(KEYS, **keys)
+    remedy = "Write https://nas.local/hook, or add nas.local to allow_insecure."
+    assert str(caught.value).endswith(remedy)
+    assert settings(KEYS, allow_insecure=["nas.local"], **keys)
 
 
 def test_secrets_are_known_to_the_log():
