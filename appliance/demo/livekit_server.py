@@ -179,6 +179,8 @@ def find_or_build(progress: Callable[[str], None]) -> Path:
     Raises `DemoError` if it cannot be built; the sentence says what to do. `progress`
     takes a line for people, every few seconds while it is built, for minutes.
     """
+    if on_path := shutil.which("livekit-server"):
+        return Path(on_path)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     cache /= "ptt-appliance"
     try:
@@ -187,8 +189,6 @@ def find_or_build(progress: Callable[[str], None]) -> Path:
         sentence = f"{cache} cannot be made: {exc.strerror}. Set XDG_CACHE_HOME."
         raise DemoError(sentence) from exc
     cached = cache / f"livekit-server-{_version()}-{platform.machine()}"
-    if on_path := shutil.which("livekit-server"):
-        return Path(on_path)
     if cached.exists():
         return cached
     with (cache / "build.lock").open("w") as lock:

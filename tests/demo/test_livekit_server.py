@@ -198,6 +198,12 @@ def test_a_server_on_path_comes_first(cache, on_path):
     assert find_or_build(no_progress) == server
 
 
+def test_a_server_on_path_needs_no_cache_folder(cache, on_path, monkeypatch):
+    server = on_path("livekit-server", "#!/bin/sh\n")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(server))
+    assert find_or_build(no_progress) == server
+
+
 def test_a_cached_server_is_used(cache, on_path):
     on_path("go", FAILING_GO)
     assert put_in_cache(cache) == find_or_build(no_progress)
