@@ -333,6 +333,11 @@ PAGE_PRIVILEGED: Final = HardwareFault(
     "{error}",
     "Ports below 1024 are for root: write a higher one into page.listen.",
 )
+PAGE_ADDRESS: Final = HardwareFault(
+    "page-address",
+    "{error}",
+    "The box has no such address: write one that it has into page.listen, or 0.0.0.0.",
+)
 PAGE_IPV6: Final = HardwareFault(
     "page-ipv6",
     "the network of this box is IPv6, and 0.0.0.0 is IPv4 only",

@@ -64,6 +64,7 @@ class PageSettings:
 _FAULTS: Final = {
     errno.EADDRINUSE: fault_table.PAGE_IN_USE,
     errno.EACCES: fault_table.PAGE_PRIVILEGED,
+    errno.EADDRNOTAVAIL: fault_table.PAGE_ADDRESS,
 }
 
 

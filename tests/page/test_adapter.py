@@ -167,7 +167,10 @@ def test_a_configured_address_that_the_box_has_lost_is_a_fault_until_it_is_back(
     done = subprocess.run(
         command, check=False, text=True, timeout=60, capture_output=True
     )
-    expected = "10.1.2.3:0 Cannot assign requested address\n"
+    expected = (
+        "10.1.2.3:0 Cannot assign requested address. The box has no such address: "
+        "write one that it has into page.listen, or 0.0.0.0.\n"
+    )
     assert done.stdout == expected, done.stderr
 
 
