@@ -4,15 +4,17 @@ import contextlib
 import errno
 import io
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
 from appliance.core import fault_table
-from appliance.net.listen import pairing_url, parsed, url
+from appliance.net.listen import check_address, pairing_url, parsed, url
 from appliance.net.network_monitor import current_address
 from appliance.page.pairing import (
     KEPT_TOKENS,
@@ -127,11 +129,27 @@ def _token(file: PairingFile, credentials: PairingCredentials, *, is_json: bool)
 
 
 def _urls(host: str, port: int) -> tuple[str, ...]:
-    """Return the page's URLs, first the one with an IP address, which always works."""
+    """Return the page's URLs, first the one with an IP address, which always works.
+
+    The mDNS name is left out where it leads to another machine, which had it before.
+    """
     lan = None
     with contextlib.suppress(OSError):
         lan = current_address()
-    return tuple(dict.fromkeys((url(host, port, lan or ""), url(host, port, ""))))
+    shown, named = url(host, port, lan or ""), url(host, port, "")
+    is_one = shown == named or _is_elsewhere(urlsplit(named).hostname or "")
+    return (shown,) if is_one else (shown, named)
+
+
+def _is_elsewhere(name: str) -> bool:
+    """Return whether this host name is known and leads to another machine."""
+    try:
+        check_address(socket.gethostbyname(name))
+    except socket.gaierror:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 def _as_json(urls: tuple[str, ...], pin: str) -> str:

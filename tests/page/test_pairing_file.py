@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from appliance.core import fault_table
 from appliance.core.events import PageServed, Part, PartFound, PartLost
+from appliance.page import pair_command
 from appliance.page.pair_command import PairOptions, pair, remedy
 from appliance.page.pairing import (
     KEPT_TOKENS,
@@ -192,6 +193,21 @@ def test_pair_prints_only_addresses_of_the_page(tmp_path, capsys):
     assert urls[-1] == f"http://{hostname}.local:80"
     pair(tmp_path, "127.0.0.1:80", PairOptions(is_json=True))
     assert json.loads(capsys.readouterr().out)["urls"] == ["http://127.0.0.1:80"]
+
+
+@pytest.mark.parametrize(
+    ("leads_to", "is_shown"), [("192.0.2.1", False), ("127.0.0.1", True)]
+)
+def test_pair_prints_no_name_that_another_machine_has(
+    tmp_path, capsys, monkeypatch, leads_to, is_shown
+):
+    monkeypatch.setattr(socket, "gethostname", lambda: "box")
+    monkeypatch.setattr(socket, "gethostbyname", {"box.local": leads_to}.__getitem__)
+    monkeypatch.setattr(pair_command, "current_address", lambda: "10.0.0.7")
+    pair(tmp_path, "0.0.0.0:80", PairOptions(is_json=True))
+    first, *others = json.loads(capsys.readouterr().out)["urls"]
+    assert first == "http://10.0.0.7:80"
+    assert others == ["http://box.local:80"] * is_shown
 
 
 def test_pair_twice_is_the_same_pin_until_it_is_reset(tmp_path, capsys):
