@@ -115,7 +115,7 @@ def machine(tmp_path):
     return made
 
 
-ENV = ("env", "--default-signal=HUP", "--unset=PIP_NO_CACHE_DIR")
+ENV = ("env", "--default-signal=HUP,INT", "--unset=PIP_NO_CACHE_DIR")
 FILES = (
     f"{UNITS}/{BOX}.service",
     f"{UNITS}/{TOKENS}.service",
