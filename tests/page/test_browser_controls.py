@@ -251,6 +251,36 @@ async def test_a_click_that_comes_too_late_to_end_its_talk_starts_no_other(phone
     await phone.inbox.until(lambda: len(phone.inbox.of(TalkAsked)) == before + 1)
 
 
+async def test_a_press_that_ends_a_clicks_talk_does_not_start_another_by_its_click(
+    phone,
+):
+    button = phone.page.locator("#talk")
+    await button.evaluate(FIRST_CLICK)
+    await phone.inbox.has(TalkAsked(is_on=True))
+    await button.click()
+    await phone.inbox.has(TalkAsked(is_on=False))
+    await button.evaluate("button => button.click()")
+    await earlier_commands_came(phone)
+    assert len(phone.inbox.of(TalkAsked)) == 2
+
+
+async def test_a_click_that_comes_too_late_is_told_why_the_box_cannot_talk(phone):
+    button = phone.page.locator("#talk")
+    await button.evaluate(FIRST_CLICK)
+    await phone.inbox.has(TalkAsked(is_on=True))
+    phone.inbox.show(is_page_press_ignored=True)
+    await phone.inbox.has(TalkAsked(is_on=False))
+    phone.inbox.show(
+        talk=TalkState.UNAVAILABLE,
+        talk_text="cannot talk: nobody is here",
+        is_page_press_ignored=False,
+        room="later",
+    )
+    await phone.text("room").to_have_text("later")
+    await button.evaluate("button => button.click()")
+    await expect(phone.page.locator(".toast").last).to_contain_text("nobody is here")
+
+
 async def test_the_next_click_after_a_refused_one_starts_a_talk_at_once(phone):
     button = phone.page.locator("#talk")
     phone.inbox.show(is_page_press_ignored=True, room="held by another page")

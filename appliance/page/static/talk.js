@@ -180,9 +180,10 @@ function isShortcut(event) {
 }
 
 function press(by) {
-  if (by === CLICK && performance.now() - endedAt < ENDING_MS) return;
-  // Nothing is lifted at the end of a talk that a click started.
-  if (holder === CLICK) release();
+  if (by === CLICK && refusal === "" && performance.now() - endedAt < ENDING_MS) return;
+  // Nothing is lifted at the end of a talk that a click started. A press that ends it may
+  // be followed by its own click.
+  if (holder === CLICK) by === CLICK ? release() : endClick();
   else if (holder === null) begin(by);
 }
 
