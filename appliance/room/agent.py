@@ -181,6 +181,8 @@ class RoomAgent:
         self._refusals: Counter[str] = Counter()
         self._turn, self._told_s = Turn.END, 0.0
         """The newest one that the agent was told of, and when it was told last."""
+        self._started = ""
+        """Identity of the agent that was told of the newest start."""
         self._calls = 0
         """Number of calls to agents so far."""
         self._postponed = ""
@@ -279,15 +281,15 @@ class RoomAgent:
         """Tell the agent about our turn, unless it does not take turns."""
         self._is_start_lost, self._told_s = False, time.monotonic()
         agents = self._agents()
+        if turn is not Turn.START:
+            # Another agent, its replacement for example, knows nothing of this turn.
+            agents = [one for one in agents if one.identity == self._started]
         if not agents:
             return
         agent = self._described(agents[0])
         if self._refusals[agents[0].sid] >= REFUSALS and not agent.takes_turns:
             return
-        is_starting = agent.state is AgentState.INITIALIZING and not agent.takes_turns
-        if turn is Turn.CANCEL and is_starting:
-            # Only what is kept for it was taken back; it offers no methods yet.
-            return
+        self._started = agent.id
         self._calls += 1
         self._context.spawn(self._call(agents[0], turn, self._calls))
 

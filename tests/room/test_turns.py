@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from livekit import rtc
@@ -229,18 +229,31 @@ def losing(monkeypatch):
 
 
 @asynccontextmanager
-async def a_told_agent(server, box):
-    """Let an agent join, and yield the calls that tell it of our turns."""
-    async with server.friend(ROBOT, kind="agent") as robot:
-        told: asyncio.Queue[str] = asyncio.Queue()
+async def a_told_agent(server, box, identity=ROBOT, state=None):
+    """Let an agent join, and yield the turns that it is told of."""
 
-        async def take(call):
-            told.put_nowait(call.caller_identity)
-            return ""
+    def is_there(event):
+        found = event.agent
+        return found and found.id == identity and state in {None, found.state}
 
-        robot.room.local_participant.register_rpc_method("start_turn", take)
+    may_describe = {"canUpdateOwnMetadata": True}
+    async with server.friend(identity, kind="agent", **may_describe) as robot:
+        me = robot.room.local_participant
+        told: asyncio.Queue[Turn] = asyncio.Queue()
+
+        def note(turn):
+            async def take(_):
+                told.put_nowait(turn)
+                return ""
+
+            return take
+
+        for turn in Turn:
+            me.register_rpc_method(f"{turn}_turn", note(turn))
         await robot.stay_muted()
-        await box.until(AgentChanged)
+        if state is not None:
+            await me.set_attributes({AGENT_STATE: state})
+        await box.until(AgentChanged, is_there)
         yield told
 
 
@@ -314,7 +327,32 @@ async def test_a_turn_that_is_over_does_not_begin_on_the_next_connection(
             assert await answered.get() == "end_turn"
         error.set_result(rtc.RpcError.ErrorCode.CONNECTION_TIMEOUT)
         await reconnected(box)
+    assert told.get_nowait() is Turn.END
     assert told.empty()
+
+
+@pytest.mark.parametrize("turn", [Turn.END, Turn.CANCEL])
+@pytest.mark.parametrize("has_left", [False, True])
+async def test_only_the_agent_that_was_told_of_the_start_is_told_of_the_end(
+    server, box, asked, turn, has_left
+):
+    """An agent that replaces it would answer, though it has heard nothing."""
+    expected = ["start_turn", *([] if has_left else [f"{turn}_turn"]), "start_turn"]
+    await box.join(server)
+    async with AsyncExitStack() as stack, asyncio.timeout(DEADLINE_S):
+        first = await stack.enter_async_context(a_told_agent(server, box))
+        box.room.do(TakeTurn(1, Turn.START))
+        assert await first.get() is Turn.START
+        if has_left:
+            await stack.aclose()
+            await box.until(AgentChanged, lambda event: event.agent is None)
+        async with a_told_agent(server, box, "agent-AJ_y") as second:
+            box.room.do(TakeTurn(1, turn))
+            if not has_left:
+                assert await first.get() is turn
+            box.room.do(TakeTurn(1, Turn.START))
+            assert await second.get() is Turn.START
+    assert [asked.get_nowait() for _ in range(asked.qsize())] == expected
 
 
 @pytest.fixture
