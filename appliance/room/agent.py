@@ -62,8 +62,8 @@ BUSY: Final = frozenset({AgentState.THINKING, AgentState.SPEAKING})
 _Rpc = rtc.RpcError.ErrorCode
 LOST: Final = (_Rpc.CONNECTION_TIMEOUT, _Rpc.SEND_FAILED, _Rpc.RECIPIENT_DISCONNECTED)
 """Errors of a request that may not have reached the agent."""
-START_AGAIN_S: Final = 30.0
-"""Our choice: a start is not sent again if the interruption was noticed so long after
+TURN_AGAIN_S: Final = 30.0
+"""Our choice: a turn is not sent again if the interruption was noticed so long after
 it. It may have reached the agent, which would forget what was said since."""
 ARRIVAL_S: Final = 2.0
 """Time-out for the request to arrive; the library's own 7 s are for relays."""
@@ -183,14 +183,14 @@ class RoomAgent:
         """The newest one that the agent was told of, and when it was told last."""
         self._started = ""
         """Identity of the agent that was told of the newest start."""
-        self._calls = 0
-        """Number of calls to agents so far."""
+        self._calls = self._start = 0
+        """Number of calls to agents so far, and of the one with the newest start."""
         self._postponed = ""
         """Session id of an agent that refused a turn's start because it was busy."""
         self._connections = 0
         """Number of new connections that the library has made."""
-        self._is_start_lost = False
-        """The start of our turn may not have reached the agent."""
+        self._is_start_lost = self._is_lost = False
+        """The newest start, and the newest turn, may not have reached the agent."""
         self._loop = asyncio.get_running_loop()
         for event in (
             "participant_connected",
@@ -207,7 +207,7 @@ class RoomAgent:
         self.look()
 
     def resume(self, paused_s: float, *, is_new: bool) -> None:
-        """Look after an interruption, and send a lost start of our turn again.
+        """Look after an interruption, and send a lost turn again.
 
         It was lost with the old connection only if there is a new one: on one that is
         only resumed, it arrives late. `paused_s` is when the interruption was noticed.
@@ -217,9 +217,9 @@ class RoomAgent:
         self.look(is_settled=True)
         if is_new:
             self._connections += 1
-            is_recent = paused_s - self._told_s < START_AGAIN_S
-            if self._is_start_lost and is_recent:
-                self._take_turn(Turn.START)
+            is_recent = paused_s - self._told_s < TURN_AGAIN_S
+            if self._is_lost and is_recent:
+                self._take_turn_again()
 
     def do(self, command: MuteAgent | TakeTurn) -> None:
         """Carry out the command; a cancelled turn is not kept for an agent either."""
@@ -279,7 +279,7 @@ class RoomAgent:
 
     def _take_turn(self, turn: Turn) -> None:
         """Tell the agent about our turn, unless it does not take turns."""
-        self._is_start_lost, self._told_s = False, time.monotonic()
+        self._is_lost, self._told_s = False, time.monotonic()
         agents = self._agents()
         if turn is not Turn.START:
             # Another agent, its replacement for example, knows nothing of this turn.
@@ -291,7 +291,20 @@ class RoomAgent:
             return
         self._started = agent.id
         self._calls += 1
+        if turn is Turn.START:
+            self._start, self._is_start_lost = self._calls, False
         self._context.spawn(self._call(agents[0], turn, self._calls))
+
+    def _take_turn_again(self) -> None:
+        """Send a lost turn again, unless an agent that has missed nothing would answer.
+
+        One that thinks or speaks has heard the end, and one that did not hear the start
+        has nothing to answer.
+        """
+        agents = self._agents()
+        has_heard = agents and _state(agents[0]) in BUSY
+        if self._turn is not Turn.END or not (has_heard or self._is_start_lost):
+            self._take_turn(self._turn)
 
     async def _call(
         self, agent: rtc.RemoteParticipant, turn: Turn, number: int
@@ -317,10 +330,11 @@ class RoomAgent:
                 self.look()
             else:
                 self._refused(agent, turn, exc.code)
-            if turn is Turn.START and is_newest and exc.code in LOST:
-                self._is_start_lost = True
-                if connections != self._connections:
-                    self._take_turn(Turn.START)
+            if exc.code in LOST:
+                self._is_start_lost |= number == self._start
+                self._is_lost |= is_newest
+                if is_newest and connections != self._connections:
+                    self._take_turn_again()
         else:
             self._takes_turns.add(agent.sid)
             self.look()

@@ -283,11 +283,55 @@ async def test_a_turn_whose_start_was_lost_begins_on_the_next_connection(
     assert told.empty()
 
 
+@pytest.mark.parametrize("turn", [Turn.END, Turn.CANCEL])
+async def test_the_lost_end_of_a_turn_is_sent_on_the_next_connection(
+    server, box, losing, turn
+):
+    """Without it the agent would go on listening."""
+    await box.join(server)
+    error = asyncio.get_running_loop().create_future()
+    error.set_result(rtc.RpcError.ErrorCode.CONNECTION_TIMEOUT)
+    async with a_told_agent(server, box) as told, asyncio.timeout(DEADLINE_S):
+        box.room.do(TakeTurn(1, Turn.START))
+        assert await told.get() is Turn.START
+        losing.put_nowait(error)
+        box.room.do(TakeTurn(1, turn))
+        await reconnected(box)
+        assert await told.get() is turn
+
+
+@pytest.mark.parametrize(
+    "case",
+    [([Turn.END], "thinking"), ([Turn.START, Turn.END], "listening")],
+    ids=["second time", "nothing"],
+)
+async def test_an_agent_that_would_answer_a_second_time_or_nothing_is_sent_no_end(
+    server, box, asked, losing, case
+):
+    """One that thinks has got the end: only the confirmation was lost."""
+    lost, state = case
+    await box.join(server)
+    error = asyncio.get_running_loop().create_future()
+    error.set_result(rtc.RpcError.ErrorCode.CONNECTION_TIMEOUT)
+    agent = a_told_agent(server, box, state=state)
+    async with agent as told, asyncio.timeout(DEADLINE_S):
+        for turn in (Turn.START, Turn.END):
+            if turn in lost:
+                losing.put_nowait(error)
+            box.room.do(TakeTurn(1, turn))
+            if turn not in lost:
+                assert await told.get() is turn
+        await reconnected(box)
+        box.room.do(TakeTurn(1, Turn.CANCEL))
+        assert await told.get() is Turn.CANCEL
+    assert "end_turn" not in [asked.get_nowait() for _ in range(asked.qsize())]
+
+
 async def test_a_start_that_was_lost_long_ago_is_not_sent_again(
     server, box, asked, losing, monkeypatch
 ):
     """Perhaps only its confirmation was late: the agent would clear the turn."""
-    monkeypatch.setattr(agent, "START_AGAIN_S", 0.0)
+    monkeypatch.setattr(agent, "TURN_AGAIN_S", 0.0)
     await box.join(server)
     error = asyncio.get_running_loop().create_future()
     async with a_told_agent(server, box):
