@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
@@ -14,6 +15,7 @@ from appliance.core.events import (
     AgentState,
     PeopleChanged,
     RoomJoined,
+    RoomPaused,
     RoomResumed,
 )
 from appliance.room import agent
@@ -342,6 +344,28 @@ async def test_a_start_that_was_lost_long_ago_is_not_sent_again(
         box.room.do(TakeTurn(1, Turn.END))
         async with asyncio.timeout(DEADLINE_S):
             assert await asked.get() == "end_turn"
+
+
+async def test_a_long_interruption_does_not_make_a_lost_start_old(
+    server, box, losing, monkeypatch
+):
+    """Its age counts when the interruption is noticed."""
+    await box.join(server)
+    error = asyncio.get_running_loop().create_future()
+    error.set_result(rtc.RpcError.ErrorCode.CONNECTION_TIMEOUT)
+    async with a_told_agent(server, box) as told:
+        losing.put_nowait(error)
+        before_s = time.monotonic()
+        box.room.do(TakeTurn(1, Turn.START))
+        told_s = time.monotonic()
+        box.sdk_room.emit("reconnecting")
+        await box.until(RoomPaused)
+        limit_s = time.monotonic() - before_s
+        monkeypatch.setattr(agent, "TURN_AGAIN_S", limit_s)
+        await asyncio.sleep(told_s + limit_s - time.monotonic())
+        await reconnected(box)
+        async with asyncio.timeout(DEADLINE_S):
+            assert await told.get() is Turn.START
 
 
 async def test_a_start_that_is_known_to_be_lost_only_afterwards_is_sent_again(
