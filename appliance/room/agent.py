@@ -213,7 +213,7 @@ class RoomAgent:
         only resumed, it arrives late. `paused_s` is when the interruption was noticed.
         """
         if self._pre_connect is not None:
-            self._pre_connect.resume()
+            self._pre_connect.resume(is_new=is_new)
         self.look(is_settled=True)
         if is_new:
             self._connections += 1

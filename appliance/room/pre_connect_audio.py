@@ -52,8 +52,9 @@ class PreConnectAudio:
         self._sent: set[tuple[str, str]] = set()
         self._late: set[tuple[str, str]] = set()
         """Those that were not sent in time."""
-        self._forgets = 0
-        """Number of times that what was said was taken back."""
+        self._taken: list[Block] = []
+        """What is being sent, until that has succeeded."""
+        self._interruptions = 0
 
     def recorded(self, send: Callable[[Block], None]) -> Callable[[Block], None]:
         """Return `send`, with a copy of each block kept until an agent comes."""
@@ -71,13 +72,19 @@ class PreConnectAudio:
 
     def forget(self) -> None:
         """Forget what was said; what is said later is kept."""
-        self._forgets += 1
+        self._taken.clear()
         self._blocks.clear()
 
-    def resume(self) -> None:
-        """Let what was not sent in time be offered once more after an interruption."""
+    def resume(self, *, is_new: bool) -> None:
+        """Let what was not sent in time be offered once more after an interruption.
+
+        On a new connection with what is still being sent: our track is another one now.
+        """
+        self._interruptions += 1
         self._sent -= self._late
         self._late.clear()
+        if is_new:
+            self._put_back(self._taken)
 
     def offer(self, agent: rtc.RemoteParticipant) -> None:
         """Send the stream to an agent that listens, once for each track.
@@ -114,8 +121,14 @@ class PreConnectAudio:
                 blocks.append(self._blocks.popleft())
         return [] if is_stale else blocks
 
+    def _put_back(self, blocks: list[Block]) -> None:
+        """Keep the blocks again: none, if that was done or they were taken back."""
+        self._blocks.extendleft(reversed(blocks))
+        blocks.clear()
+
     async def _send(self, identity: str, key: tuple[str, str]) -> None:
-        blocks, forgets = self._take(), self._forgets
+        blocks, interruptions = self._take(), self._interruptions
+        self._taken = blocks or self._taken
         pcm = _pcm(blocks)
         _log.info("kept speech sent to the agent  bytes=%d", len(pcm))
         attributes = {
@@ -137,12 +150,13 @@ class PreConnectAudio:
                 await writer.aclose()
         except (rtc.StreamError, TimeoutError) as exc:
             _log.warning("kept speech not sent  error=%s", type(exc).__name__)
-            if isinstance(exc, TimeoutError):
+            is_late = isinstance(exc, TimeoutError)
+            if is_late and interruptions == self._interruptions:
                 self._late.add(key)
             else:
                 self._sent.discard(key)
-            if forgets == self._forgets:
-                self._blocks.extendleft(reversed(blocks))
+            self._put_back(blocks)
+        blocks.clear()
 
 
 def _pcm(blocks: list[Block]) -> bytes:

@@ -257,31 +257,68 @@ async def test_speech_that_an_interruption_held_up_is_sent_after_it(stage, failu
     failure.set_result(TimeoutError())
     await stage.sent()
     stage.me.failure = None
-    stage.kept.resume()
+    stage.kept.resume(is_new=False)
     ((_, content),) = await stage.sent()
     assert len(content.removesuffix(b"end")) == 2 * 16_000
 
 
-async def test_old_speech_that_could_not_be_sent_is_dropped(stage, failure):
+async def hanging(stage):
+    """Offer speech, and return the offer, whose stream waits for its failure."""
     stage.speak(100)
-    failure.set_result(rtc.StreamError("closed"))
+    offer = asyncio.ensure_future(stage.sent())
+    while not stage.me.is_asked:
+        await asyncio.sleep(0)
+    return offer
+
+
+async def test_speech_that_fails_only_after_the_interruption_is_sent_after_it(
+    stage, failure
+):
+    offer = await hanging(stage)
+    stage.kept.resume(is_new=False)
+    failure.set_result(TimeoutError())
+    await offer
+    stage.me.failure = None
+    ((_, content),) = await stage.sent()
+    assert len(content.removesuffix(b"end")) == 2 * 16_000
+
+
+async def test_speech_that_hangs_on_the_old_connection_is_sent_on_the_new_one(
+    stage, failure
+):
+    """It does not wait for another agent."""
+    offer = await hanging(stage)
+    stage.me.failure = None
+    stage.me.track_publications = Me(["TR_2"]).track_publications
+    stage.kept.resume(is_new=True)
+    again = asyncio.ensure_future(stage.sent())
+    while not stage.me.streams:
+        await asyncio.sleep(0)
+    failure.set_result(TimeoutError())
+    await asyncio.gather(offer, again)
+    (_, content), (_, other) = await stage.sent(Agent(sid="PA_2"))
+    assert len(content.removesuffix(b"end")) == 2 * 16_000
+    assert other == b"end"
+
+
+@pytest.mark.parametrize("error", [rtc.StreamError("closed"), TimeoutError()])
+async def test_old_speech_that_could_not_be_sent_is_dropped(stage, failure, error):
+    stage.speak(100)
+    failure.set_result(error)
     await stage.sent()
     stage.me.failure = None
     stage.now_s += STALE_S + 1
-    ((_, content),) = await stage.sent()
+    ((_, content),) = await stage.sent(Agent(sid="PA_2"))
     assert content == b"end"
 
 
 async def test_what_was_taken_back_while_it_could_not_be_sent_is_dropped(
     stage, failure
 ):
-    stage.speak(100)
-    sending = asyncio.ensure_future(stage.sent())
-    while not stage.me.is_asked:
-        await asyncio.sleep(0)
+    offer = await hanging(stage)
     stage.kept.forget()
     failure.set_result(rtc.StreamError("closed"))
-    await sending
+    await offer
     stage.me.failure = None
     ((_, content),) = await stage.sent()
     assert content == b"end"
