@@ -19,6 +19,14 @@ def test_a_thread_is_left():
 async def test_a_task_is_left():
     test_a_task_is_left.kept = asyncio.create_task(asyncio.Event().wait())
 
+class Room:
+    async def _listen_task(self):
+        for _ in range(100):
+            await asyncio.sleep(0)
+
+async def test_a_room_of_the_sdk_ends():
+    test_a_room_of_the_sdk_ends.kept = asyncio.create_task(Room()._listen_task())
+
 async def test_a_loop_keeps_its_own_threads():
     await asyncio.to_thread(int)
 
@@ -35,7 +43,7 @@ def test_a_forgotten_thread_or_task_fails_its_test(pytester):
     pytester.makeini(SETTINGS)
     pytester.makepyfile(TESTS)
     outcome = pytester.runpytest_subprocess("-p", "no:cacheprovider")
-    outcome.assert_outcomes(passed=4, errors=2)
+    outcome.assert_outcomes(passed=5, errors=2)
     outcome.stdout.fnmatch_lines(["*threads left behind: ?'forgotten'?*"])
     outcome.stdout.fnmatch_lines(["*tasks left behind:*"])
 
