@@ -182,11 +182,15 @@ class AgentHarness:
 
     async def until(self, is_it):
         """Wait for a view, from now on, and return it."""
+        seen = max(0, len(self.views) - 1)
         async with asyncio.timeout(DEADLINE_S):
-            while not (self.views and is_it(self.view)):
+            while True:
+                for view in self.views[seen:]:
+                    if is_it(view):
+                        return view
+                seen = len(self.views)
                 self._changed.clear()
                 await self._changed.wait()
-        return self.view
 
     async def run(self):
         adapters = Adapters(
