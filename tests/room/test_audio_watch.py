@@ -10,6 +10,7 @@ from livekit.rtc._proto.stats_pb2 import RtcStats
 from appliance.room.failures import NOT_SENT
 from appliance.room.ffi import ffi_events
 from appliance.room.stats import nothing_sent
+from tests.room.fakes import DEADLINE_S
 
 EVERY_S = 0.02
 READINGS = 12
@@ -49,19 +50,19 @@ def first_time():
 
 
 async def test_a_library_that_encodes_and_sends_no_packets_is_noticed():
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         assert await Library(packets=0).watch() is NOT_SENT
 
 
 async def test_one_that_is_mute_in_the_next_room_has_to_be_started_again():
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         await Library(packets=0).watch()
         with pytest.raises(RuntimeError, match="sends nothing"):
             await Library(packets=0).watch()
 
 
 async def test_one_that_has_sent_packets_since_has_not():
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         await Library(packets=0).watch()
         library = Library(packets=1)
         watch = library.watch()
@@ -83,7 +84,7 @@ async def test_one_that_has_sent_packets_since_has_not():
 async def test_sent_packets_no_sound_a_mute_and_an_interruption_are_no_failure(library):
     library = Library(**library)
     watch = library.watch()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         for _ in range(READINGS):
             await library.readings.acquire()
     assert not watch.done()
@@ -96,7 +97,7 @@ async def test_a_real_library_sends_packets_of_silence_into_an_empty_room(server
     own = box.room.session.own
     assert own.is_unmuted
     watch = asyncio.ensure_future(nothing_sent(box.sdk_room, own, lambda: False, 1.0))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_S):
         while own.encoded_blocks < 450:
             await asyncio.sleep(0.05)
     assert not watch.done()

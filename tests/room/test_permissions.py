@@ -91,7 +91,7 @@ async def test_a_track_that_was_forbidden_is_published_again_once_allowed(server
         for _ in range(2):
             await permit(server, can_publish=False)
             await permissions_are(box, may_publish=False)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(DEADLINE_S):
                 while box.feed.is_connected:
                     await asyncio.sleep(0.01)
             await permit(server)

@@ -25,7 +25,7 @@ from appliance.core.events import (
     RoomLeft,
     RoomLost,
 )
-from appliance.room import connection
+from appliance.room import connection, session
 from appliance.room.ffi import ffi_events
 from tests.room import sdk_parts
 from tests.room.conftest import administer, join_room, open_box
@@ -91,9 +91,9 @@ async def test_leaving_posts_an_event_and_is_seen_by_others(server, box):
         friend.room.on("participant_disconnected", lambda _: gone.set())
         await box.join(server)
         # Only a participant that was seen to arrive is seen to leave.
-        await asyncio.wait_for(came.wait(), 10)
+        await asyncio.wait_for(came.wait(), DEADLINE_S)
         assert await box.leave() == RoomLeft(1)
-        await asyncio.wait_for(gone.wait(), 10)
+        await asyncio.wait_for(gone.wait(), DEADLINE_S)
     assert not box.feed.is_connected
     assert isinstance(box.events[-1], RoomLeft)
 
@@ -169,6 +169,13 @@ async def until_connected(box):
             await asyncio.sleep(0.001)
 
 
+@pytest.fixture
+def reason_comes(monkeypatch):
+    """Wait for the reason of a disconnect, however late a busy machine delivers it."""
+    monkeypatch.setattr(session, "REASON_S", DEADLINE_S)
+
+
+@pytest.mark.usefixtures("reason_comes")
 @pytest.mark.parametrize("attempt", range(3))
 async def test_being_removed_while_joining_has_its_own_reason(server, box, attempt):
     """Each time at another moment of publishing."""
@@ -180,6 +187,7 @@ async def test_being_removed_while_joining_has_its_own_reason(server, box, attem
     assert "removed" in failed.reason
 
 
+@pytest.mark.usefixtures("reason_comes")
 async def test_being_replaced_while_joining_has_its_own_reason(server, box):
     box.room.do(join_room(1, server.url, server.token("box")))
     await until_connected(box)
@@ -298,7 +306,7 @@ async def test_twenty_sessions_leak_nothing(server, box):
     await sessions(3, 23)
     # The library releases some objects of the last session a little later.
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             while any(now > before[name] for name, now in (await leftovers()).items()):
                 await asyncio.sleep(0.05)
     after = await leftovers()
@@ -327,9 +335,9 @@ async def test_closing_the_adapter_leaves_the_room(server):
         friend.room.on("participant_disconnected", lambda _: gone.set())
         await box.join(server)
         # Only a participant that was seen to arrive is seen to leave.
-        await asyncio.wait_for(came.wait(), 10)
+        await asyncio.wait_for(came.wait(), DEADLINE_S)
         await box.room.__aexit__(None, None, None)
-        await asyncio.wait_for(gone.wait(), 10)
+        await asyncio.wait_for(gone.wait(), DEADLINE_S)
 
 
 @pytest.mark.parametrize("moment", ["opened", "joining", "joined", "lost", "failed"])
@@ -377,7 +385,7 @@ async def answering(status):
 
 async def leftovers():
     """Return counts that must not grow, after the library's last events."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         while ffi_events().streams:
             await asyncio.sleep(0)
     gc.collect()

@@ -7,7 +7,7 @@ from livekit import rtc
 
 from appliance.core.events import RoomLost, RoomPaused, RoomResumed
 from tests.room.conftest import open_box
-from tests.room.fakes import amplitude, strongest_hz
+from tests.room.fakes import DEADLINE_S, amplitude, strongest_hz
 
 PATIENCE_S = 10
 RECONNECTS = [
@@ -103,7 +103,7 @@ async def test_video_is_never_subscribed_to(server, box):
         await box.talker()
         # The publisher's side reports any subscription.
         (camera, publisher) = friend.room.local_participant.track_publications.values()
-        await asyncio.wait_for(publisher.wait_for_subscription(), 10)
+        await asyncio.wait_for(publisher.wait_for_subscription(), DEADLINE_S)
         subscribed = asyncio.create_task(camera.wait_for_subscription())
         await asyncio.sleep(0)
         assert not subscribed.done()

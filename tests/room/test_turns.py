@@ -22,9 +22,9 @@ from appliance.room import agent
 from appliance.room.agent import LOST, PUSH_TO_TALK, REFUSALS
 from appliance.room.participants import AGENT_STATE
 from tests.room.conftest import join_room
+from tests.room.fakes import DEADLINE_S
 
 ROBOT = "agent-AJ_x"
-DEADLINE_S = 10.0
 
 
 @pytest.fixture
