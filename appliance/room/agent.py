@@ -181,12 +181,11 @@ class RoomAgent:
         self._refusals: Counter[str] = Counter()
         self._turn, self._told_s = Turn.END, 0.0
         """The newest one that the agent was told of, and when it was told last."""
-        self._started = ""
-        """Identity of the agent that was told of the newest start."""
+        self._started = self._postponed = ""
+        """Identity of the agent that was told of the newest start, and session id of
+        one that refused it because it was busy."""
         self._calls = self._start = 0
         """Number of calls to agents so far, and of the one with the newest start."""
-        self._postponed = ""
-        """Session id of an agent that refused a turn's start because it was busy."""
         self._connections = 0
         """Number of new connections that the library has made."""
         self._is_start_lost = self._is_lost = False
@@ -301,9 +300,9 @@ class RoomAgent:
         One that thinks or speaks has heard the end, and one that did not hear the start
         has nothing to answer.
         """
-        agents = self._agents()
-        has_heard = agents and _state(agents[0]) in BUSY
-        if self._turn is not Turn.END or not (has_heard or self._is_start_lost):
+        busy = [one.identity for one in self._agents() if _state(one) in BUSY]
+        is_answering = self._started in busy
+        if self._turn is not Turn.END or not (is_answering or self._is_start_lost):
             self._take_turn(self._turn)
 
     async def _call(
