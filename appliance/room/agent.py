@@ -226,8 +226,11 @@ class RoomAgent:
             self._is_muted = command.is_on
             self._apply_mute()
             return
-        if command.turn is Turn.CANCEL and self._pre_connect is not None:
-            self._pre_connect.forget()
+        if self._pre_connect is not None:
+            if command.turn is Turn.CANCEL:
+                self._pre_connect.forget()
+            elif command.turn is Turn.START and self._turn is not Turn.START:
+                self._pre_connect.talk_began()
         self._turn, self._postponed = command.turn, ""
         if self._has_calls:
             self._take_turn(command.turn)

@@ -75,6 +75,11 @@ class PreConnectAudio:
         self._taken.clear()
         self._blocks.clear()
 
+    def talk_began(self) -> None:
+        """Forget an earlier talk whose sending failed: the agent hears this one."""
+        if not self._is_recording:
+            self.forget()
+
     def resume(self, *, is_new: bool) -> None:
         """Let what was not sent in time be offered once more after an interruption.
 

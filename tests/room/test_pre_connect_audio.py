@@ -262,6 +262,28 @@ async def test_speech_that_an_interruption_held_up_is_sent_after_it(stage, failu
     assert len(content.removesuffix(b"end")) == 2 * 16_000
 
 
+async def test_speech_that_could_not_be_sent_does_not_follow_a_later_talk(
+    stage, failure
+):
+    """The agent has heard that one meanwhile."""
+    stage.speak(100)
+    failure.set_result(TimeoutError())
+    await stage.sent()
+    stage.me.failure = None
+    stage.kept.talk_began()
+    stage.me.track_publications = Me(["TR_2"]).track_publications
+    ((_, content),) = await stage.sent()
+    assert content == b"end"
+
+
+async def test_two_talks_before_the_agent_comes_are_both_sent(stage):
+    stage.speak(100)
+    stage.kept.talk_began()
+    stage.speak(100)
+    ((_, content),) = await stage.sent()
+    assert len(content.removesuffix(b"end")) == 4 * 16_000
+
+
 async def hanging(stage):
     """Offer speech, and return the offer, whose stream waits for its failure."""
     stage.speak(100)
