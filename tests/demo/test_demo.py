@@ -32,6 +32,8 @@ from tests.card.faults import table
 
 REPOSITORY = Path(__file__).parents[2]
 DEADLINE_S = 90.0
+DURATIONS_S = 3, 30
+"""Durations of a demo: the second one on a machine on which the first is too short."""
 COMMAND = [sys.executable, "-m", "appliance", "demo", "--card", "simulated"]
 
 
@@ -75,25 +77,30 @@ def run(folder, *options):
 
 @pytest.fixture(scope="module")
 def whole(binary, tmp_path_factory):
-    """A run over ssh that ends when the script begins its second exchange."""
+    """A run over ssh that ends after the script's first complete exchange."""
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSH_CONNECTION", "192.0.2.1 50000 192.0.2.2 22")
         process = start(folder, "--seconds", str(DEADLINE_S))
-    errors = ""
+    errors, answers = "", {"Companion speaks\n", "Companion: You wrote: "}
     for line in process.stderr:
-        errors += line
-        if "line 2 of the demo" in line:
+        # On a slow machine an exchange may end after the next one has begun.
+        if "of the demo" in line and all(words in errors for words in answers):
             process.terminate()
             break
+        errors += line
     return finish(process, folder, errors)
 
 
 def demo_on(card, *options):
     """Run the demo on another card to its end; return status, output and errors."""
-    command = [*COMMAND[:-1], card, *options]
     done = subprocess.run(
-        command, check=False, cwd=REPOSITORY, capture_output=True, text=True, timeout=60
+        [*COMMAND[:-1], card, *options],
+        check=False,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -112,12 +119,14 @@ def test_an_unknown_fault_is_wrong_usage():
 
 
 def test_the_demo_runs_on_a_virtual_card_with_a_fault(binary):
-    status, output, errors = demo_on("22050-hz", "--seconds", "3", "--json")
+    fault = "microphone: USB PnP Sound Device: it runs at 22050 Hz, but at none of"
+    for seconds in DURATIONS_S:
+        options = "--seconds", f"{seconds}", "--json"
+        status, output, errors = demo_on("22050-hz", *options)
+        if fault in errors and json.loads(output)["joined_after_s"]:
+            break
     assert "Card: 22.05 kHz only." in errors
-    assert (
-        "microphone: USB PnP Sound Device: it runs at 22050 Hz, but at none of"
-        in errors
-    )
+    assert fault in errors
     assert json.loads(output)["joined_after_s"] > 0, errors
     assert status == 1
 
@@ -286,7 +295,10 @@ async def test_the_users_own_room_is_joined_without_the_script(binary, tmp_path)
         signer, now_s = Signer(server.api_key, server.api_secret), int(time.time())
         token = signer.token("box", "box", "demo", ttl_s=60, now_s=now_s)
         own = ("--room-url", server.url, "--room-token", token)
-        done = run(tmp_path, "--seconds", "3", *own)
+        for seconds in DURATIONS_S:
+            done = run(tmp_path, "--seconds", f"{seconds}", *own)
+            if done.status == 0:
+                break
     assert done.status == 0, done.errors
     assert done.values["talks_sent"] == 0
     assert token not in done.errors + done.output
