@@ -36,10 +36,7 @@ def test_a_thread_ends():
 
 
 def test_a_forgotten_thread_or_task_fails_its_test(pytester):
-    conftest = CONFTEST.read_text()
-    patience = "PATIENCE_S = 3.0"
-    assert patience in conftest
-    pytester.makeconftest(conftest.replace(patience, "PATIENCE_S = 0.1"))
+    pytester.makeconftest(CONFTEST.read_text())
     pytester.makeini(SETTINGS)
     pytester.makepyfile(TESTS)
     outcome = pytester.runpytest_subprocess("-p", "no:cacheprovider")
