@@ -15,8 +15,10 @@ from appliance.audio.supervisor import Supervisor
 from appliance.config import SoundConfig
 from appliance.errors import SoundError
 from appliance.sound_cards.selected_devices import SelectedDevices
+from tests.clock import Clock
 
 DEADLINE_S = 10.0
+LOUD = np.full(480, 5000, np.int16)
 
 
 class FakeStream:
@@ -169,16 +171,39 @@ def beat(callback, status=0, level=0):
     return played
 
 
-class Beating:
-    """Context in which a callback is called every 10 ms."""
+class FarEnd:
+    """Mixer on a clock that goes on with each period, and somebody who may talk to it.
 
-    def __init__(self, callback, status=0, level=0):
+    Sound and periods come from one thread: on a busy machine there is no gap in a talk.
+    """
+
+    def __init__(self):
+        self._clock = Clock()
+        self.mixer = Mixer(now_s=self._clock)
+        self._write = self.mixer.add("far")
+
+    def talk(self):
+        """Talk in the next period."""
+        self._write(LOUD)
+        self.listen()
+
+    def listen(self):
+        """Say nothing in the next period."""
+        self._clock.now_s += 0.01
+
+
+class Beating:
+    """Context in which a callback is called every 10 ms, and something before it."""
+
+    def __init__(self, callback, status=0, level=0, before=lambda: None):
         arguments = callback, status, level
+        self._before = before
         self._thread = threading.Thread(target=self._run, args=arguments)
         self._end = threading.Event()
 
     def _run(self, *arguments):
         while not self._end.wait(0.01):
+            self._before()
             beat(*arguments)
 
     def __enter__(self):

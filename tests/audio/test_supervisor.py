@@ -23,8 +23,10 @@ from appliance.sound_cards.devices import Device
 from appliance.sound_cards.selected_devices import SelectedDevices
 from tests.audio.fake_driver import (
     DEADLINE_S,
+    LOUD,
     Beating,
     FakeDriver,
+    FarEnd,
     Steps,
     beat,
     running,
@@ -61,6 +63,11 @@ def is_seen(steps, *, is_idle):
     return is_idle in looks
 
 
+def next_looks(steps, count):
+    """Return whether the supervisor finds this at each of its next looks."""
+    return [steps.looks.get(timeout=DEADLINE_S) for _ in range(count)]
+
+
 def test_with_a_gate_open_for_long_a_buffer_may_become_shorter_in_a_pause():
     driver, steps, gate = FakeDriver(), Steps(), Gate(0)
     gate.open()
@@ -79,10 +86,9 @@ def test_a_pause_for_thinking_in_a_talk_is_not_used_for_a_shorter_buffer():
     with running(driver, steps, gate=gate):
         _, callback = driver.opened.get(timeout=DEADLINE_S)
         with Beating(callback):
-            looks = [steps.looks.get(timeout=DEADLINE_S) for _ in range(6)]
+            assert next_looks(steps, 6) == [False] * 6
             gate.close(0)
             assert is_seen(steps, is_idle=True)
-    assert looks == [False] * 6
 
 
 class OpeningSteps(Steps):
@@ -212,7 +218,6 @@ def test_a_failure_of_the_sound_library_ends_every_stream_and_is_named():
     assert driver.is_closed.is_set()
 
 
-LOUD = np.full(480, 5000, np.int16)
 TWO_CARDS = (("USB Speaker", 0, 2), ("USB Microphone", 1, 0))
 
 
@@ -232,17 +237,12 @@ def test_a_microphone_that_stops_does_not_interrupt_a_speaker_of_another_card():
 
 def test_a_good_microphone_is_searched_at_once_while_the_far_end_talks_on(monkeypatch):
     monkeypatch.setattr(f"{Supervisor.__module__}.LONG_LIFE_S", 0.5)
-    driver, mixer, gate = FakeDriver(TWO_CARDS), Mixer(), Gate(0)
+    driver, far, gate = FakeDriver(TWO_CARDS), FarEnd(), Gate(0)
     gate.open()
-    talk = mixer.add("far")
-    with running(driver, Steps(), mixer=mixer, gate=gate):
+    with running(driver, Steps(), mixer=far.mixer, gate=gate):
         (speaker, play), _ = both_running(driver)
-        with Beating(play):
-            for _ in range(1000):
-                talk(LOUD)
-                if speaker.is_closed.wait(0.01):
-                    break
-        assert speaker.is_closed.is_set(), "the search interrupts it"
+        with Beating(play, before=far.talk):
+            assert speaker.is_closed.wait(DEADLINE_S), "the search interrupts it"
 
 
 def test_a_talk_is_not_interrupted_before_its_first_word_by_a_search():
@@ -252,8 +252,7 @@ def test_a_talk_is_not_interrupted_before_its_first_word_by_a_search():
         _, (microphone, capture) = both_running(driver)
         with Beating(capture):
             assert next_lost(events).part is Part.SPEAKER
-            for _ in range(16):
-                steps.looks.get(timeout=DEADLINE_S)
+            next_looks(steps, 16)
             assert not microphone.is_closed.is_set()
             gate.close(0)
             assert microphone.is_closed.wait(DEADLINE_S)
@@ -328,12 +327,13 @@ def test_the_open_devices_are_passed_and_none_only_when_the_sound_is_closed():
         return {way: device.name for way, device in opened.items()}
 
     with supervising(driver, steps, set_card_volumes=devices.put) as (supervisor, _):
-        both_running(driver)
-        assert passed() == both
-        steps.must_move.set()
-        (_, play), _ = both_running(driver)
-        assert passed() == both
+        (_, play), (_, capture) = both_running(driver)
+        with Beating(play), Beating(capture):
+            assert passed() == both
+            steps.must_move.set()
+            (_, play), _ = both_running(driver)
         with Beating(play):
+            assert passed() == both
             assert passed() == {"speaker": "USB Speaker"}
             assert passed() == both
             driver.broken = "the sound library crashed (SIGSEGV)"
@@ -529,16 +529,15 @@ def test_a_card_stays_split_when_another_program_plays_a_sound(tmp_path):
 
 
 def test_a_card_that_is_split_is_not_interrupted_while_somebody_talks():
-    driver = HangingDuplex("microphone", "speaker")
-    mixer = Mixer()
-    talk = mixer.add("far")
-    with supervising(driver, Steps(), mixer=mixer) as (supervisor, _):
+    driver, steps, far = HangingDuplex("microphone", "speaker"), Steps(), FarEnd()
+    with supervising(driver, steps, mixer=far.mixer) as (supervisor, _):
         (speaker, play), (_, capture) = both_running(driver)
         driver.hangs.clear()
-        with Beating(play), Beating(capture):
-            talk(LOUD)
-            supervisor.duplex_retry_s = 0.1
-            for _ in range(100):
-                talk(LOUD)
-                assert not speaker.is_closed.wait(0.01)
-            assert speaker.is_closed.wait(DEADLINE_S), "after the talk"
+        with Beating(capture):
+            with Beating(play, before=far.talk):
+                assert is_seen(steps, is_idle=False)
+                supervisor.duplex_retry_s = 0.1
+                assert next_looks(steps, 6) == [False] * 6
+                assert not speaker.is_closed.is_set()
+            with Beating(play, before=far.listen):
+                assert speaker.is_closed.wait(DEADLINE_S), "after the talk"
