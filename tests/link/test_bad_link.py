@@ -10,6 +10,7 @@ from appliance.demo.livekit_server import find_or_build
 from tests.bench import link_presses
 from tests.bench.link_calls import Call, Event, Order
 from tests.bench.links import in_namespace
+from tests.bench.machine_stalls import watched
 from tests.link.bad_link import obstacle
 from tests.link.middle import Quality
 
@@ -23,6 +24,11 @@ ORDER = Order(
     events=(STALL, GAP),
     settle_s=0.5,
 )
+LATE_MS = 1.5 * 1000 * STALL.length_s
+"""A new jitter buffer keeps the delay of a stall for up to ten seconds; what comes
+later adds nothing to it."""
+TRIES = 3
+"""Calls, as long as the machine pauses in them: that delays speech as well."""
 
 
 @pytest.fixture(scope="module")
@@ -36,22 +42,27 @@ async def test_boxes_hear_each_other_during_losses_and_after_a_stall_and_a_gap(
     link_is_possible,
 ):
     order = msgspec.json.encode([ORDER]).decode()
-    out = await in_namespace("tests.bench.link_calls", order)
-    (call,) = msgspec.msgpack.decode(out, type=list[Call])
-    assert call.trouble == ""
-    assert call.dropped_percent > 0.0
-    assert len(call.ears) == 2
-    stall_ms = 1000 * STALL.length_s
-    for ear in call.ears:
-        usual_ms = statistics.median(delays(ear, 0.0, STALL.at_s))
-        stalled = delays(ear, STALL.at_s + 0.6, GAP.at_s)
-        lost = delays(ear, GAP.at_s + 0.2, GAP.at_s + GAP.length_s - 0.4)
-        after = delays(ear, GAP.at_s + GAP.length_s, ORDER.seconds)
-        assert lost == []
-        # A new jitter buffer keeps the delay of a stall for up to ten seconds; what
-        # comes later adds nothing to it.
-        assert min(stalled) < usual_ms + 1.5 * stall_ms
-        assert min(after) < usual_ms + 1.5 * stall_ms
+    for _ in range(TRIES):
+        async with watched() as pauses:
+            out = await in_namespace("tests.bench.link_calls", order)
+        (call,) = msgspec.msgpack.decode(out, type=list[Call])
+        assert call.trouble == ""
+        assert call.dropped_percent > 0.0
+        assert len(call.ears) == 2
+        late_ms = max(map(later_ms, call.ears))
+        if late_ms < LATE_MS or not pauses.late_ms:
+            break
+    assert late_ms < LATE_MS
+
+
+def later_ms(ear):
+    """Return by how much speech after the stall and the gap is later than before."""
+    usual_ms = statistics.median(delays(ear, 0.0, STALL.at_s))
+    stalled = delays(ear, STALL.at_s + 0.6, GAP.at_s)
+    lost = delays(ear, GAP.at_s + 0.2, GAP.at_s + GAP.length_s - 0.4)
+    after = delays(ear, GAP.at_s + GAP.length_s, ORDER.seconds)
+    assert lost == []
+    return max(min(x, default=math.inf) for x in (stalled, after)) - usual_ms
 
 
 async def test_presses_over_a_bad_link_are_heard_at_the_other_end(link_is_possible):
