@@ -36,7 +36,14 @@ from tests.card.machine import (
     OnMachine,
     Plug,
 )
-from tests.card.running_box import ANSWER_S, BOTH, LOOK_S, RunningBox, until
+from tests.card.running_box import (
+    ANSWER_S,
+    BOTH,
+    LOOK_S,
+    RunningBox,
+    counted,
+    until,
+)
 from tests.card.simulated_box import SEEN
 from tests.card.table import NAMED_S, Row
 
@@ -173,6 +180,7 @@ class MachineBox(RunningBox):
         flips = self.flips
         for _ in range(presses):
             await self.press()
+        await until(lambda: self.flips >= flips + presses, ANSWER_S)
         return self.flips == flips + presses
 
     def journal(self) -> int:
@@ -182,6 +190,7 @@ class MachineBox(RunningBox):
     def read(self, text: str) -> None:
         """Take what a person sees."""
         view: dict[str, Any] = json.loads(text.removeprefix(SEEN))
+        view["faults"] = counted(view["faults"])
         is_known = "is_muted" in self.view
         self.flips += is_known and view["is_muted"] != self.view["is_muted"]
         self.said |= {*view["faults"]}

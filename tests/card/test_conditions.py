@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from appliance.demo.livekit_server import LocalServer, find_or_build
-from tests.card import machine, machine_conditions, simulated_box
+from tests.card import machine, machine_conditions, running_box, simulated_box
 from tests.card.conditions import CONDITIONS, Begin, Condition, measured
 from tests.card.faults import FAULTS
 from tests.card.machine_conditions import MACHINE_CONDITIONS
@@ -14,6 +14,12 @@ from tests.card.table import LINES, line
 LOST = next(x for x in CONDITIONS if x.fault == "unplugged")
 BUSY = next(x for x in CONDITIONS if x.fault == "microphone-busy")
 GOOD = Condition("name-bytes", Begin.START)
+
+
+@pytest.fixture(autouse=True)
+def busy_machine(monkeypatch):
+    """Let the box lose sound while other tests are run."""
+    monkeypatch.setattr(running_box, "MAY_LOSE_SOUND", True)
 
 
 @pytest.mark.parametrize("condition", [LOST, BUSY], ids=lambda x: x.fault)
