@@ -31,9 +31,9 @@ FLOAT_DECAY: Final = 0.5
 FLOAT_LIMIT: Final = 90
 """Suspicion from which the wire floats: 3.6 s with edges in every slot; our choice: 50
 presses a second for three seconds are still presses."""
-EDGES_PER_COUNT: Final = 20
+EDGES_PER_COUNT: Final = 50
 """Edges in one slot that count as another slot, so that 10,000 edges a second are
-detected in 0.2 s; a bounce of 20 ms has up to 40."""
+detected in 0.4 s; a bounce of 20 ms has up to 41."""
 _log = logging.getLogger(__name__)
 READ_S: Final = 0.5
 """Time between two readings of all levels: an edge can get lost, a level cannot."""
