@@ -100,6 +100,7 @@ class Talk:
 
     is_button_down: bool = False
     button_down_s: float = 0.0
+    button_up_s: float = -inf
     is_press_ignored: bool = False
     """The button has no effect until its next press: this one ended a talk or was
     refused."""
@@ -114,13 +115,16 @@ class Talk:
     is_muted_on_page: bool = False
     lock: Lock = Lock.NONE
     bounced_lock: Lock = Lock.NONE
-    """Lock that the last release ended, which may prove to be contact bounce."""
+    """Lock that holds again if the last release proves to be contact bounce."""
     opened_at_s: float | None = None
     """Time of the last `OpenGate`; None: closed since."""
     closed_at_s: float = 0.0
     """Time of the last `CloseGate` that ended or interrupted a talk."""
     began_at_s: float | None = None
-    """Start of the current talk, also while an outage interrupts it."""
+    """Start of the current talk, also while an outage interrupts it, and of the last
+    one, which goes on if the next begins soon."""
+    ended_at_s: float | None = -inf
+    """End of the last request to talk; None: one goes on."""
     is_transmitting: bool = False
     """Whether audio passes the gate: from `FirstBlockSent` to `TailEnded`."""
     has_tail: bool = False

@@ -1,6 +1,7 @@
 """Push-to-talk: talk button, talk and mute on the page, and the gate."""
 
 from dataclasses import replace
+from math import inf
 from typing import Final, assert_never
 
 from appliance.config import TalkMode
@@ -20,6 +21,9 @@ TAP_S: Final = 0.3
 """Shorter is a tap, longer a hold; our choice, between a click and a short word."""
 GLITCH_S: Final = 0.02
 """Our choice: no finger is faster, so a shorter contact does not latch a talk."""
+REST_S: Final = 0.25
+"""A shorter pause, or one within the tail, does not end a talk for its time limit, nor
+the lock after it: a contact that opens again and again would evade both."""
 REFUSED_COMMANDS: Final = (PlayEarcon(Earcon.REFUSED),)
 
 
@@ -32,12 +36,15 @@ def press(state: State, at_s: float, *, is_at_boot: bool) -> Step:
     mode = state.config.talk.mode
     if state.talk.is_button_down and not is_at_boot:
         return state, ()
-    down = replace(state.talk, is_button_down=True, button_down_s=at_s)
+    talk = replace(state.talk, is_button_down=True, button_down_s=at_s)
     if is_at_boot:
-        state = ended(replace(state, talk=down))
+        state = ended(replace(state, talk=talk))
         return replace(state, talk=replace(state.talk, lock=Lock.BOOT)), ()
+    if talk.bounced_lock is Lock.LIMIT and at_s < talk.button_up_s + _rest_s(state):
+        talk = replace(talk, lock=Lock.LIMIT)
+    state = replace(state, talk=talk)
     is_refused = not (state.is_open_mode or may_talk(state))
-    talk = _pressed(down, mode, is_refused=is_refused)
+    talk = _pressed(talk, mode, is_refused=is_refused)
     return replace(state, talk=talk), REFUSED_COMMANDS if is_refused else ()
 
 
@@ -56,6 +63,7 @@ def release(state: State, at_s: float) -> Step:
     talk = replace(
         page_talk_ended(talk) if talk.is_momentary(mode) else talk,
         is_button_down=False,
+        button_up_s=at_s,
         is_latched=talk.is_latched or is_latched,
         lock=Lock.NONE,
         bounced_lock=talk.lock,
@@ -177,18 +185,52 @@ def update_gate(state: State, now_s: float) -> Step:
         talk = replace(state.talk, is_transmitting=False, has_tail=False)
         return replace(state, talk=talk), (CloseGate(0),)
     is_wanted = state.talk.is_wanted(state.config.talk.mode)
-    if not is_wanted and state.talk.began_at_s is not None:
-        state = replace(state, talk=replace(state.talk, began_at_s=None))
+    state = _requested(state, now_s, is_wanted=is_wanted)
     should_be_open = is_allowed and is_wanted
     if should_be_open == state.talk.is_open:
         return state, ()
     if not should_be_open:
         return _closed(state, now_s)
+    if now_s >= limit_at_s(state):
+        # `time_limit` ends it at once.
+        return state, ()
     # The time limit counts from the start of a talk, whatever interrupts it.
     began_at_s = now_s if state.talk.began_at_s is None else state.talk.began_at_s
     talk = replace(state.talk, opened_at_s=now_s, began_at_s=began_at_s, has_tail=False)
     commands = (OpenGate(now_s), PlayEarcon(Earcon.PERMIT))
     return replace(state, talk=talk), commands
+
+
+def limit_at_s(state: State) -> float:
+    """Return when the talk has to end; infinity when nothing ends it.
+
+    The time also runs during an outage: a latched talk must not resume by itself hours
+    after the press.
+    """
+    limit_s, began_at_s = state.config.talk.limit_s, state.talk.began_at_s
+    is_on = state.talk.ended_at_s is None
+    if began_at_s is None or not is_on or limit_s == 0 or state.is_open_mode:
+        return inf
+    return began_at_s + limit_s
+
+
+def _requested(state: State, now_s: float, *, is_wanted: bool) -> State:
+    """Return the state after the begin or end of a request to talk."""
+    talk = state.talk
+    if is_wanted == (talk.ended_at_s is None):
+        return state
+    if talk.ended_at_s is None:
+        talk = replace(talk, ended_at_s=now_s)
+    elif now_s < talk.ended_at_s + _rest_s(state):
+        talk = replace(talk, ended_at_s=None)
+    else:
+        talk = replace(talk, ended_at_s=None, began_at_s=None, has_warned=False)
+    return replace(state, talk=talk)
+
+
+def _rest_s(state: State) -> float:
+    """Return the shortest pause between two talks."""
+    return max(REST_S, state.config.talk.tail_ms / 1000)
 
 
 def clear_pre_roll(before: State, after: State) -> tuple[Command, ...]:
@@ -256,7 +298,6 @@ def _closed(state: State, now_s: float) -> Step:
         state.talk,
         opened_at_s=None,
         closed_at_s=now_s,
-        has_warned=False,
         is_transmitting=state.talk.is_transmitting and tail_ms > 0,
         has_tail=tail_ms > 0,
         is_latched=state.talk.is_latched and not is_over,

@@ -21,7 +21,7 @@ def due_s(state: State) -> float:
     """Return when `tick` has something to do; infinity: never."""
     return min(
         warning_at_s(state),
-        limit_at_s(state),
+        talk.limit_at_s(state),
         alone_at_s(state),
         interrupted_until_s(state),
         kept_until_s(state),
@@ -32,11 +32,14 @@ def tick(state: State, now_s: float) -> Step:
     """Warn before the configured limit, and end the talk at any of them."""
     if now_s >= min(alone_at_s(state), interrupted_until_s(state)):
         return replace(state, talk=replace(state.talk, is_latched=False)), ()
-    if now_s >= min(limit_at_s(state), kept_until_s(state)):
-        reason = Lock.LIMIT if now_s >= limit_at_s(state) else Lock.ALONE
-        lock = reason if state.talk.is_button_down else state.talk.lock
-        ended = talk.page_talk_ended(state.talk)
-        return replace(state, talk=replace(ended, lock=lock, is_latched=False)), ()
+    if now_s >= min(talk.limit_at_s(state), kept_until_s(state)):
+        reason = Lock.LIMIT if now_s >= talk.limit_at_s(state) else Lock.ALONE
+        ended = replace(talk.page_talk_ended(state.talk), is_latched=False)
+        if ended.is_button_down:
+            ended = replace(ended, lock=reason)
+        # A contact that just opens is locked, too.
+        ended = replace(ended, bounced_lock=reason, began_at_s=None, has_warned=False)
+        return replace(state, talk=ended), ()
     if now_s >= warning_at_s(state):
         state = replace(state, talk=replace(state.talk, has_warned=True))
         return state, (PlayEarcon(Earcon.WARNING),)
@@ -67,18 +70,6 @@ def interrupted_until_s(state: State) -> float:
     return state.talk.closed_at_s + INTERRUPTED_S
 
 
-def limit_at_s(state: State) -> float:
-    """Return when the talk has to end; infinity when nothing ends it.
-
-    The time also runs during an outage: a latched talk must not resume by itself hours
-    after the press.
-    """
-    limit_s = state.config.talk.limit_s
-    if state.talk.began_at_s is None or limit_s == 0 or state.is_open_mode:
-        return inf
-    return state.talk.began_at_s + limit_s
-
-
 def kept_until_s(state: State) -> float:
     """Return when a talk that is kept for an expected agent ends; infinity: never."""
     is_kept = talk.is_alone(state) and state.conversation.is_awaited
@@ -93,11 +84,11 @@ def warning_at_s(state: State) -> float:
     if state.talk.has_warned or not state.talk.is_open:
         return inf
     # With a limit as short as the warning time, it would sound during the first word.
-    return limit_at_s(state) - min(config.warning_s, config.limit_s / 2)
+    return talk.limit_at_s(state) - min(config.warning_s, config.limit_s / 2)
 
 
 def left_s(state: State, now_s: float) -> int | None:
     """Return the seconds until the limit, rounded up; None before the warning."""
-    if not state.talk.has_warned:
+    if not (state.talk.has_warned and state.talk.is_open):
         return None
-    return max(0, ceil(limit_at_s(state) - now_s))
+    return max(0, ceil(talk.limit_at_s(state) - now_s))

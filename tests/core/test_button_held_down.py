@@ -158,7 +158,7 @@ def test_after_the_limit_the_button_has_to_be_released_first():
     assert not of(OpenGate, box.play(box.people(ALICE, BOB), PAGE_DOWN, PAGE_UP))
     box.play(RELEASE)
     assert not box.is_live()
-    box.play(0.2, PRESS)
+    box.play(0.3, PRESS)
     assert box.is_live()
 
 
@@ -168,6 +168,33 @@ def test_the_limit_ends_a_latched_talk_and_the_next_press_works(mode):
     box.play(PRESS, 0.1, RELEASE, 60)
     assert not box.is_live()
     box.play(PRESS)
+    assert box.is_live()
+
+
+@pytest.mark.parametrize("gap_s", [0.004, 0.03, 0.06])
+@pytest.mark.parametrize("mode", [HOLD, HYBRID])
+def test_the_limit_ends_the_talk_of_a_jammed_button_that_flickers(mode, gap_s):
+    box = in_room(with_limit(120, 10, mode))
+    again = ButtonPressed(Button.TALK, is_resumed=gap_s < 0.01)
+    commands = box.play(PRESS, *(100, RELEASE, gap_s, again) * 2)
+    assert earcons(commands).count(Earcon.WARNING) == 1
+    assert not box.is_live()
+    assert not of(OpenGate, box.play(*(100, RELEASE, gap_s, again) * 36))
+    box.play(RELEASE, 0.3, PRESS)
+    assert box.is_live()
+
+
+@pytest.mark.parametrize(("contact_s", "gap_s"), [(0.03, 0.05), (0.06, 0.15)])
+@pytest.mark.parametrize("mode", PUSH_TO_TALK)
+def test_the_limit_ends_the_talk_of_a_bad_contact_until_it_has_rested(
+    mode, contact_s, gap_s
+):
+    box = in_room(with_limit(30, 4, mode))
+    presses = (PRESS, contact_s, RELEASE, gap_s) * int(31 / (contact_s + gap_s))
+    assert earcons(box.play(*presses)).count(Earcon.WARNING) == 1
+    assert not of(OpenGate, box.play(*presses))
+    assert not box.is_live()
+    box.play(0.3, PRESS)
     assert box.is_live()
 
 
@@ -181,7 +208,7 @@ def test_the_limit_ends_the_talk_of_the_page_until_it_is_pressed_anew():
 
 def test_each_talk_has_the_whole_time_and_a_warning_of_its_own():
     box = in_room(with_limit(60, 10))
-    box.play(PRESS, 55, RELEASE)
+    box.play(PRESS, 55, RELEASE, 0.3)
     assert earcons(box.play(PRESS, 49)) == (Earcon.PERMIT,)
     assert earcons(box.play(2)) == (Earcon.WARNING,)
 
