@@ -22,7 +22,7 @@ from typing import Final
 
 from appliance.core import session
 from appliance.core.events import Button
-from appliance.core.state import Goal, State, Step
+from appliance.core.state import BeforePresses, Goal, State, Step
 
 FIRST_S: Final = 60.0
 """First wait in the room; our choice: a worker that restarts needs less."""
@@ -65,14 +65,9 @@ def update(before: State, after: State, now_s: float) -> State:
     return replace(state, conversation=conversation, agent_returns=returns)
 
 
-def unused(state: State, before: State) -> State:
-    """Return the state without the use by presses that proved to be nobody's.
-
-    Args:
-        state: after them.
-        before: state before the first of them.
-    """
-    is_used = state.conversation.is_used and before.conversation.is_used
+def unused(state: State, before: BeforePresses) -> State:
+    """Return the state without the use by presses that proved to be nobody's."""
+    is_used = state.conversation.is_used and before.is_agent_used
     return replace(
         state,
         conversation=replace(state.conversation, is_used=is_used),
@@ -177,7 +172,7 @@ def _is_pressed(state: State) -> bool:
     So a contact that chatters does not call one agent after the other.
     """
     talks = (one for one in state.press_series if one.button is Button.TALK)
-    is_first = all(one.presses <= 1 and not one.hasty for one in talks)
+    is_first = all(one.presses <= 1 and one.hasty <= 0 for one in talks)
     return state.talk.is_button_down and is_first
 
 

@@ -5,29 +5,32 @@
     or more than 50 choices of a room
     without a pause
 
-What the presses of a bad contact changed is undone, and until it has been quiet for 5 s
-the button has no effect, except that talk still talks. The loss of a button undoes the
-presses just before it, too. A choice of the room with another button, or on the page,
-is not undone.
+Until it has been quiet for 5 s, a bad contact has no effect, except that talk still
+talks. What it changed is undone, as are the last presses of a button that is lost:
+
+    leave        in the room or left          next_room    also which room
+    volume       the percentage               talk         what was muted is mute again
+
+A choice since then is not undone: one on the page, or one with another good button.
 """
 
 from dataclasses import replace
 from math import inf
 from typing import Final
 
-from appliance.core import session, talk
+from appliance.core import events, session, talk
 from appliance.core.commands import SetVolume, StoreVolumeAndGain
 from appliance.core.events import Button
-from appliance.core.state import Goal, Phase, PressSeries, State, Step
+from appliance.core.state import BeforePresses, Goal, Phase, PressSeries, State, Step
 
 HASTE_S: Final = 0.04
 """A press this soon after the button's release is bounce, because nobody presses again
-so quickly."""
+so quickly; nor is a contact shorter than this a person's."""
 MOST_HASTY: Final = 5
 """So many of them in a row, each a contact as short, are the work of a bad contact or
 of a floating wire, which makes one press in each period of the mains hum; our choice,
-as a worn contact makes one or two. Then what its presses changed is undone, and it is
-ignored until it is quiet."""
+as a worn contact makes one or two. After long contacts only, which are perhaps those
+of a person with a worn button, twice as many."""
 RUN_S: Final = 2.0
 """Pause between presses that are undone together; our choice. A wire that floats too
 quickly for its level to settle seems to rest meanwhile; but a person's press before it
@@ -40,15 +43,16 @@ MOST_PRESSES: Final = 50
 it would have one token fetched after the other, all day. Our choice: more than anybody
 makes."""
 FEW_PRESSES: Final = 10
-"""After more presses without such a pause a choice of the room in another way has the
-button ignored, because its contact may chatter slowly; our choice."""
+"""More presses without such a pause are undone together even if `RUN_S` separates them,
+because a contact that chatters slowly rests at times; our choice."""
 ROOM_BUTTONS: Final = frozenset({Button.LEAVE, Button.NEXT_ROOM})
-SAME_EFFECT: Final = (
-    ROOM_BUTTONS | {Button.TALK},
-    frozenset({Button.VOLUME_UP, Button.VOLUME_DOWN}),
-)
-"""Buttons that change the same: the room, or the volume. What all of them have changed
-is undone, because their wires float together when their common ground breaks."""
+LIKE: Final[dict[type, Button]] = {
+    events.MuteAsked: Button.TALK,
+    events.LeaveAsked: Button.LEAVE,
+    events.JoinAsked: Button.NEXT_ROOM,
+    events.VolumeAsked: Button.VOLUME_UP,
+}
+"""Requests on the page, and the button that changes the same."""
 
 
 def series_of(state: State, button: Button, at_s: float) -> PressSeries | None:
@@ -68,60 +72,76 @@ def continued(
         return replace(last, last_s=at_s, hasty=hasty, is_bad=is_bad)
     presses = last.presses + 1 if last else 1
     is_bad = button in ROOM_BUTTONS and presses > MOST_PRESSES
-    if last and (last.is_bad or at_s - last.last_s < RUN_S):
+    if last and (at_s - last.last_s < RUN_S or presses > FEW_PRESSES or last.is_bad):
         before, is_bad = last.before, last.is_bad or is_bad
     else:
-        before = _before(state, button, at_s)
+        before = current(state)
     return PressSeries(button, at_s, before, presses, is_bad=is_bad)
 
 
-def at_boot(state: State, button: Button, at_s: float) -> PressSeries:
-    """Return the series of a button that was down when its pin was opened."""
-    return PressSeries(button, at_s, replace(state, press_series=()), presses=0)
-
-
-def released(series: PressSeries, at_s: float) -> PressSeries:
+def released(state: State, series: PressSeries, at_s: float) -> PressSeries:
     """Return the series after a release; a long contact is no part of a chatter."""
-    hasty = series.hasty if at_s - series.last_s < HASTE_S else 0
-    return replace(series, last_s=at_s, hasty=hasty)
+    if at_s - series.last_s < HASTE_S:
+        return replace(series, last_s=at_s)
+    hasty = 0 if series.hasty > 0 else -MOST_HASTY
+    return replace(series, last_s=at_s, hasty=hasty, chosen=current(state))
 
 
-def _before(state: State, button: Button, at_s: float) -> State:
-    """Return the state before a press and those of alike buttons at the same time."""
-    alike = next((same for same in SAME_EFFECT if button in same), frozenset())
-    for other in alike - {button}:
-        series = series_of(state, other, at_s)
-        if series and at_s - series.last_s < HASTE_S and not series.is_bad:
-            return series.before
-    return replace(state, press_series=())
+def current(state: State) -> BeforePresses:
+    """Return what presses may change, as it is now."""
+    return BeforePresses(
+        preset=state.preset,
+        has_left=state.phase is Phase.LEFT
+        or (state.phase is Phase.LEAVING and state.goal is Goal.STAY_OUT),
+        volume_percent=state.volume_percent,
+        is_muted=state.talk.is_muted,
+        is_agent_used=state.conversation.is_used,
+        agent_returns=state.agent_returns,
+    )
 
 
-def chosen(state: State, chooser: Button | None, at_s: float) -> State:
-    """Return the state after a choice of the room; `chooser` None: on the page.
+def requested(state: State, event: events.Event) -> State:
+    """Return the state after a request on the page, which no button undoes."""
+    like = LIKE.get(type(event))
+    if like is None:
+        return state
+    now = current(state)
+    told = (
+        replace(
+            one,
+            before=_merged(one.before, now, like),
+            chosen=one.chosen and _merged(one.chosen, now, like),
+        )
+        for one in state.press_series
+    )
+    return replace(state, press_series=tuple(told))
 
-    What another button did to the room is not undone any more, unless both were pressed
-    together; and one that was pressed often does not overrule the choice.
-    """
 
-    def after(one: PressSeries) -> PressSeries:
-        is_together = chooser is not None and at_s - one.last_s < HASTE_S
-        is_other = one.button in SAME_EFFECT[0] - {chooser}
-        if not is_other or one.is_bad or is_together:
-            return one
-        # What it did to a mute is still undone.
-        before = replace(state, press_series=(), talk=one.before.talk)
-        is_bad = one.button in ROOM_BUTTONS and one.presses > FEW_PRESSES
-        return replace(one, before=before, is_bad=is_bad)
-
-    return replace(state, press_series=tuple(map(after, state.press_series)))
+def _merged(old: BeforePresses, new: BeforePresses, button: Button) -> BeforePresses:
+    """Return the old values, but the new ones of what this button changes."""
+    match button:
+        case Button.LEAVE:
+            return replace(old, has_left=new.has_left)
+        case Button.NEXT_ROOM:
+            return replace(old, has_left=new.has_left, preset=new.preset)
+        case Button.VOLUME_UP | Button.VOLUME_DOWN:
+            return replace(old, volume_percent=new.volume_percent)
+        case Button.TALK:
+            return replace(old, is_muted=new.is_muted)
+        case _:
+            return old
 
 
 def unlatched(state: State) -> State:
     """Return the state without a talk that a bad contact has latched."""
-    is_bad = any(x.button is Button.TALK and x.is_bad for x in state.press_series)
-    if not is_bad or state.is_open_mode:
+    if not is_bad(state, Button.TALK) or state.is_open_mode:
         return state
     return replace(state, talk=replace(state.talk, is_latched=False))
+
+
+def is_bad(state: State, button: Button) -> bool:
+    """Return whether the button has a bad contact."""
+    return any(one.is_bad for one in state.press_series if one.button is button)
 
 
 def undone(state: State, series: PressSeries, now_s: float) -> Step:
@@ -132,80 +152,54 @@ def undone(state: State, series: PressSeries, now_s: float) -> Step:
     if now_s >= series.last_s + QUIET_S:
         return state, ()
     before = series.before
+    until = state.press_series.index(series) + 1
+    later = state.press_series[until:]
+    told = (
+        replace(one, before=_merged(one.before, before, series.button)) for one in later
+    )
+    state = replace(state, press_series=(*state.press_series[:until], *told))
+    for one in later:
+        if one.chosen and not one.is_bad:
+            before = _merged(before, one.chosen, one.button)
+    wanted = _merged(current(state), before, series.button)
     match series.button:
         case Button.TALK:
             # In `open` mode the first press may have been a person's mute.
-            is_muted = before.talk.is_muted or state.talk.is_muted or state.is_open_mode
-            state = talk.muted_on_page(state, is_on=is_muted)
-            return _back(state, before, now_s)
-        case Button.NEXT_PAGE:
-            return replace(state, screen_page=before.screen_page), ()
+            is_muted = wanted.is_muted or state.talk.is_muted or state.is_open_mode
+            return talk.muted_on_page(state, is_on=is_muted), ()
         case Button.VOLUME_UP | Button.VOLUME_DOWN:
-            percent = before.volume_percent
+            percent = wanted.volume_percent
             commands = SetVolume(percent), StoreVolumeAndGain(percent=percent)
             return replace(state, volume_percent=percent), commands
-        case _:
-            return _back(state, before, now_s)
-
-
-def _back(state: State, before: State, now_s: float) -> Step:
-    """Return to the previous room, or out of it."""
-    now, was = place_of(state), place_of(before)
-    is_there = now is was or (now, was) == (Goal.WAIT, Goal.REJOIN)
-    if state.preset == before.preset and is_there:
-        return state, ()
-    state = replace(state, chat=state.chat.queued_again(before.chat.queued))
-    match was:
-        case Goal.WAIT if now_s < before.retry_at_s:
-            return _put_out(state, before, now_s)
-        case Goal.STAY_OUT:
-            state = replace(state, preset=before.preset)
+        case _ if wanted == current(state):
+            return state, ()
+        case _ if wanted.has_left:
+            state = replace(state, preset=wanted.preset)
             return session.end(state, Goal.STAY_OUT, now_s)
         case _:
-            state, joining = session.join(state, before.preset, None, now_s)
-            change, failed_change = before.change, before.failed_change
-            return replace(state, change=change, failed_change=failed_change), joining
+            return session.join(state, wanted.preset, None, now_s)
 
 
-def place_of(state: State) -> Goal:
-    """Return where the box is or goes, as the goal of a session that ends."""
-    if state.phase is Phase.LEAVING:
-        return state.goal
-    if state.is_removed:
-        return Goal.WAIT
-    return Goal.STAY_OUT if state.phase is Phase.LEFT else Goal.REJOIN
+def with_series(state: State, series: PressSeries) -> State:
+    """Return the state with this series, in the order in which its presses began."""
+    found = state.press_series
+    if not any(one.before is series.before for one in found):
+        found = (*without_series(state, series.button).press_series, series)
+    kept = (series if one.button is series.button else one for one in found)
+    return replace(state, press_series=tuple(kept))
 
 
-def _put_out(state: State, before: State, now_s: float) -> Step:
-    """Return to the wait of a box that somebody had put out of the room."""
-    state = replace(
-        state,
-        preset=before.preset,
-        room=before.room,
-        cause=before.cause,
-        reason=before.reason,
-        failures=before.failures,
-        evictions=before.evictions,
-        retry_at_s=before.retry_at_s,
-        change=before.change,
-        failed_change=before.failed_change,
-    )
-    return session.end(state, Goal.WAIT, now_s)
-
-
-def with_series(state: State, button: Button, series: PressSeries | None) -> State:
-    """Return the state with this series of presses of a button; None: without any."""
+def without_series(state: State, button: Button) -> State:
+    """Return the state without the presses of this button."""
     others = (one for one in state.press_series if one.button is not button)
-    now = () if series is None else (series,)
-    return replace(state, press_series=(*others, *now))
+    return replace(state, press_series=tuple(others))
 
 
 def forgotten(state: State, now_s: float) -> State:
     """Return the state without the series that are over."""
-    found = (series_of(state, x.button, now_s) for x in state.press_series)
-    kept = tuple(x for x in found if x)
-    is_same = len(kept) == len(state.press_series)
-    return state if is_same else replace(state, press_series=kept)
+    series = state.press_series
+    kept = tuple(x for x in series if series_of(state, x.button, now_s))
+    return state if kept == series else replace(state, press_series=kept)
 
 
 def due_s(state: State) -> float:

@@ -5,16 +5,10 @@ from math import inf
 from typing import Final
 
 from appliance.core import agent_return, bad_contacts, session, talk
-from appliance.core.bad_contacts import place_of, series_of, with_series
+from appliance.core.bad_contacts import series_of, with_series, without_series
 from appliance.core.commands import Command, SetGain, SetVolume, StoreVolumeAndGain
 from appliance.core.events import Button, ButtonEvent, ButtonPressed, ButtonReleased
-from appliance.core.state import (
-    Goal,
-    PressSeries,
-    ScreenPage,
-    State,
-    Step,
-)
+from appliance.core.state import Goal, PressSeries, ScreenPage, State, Step
 
 VOLUME_STEP_PERCENT: Final = 5
 """Our choice: twenty presses over the whole range."""
@@ -33,41 +27,23 @@ def pressed(state: State, event: ButtonPressed, now_s: float) -> Step:
     state = replace(state, wakes=state.wakes + 1)
     if event.is_at_boot:
         # Its release may bounce.
-        state = with_series(state, button, bad_contacts.at_boot(state, button, at_s))
+        before = bad_contacts.current(state)
+        state = with_series(state, PressSeries(button, at_s, before, presses=0))
         return _held_at_boot(state, button, at_s)
     series = bad_contacts.continued(state, last, button, at_s)
-    state = before = with_series(state, button, series)
+    state = with_series(state, series)
     commands: tuple[Command, ...] = ()
-    if button is Button.TALK and series.is_bad and state.talk.is_page_down:
-        # The page is perhaps the only good way to talk that is left.
-        pass
-    elif series.hasty:
+    if last and series.presses == last.presses:
+        # It is the bounce of that press.
         state = _resumed(state, event, now_s)
     elif button is Button.TALK:
-        state, commands = _talk_pressed(state, series, at_s, now_s)
-    elif not series.is_bad or _is_hold(state, button):
+        state, commands = _talk_pressed(state, at_s, now_s)
+    elif not series.is_bad:
         state, commands = _pressed(state, button, now_s)
     if series.is_bad and not (last and last.is_bad):
         state, undoing = bad_contacts.undone(state, series, now_s)
         commands = (*commands, *undoing)
-    elif (state.preset, place_of(state)) != (before.preset, place_of(before)):
-        state = bad_contacts.chosen(state, button, at_s)
     return bad_contacts.unlatched(state), commands
-
-
-def requested(step: Step, now_s: float) -> Step:
-    """Return the step of a request on the page for a room, which no button undoes."""
-    state, commands = step
-    return bad_contacts.chosen(state, None, now_s), commands
-
-
-def volume_requested(state: State, percent: int) -> Step:
-    """Set the volume that was chosen on the page, which no button undoes."""
-    series = (
-        replace(one, before=replace(one.before, volume_percent=percent))
-        for one in state.press_series
-    )
-    return set_volume(replace(state, press_series=tuple(series)), percent)
 
 
 def released(state: State, event: ButtonReleased, now_s: float) -> Step:
@@ -83,6 +59,8 @@ def released(state: State, event: ButtonReleased, now_s: float) -> Step:
     )
     ending: tuple[Command, ...] = ()
     if button is Button.TALK:
+        if _is_spared(state):
+            state = replace(state, talk=replace(state.talk, is_button_down=False))
         end = talk.button_lost if event.is_lost else talk.release
         state, ending = end(state, at_s)
     if button is Button.LEAVE:
@@ -91,21 +69,22 @@ def released(state: State, event: ButtonReleased, now_s: float) -> Step:
     if event.is_lost:
         state, undoing = _lost(state, series, button, now_s)
         return state, (*ending, *undoing)
-    series = series and bad_contacts.released(series, at_s)
-    return bad_contacts.unlatched(with_series(state, button, series)), ending
+    if series:
+        state = with_series(state, bad_contacts.released(state, series, at_s))
+    return bad_contacts.unlatched(state), ending
 
 
 def _lost(
     state: State, series: PressSeries | None, button: Button, now_s: float
 ) -> Step:
     """Handle the loss of a button, whose wire may have made its newest presses."""
-    # A wire that is repaired works at once.
-    state = with_series(state, button, None)
+    undoing: tuple[Command, ...] = ()
     if series and button is Button.TALK:
         state = agent_return.unused(state, series.before)
-    if series is None or series.is_bad or not series.presses:
-        return state, ()
-    return bad_contacts.undone(state, series, now_s)
+    if series and series.presses and not series.is_bad:
+        state, undoing = bad_contacts.undone(state, series, now_s)
+    # A wire that is repaired works at once.
+    return without_series(state, button), undoing
 
 
 def tick(state: State, now_s: float) -> Step:
@@ -115,9 +94,8 @@ def tick(state: State, now_s: float) -> Step:
     state = replace(state, stuck=(*state.stuck, *jammed)) if jammed else state
     if now_s < leave_due_s(state):
         return state, ()
-    left = replace(state, leave_down_s=None)
-    state, commands = session.end(left, Goal.STAY_OUT, now_s)
-    return bad_contacts.chosen(state, Button.LEAVE, now_s), commands
+    state = replace(state, leave_down_s=None)
+    return session.end(state, Goal.STAY_OUT, now_s)
 
 
 def due_s(state: State) -> float:
@@ -175,16 +153,27 @@ def _pressed(state: State, button: Button, now_s: float) -> Step:
             return _turn_volume(state, is_up=button is Button.VOLUME_UP)
 
 
-def _talk_pressed(state: State, series: PressSeries, at_s: float, now_s: float) -> Step:
+def _talk_pressed(state: State, at_s: float, now_s: float) -> Step:
     """Handle a press of the talk button, which also rejoins a room.
 
     A bad contact still talks while it is closed, because a word is worth more than a
     hum, and mutes; but it neither undoes a mute, nor rejoins, nor latches a talk.
     """
-    if series.is_bad and state.talk.is_muted:
+    if not bad_contacts.is_bad(state, Button.TALK):
+        return _rejoined(*talk.press(state, at_s, is_at_boot=False), now_s)
+    if state.is_open_mode:
+        return talk.muted_on_page(state, is_on=True), ()
+    if state.talk.is_muted or _is_spared(state):
         return state, ()
-    step = talk.press(state, at_s, is_at_boot=False)
-    return step if series.is_bad else _rejoined(*step, now_s)
+    return talk.press(state, at_s, is_at_boot=False)
+
+
+def _is_spared(state: State) -> bool:
+    """Return whether the page talks while the talk button has a bad contact.
+
+    The page is perhaps the only good way to talk that is left.
+    """
+    return state.talk.is_page_down and bad_contacts.is_bad(state, Button.TALK)
 
 
 def _rejoined(state: State, commands: tuple[Command, ...], now_s: float) -> Step:
@@ -198,10 +187,11 @@ def _rejoined(state: State, commands: tuple[Command, ...], now_s: float) -> Step
 def _resumed(state: State, event: ButtonPressed, now_s: float) -> State:
     """Continue a press that has had its effect; only holding it still counts."""
     if event.button is Button.TALK:
-        return talk.resume(state)
+        return state if _is_spared(state) else talk.resume(state)
     if event.button is state.bounced:
         return replace(state, stuck=(*state.stuck, event.button), bounced=None)
-    if event.button is Button.LEAVE and state.is_hold_bounced:
+    is_bad = bad_contacts.is_bad(state, event.button)
+    if event.button is Button.LEAVE and state.is_hold_bounced and not is_bad:
         return replace(state, leave_down_s=_at_s(event, now_s))
     return state
 

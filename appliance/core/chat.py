@@ -144,14 +144,6 @@ class ChatLog:
         """Return the log with these queued lines marked as failed."""
         return self._failed(lines, GIVEN_UP)
 
-    def queued_again(self, lines: tuple[ChatLine, ...]) -> "ChatLog":
-        """Return the log with those of these lines queued that were given up since."""
-        given_up = {
-            replace(line, state=Delivery.FAILED, reason=GIVEN_UP): line
-            for line in lines
-        }
-        return ChatLog(tuple(given_up.get(line, line) for line in self.lines))
-
     def cut(self, at_s: float) -> "ChatLog":
         """Return the log after an outage, noticed at this time, that may lose lines."""
         since_s = at_s - UNNOTICED_S

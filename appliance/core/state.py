@@ -206,18 +206,35 @@ class Conversation:
 
 
 @dataclass(frozen=True, slots=True)
+class BeforePresses:
+    """What presses may have changed, as it was before them."""
+
+    preset: str | None
+    has_left: bool
+    """Somebody had left the room, and nobody had asked to join again."""
+    volume_percent: int
+    is_muted: bool
+    is_agent_used: bool
+    """`Conversation.is_used`."""
+    agent_returns: int
+
+
+@dataclass(frozen=True, slots=True)
 class PressSeries:
-    """Presses of one button without a pause; `buttons` decides about them."""
+    """Presses of one button without a pause; `bad_contacts` decides about them."""
 
     button: Button
     last_s: float
     """Time of the newest press or release."""
-    before: "State"
-    """State to return to if a bad contact or a floating wire proves to press."""
+    before: BeforePresses
+    """Undone if a bad contact or a floating wire proves to press."""
     presses: int = 1
     """Presses that were no bounce."""
     hasty: int = 0
-    """Presses since the last of them, each too soon after a short contact."""
+    """Presses since the last of them, each too soon after a short contact; counted from
+    less than 0 after a contact as long as a person's."""
+    chosen: BeforePresses | None = None
+    """What held after the last of them, if its contact was that long."""
     is_bad: bool = False
     """A bad contact or a floating wire makes the presses: they are ignored."""
 

@@ -13,6 +13,7 @@ from typing import Final, assert_never
 from appliance.core import (
     agent_lines,
     agent_return,
+    bad_contacts,
     buttons,
     events,
     faults,
@@ -57,7 +58,7 @@ def step(state: State, event: events.Event, now_s: float) -> Step:
     if state.phase is Phase.STOPPED:
         return state, ()
     after, commands = _handle(state, event, now_s)
-    after = _room_lost(after, state, event, now_s)
+    after = bad_contacts.requested(_room_lost(after, state, event, now_s), event)
     after, first = _with_effects(state, after, now_s)
     # Close the gate before leaving the room, which may take LiveKit seconds.
     return after, (*first, *commands, *_closing(state, after))
@@ -97,12 +98,11 @@ def _handle(state: State, event: events.Event, now_s: float) -> Step:
         case events.MuteAsked():
             return talk.page_mute(state, is_on=event.is_on), ()
         case events.LeaveAsked():
-            return buttons.requested(session.end(state, Goal.STAY_OUT, now_s), now_s)
+            return session.end(state, Goal.STAY_OUT, now_s)
         case events.JoinAsked(preset, display_name):
-            joining = session.join(state, preset, display_name, now_s)
-            return buttons.requested(joining, now_s)
+            return session.join(state, preset, display_name, now_s)
         case events.VolumeAsked():
-            return buttons.volume_requested(state, event.percent)
+            return buttons.set_volume(state, event.percent)
         case events.GainAsked():
             return buttons.set_gain(state, event.db)
         case events.ChatTyped():

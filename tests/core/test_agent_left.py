@@ -5,7 +5,6 @@ import pytest
 from appliance.config import Config, Preset, RoomConfig
 from appliance.core.commands import Earcon, FetchToken
 from appliance.core.events import (
-    Cause,
     JoinAsked,
     LeaveAsked,
     LinkChanged,
@@ -14,8 +13,6 @@ from appliance.core.session import AGENT_ENDS_S
 from appliance.core.state import Phase
 from tests.core.story import (
     LEAVE,
-    PRESS,
-    RELEASE,
     CoreHarness,
     earcons,
     in_room,
@@ -119,15 +116,6 @@ def test_a_room_without_an_agent_that_the_box_gives_up_is_joined_again_at_once()
 def test_a_server_that_restarts_is_joined_again_at_once():
     box = with_agent_and_presets()
     assert fetches(box, HOME, 60.0, box.lost(is_announced=True), 1.0) == 1
-
-
-def test_a_button_that_proves_to_float_does_not_bring_the_box_back_earlier():
-    box = with_agent_and_presets()
-    box.play(box.lost(Cause.REPLACED, is_announced=True), 58.0, PRESS)
-    box.play(box.token(), box.joined(ROBOT), agent(box))
-    box.play(*(RELEASE, 0.02, PRESS) * 5, box.left())
-    assert fetches(box, AGENT_ENDS_S - 0.1) == 0
-    assert fetches(box, 0.2) == 1
 
 
 def test_a_press_on_leave_during_the_wait_stays_out():
