@@ -51,7 +51,6 @@ LASTS_S: Final = 2.0
 """Time for which a fault goes on after it is named."""
 PRESSES: Final = 40
 """Each makes two pictures, of 45 transfers each."""
-HELD_S: Final = 0.1
 PRESSED_S: Final = 1.0
 """Time in which a press has its effect."""
 PAGE: Final = frozenset({"page", "chat"})
@@ -171,9 +170,7 @@ class MachineBox(RunningBox):
         flips = self.flips
         await self.client.tell("press")
         await until(lambda: self.flips > flips, PRESSED_S)
-        await asyncio.sleep(HELD_S)
         await self.client.tell("release")
-        await asyncio.sleep(HELD_S)
 
     async def is_muted_by(self, presses: int) -> bool:
         """Return whether each of so many presses mutes or unmutes exactly once."""

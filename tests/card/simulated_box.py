@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 SEEN: Final = "seen "
 LOOK_S: Final = 0.1
+HELD_S: Final = 0.1
+"""Shortest time between two moves of the contact. It passes in the box: one that is
+late would make both at once, which is bounce."""
 LATE_S: Final = 1.0
 """Time after the start at which a late I²C bus appears."""
 LOST_EVERY: Final = 1000
@@ -321,8 +324,10 @@ def obey(panel: Panel) -> None:
                 panel.end(fault)
             case ["press"]:
                 panel.press()
+                time.sleep(HELD_S)
             case ["release"]:
                 panel.release()
+                time.sleep(HELD_S)
             case words:
                 raise ValueError(words)
 
