@@ -79,12 +79,13 @@ def continued(
     return PressSeries(button, at_s, before, presses, is_bad=is_bad)
 
 
-def released(state: State, series: PressSeries, at_s: float) -> PressSeries:
-    """Return the series after a release; a long contact is no part of a chatter."""
-    if at_s - series.last_s < HASTE_S:
-        return replace(series, last_s=at_s)
-    hasty = 0 if series.hasty > 0 else -MOST_HASTY
-    return replace(series, last_s=at_s, hasty=hasty, chosen=current(state))
+def released(state: State, series: PressSeries, at_s: float) -> State:
+    """Return the state after a release; a long contact is no part of a chatter."""
+    is_short = at_s - series.last_s < HASTE_S
+    before = 0 if series.hasty > 0 else -MOST_HASTY
+    hasty = series.hasty if is_short else before
+    state = with_series(state, replace(series, last_s=at_s, hasty=hasty))
+    return state if is_short or series.is_bad else chosen(state, series.button)
 
 
 def current(state: State) -> BeforePresses:
@@ -103,15 +104,20 @@ def current(state: State) -> BeforePresses:
 def requested(state: State, event: events.Event) -> State:
     """Return the state after a request on the page, which no button undoes."""
     like = LIKE.get(type(event))
-    if like is None:
-        return state
+    return state if like is None else _told(state, like, None)
+
+
+def chosen(state: State, button: Button) -> State:
+    """Return the state after a choice with this button, which no other one undoes."""
+    return _told(state, button, button)
+
+
+def _told(state: State, like: Button, chooser: Button | None) -> State:
     now = current(state)
     told = (
-        replace(
-            one,
-            before=_merged(one.before, now, like),
-            chosen=one.chosen and _merged(one.chosen, now, like),
-        )
+        one
+        if one.button is chooser
+        else replace(one, before=_merged(one.before, now, like))
         for one in state.press_series
     )
     return replace(state, press_series=tuple(told))
@@ -153,14 +159,12 @@ def undone(state: State, series: PressSeries, now_s: float) -> Step:
         return state, ()
     before = series.before
     until = state.press_series.index(series) + 1
-    later = state.press_series[until:]
-    told = (
-        replace(one, before=_merged(one.before, before, series.button)) for one in later
+    # What began later was not a choice in the place where this one led.
+    later = (
+        replace(one, before=_merged(one.before, before, series.button))
+        for one in state.press_series[until:]
     )
-    state = replace(state, press_series=(*state.press_series[:until], *told))
-    for one in later:
-        if one.chosen and not one.is_bad:
-            before = _merged(before, one.chosen, one.button)
+    state = replace(state, press_series=(*state.press_series[:until], *later))
     wanted = _merged(current(state), before, series.button)
     match series.button:
         case Button.TALK:

@@ -70,7 +70,7 @@ def released(state: State, event: ButtonReleased, now_s: float) -> Step:
         state, undoing = _lost(state, series, button, now_s)
         return state, (*ending, *undoing)
     if series:
-        state = with_series(state, bad_contacts.released(state, series, at_s))
+        state = bad_contacts.released(state, series, at_s)
     return bad_contacts.unlatched(state), ending
 
 
@@ -94,8 +94,9 @@ def tick(state: State, now_s: float) -> Step:
     state = replace(state, stuck=(*state.stuck, *jammed)) if jammed else state
     if now_s < leave_due_s(state):
         return state, ()
-    state = replace(state, leave_down_s=None)
-    return session.end(state, Goal.STAY_OUT, now_s)
+    left = replace(state, leave_down_s=None)
+    state, commands = session.end(left, Goal.STAY_OUT, now_s)
+    return bad_contacts.chosen(state, Button.LEAVE), commands
 
 
 def due_s(state: State) -> float:

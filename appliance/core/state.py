@@ -233,8 +233,6 @@ class PressSeries:
     hasty: int = 0
     """Presses since the last of them, each too soon after a short contact; counted from
     less than 0 after a contact as long as a person's."""
-    chosen: BeforePresses | None = None
-    """What held after the last of them, if its contact was that long."""
     is_bad: bool = False
     """A bad contact or a floating wire makes the presses: they are ignored."""
 

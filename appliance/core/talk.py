@@ -23,7 +23,8 @@ GLITCH_S: Final = 0.02
 """Our choice: no finger is faster, so a shorter contact does not latch a talk."""
 REST_S: Final = 0.25
 """A shorter pause, or one within the tail, does not end a talk for its time limit, nor
-the lock after it: a contact that opens again and again would evade both."""
+does a shorter one end the lock after it: a contact that opens again and again would
+evade both."""
 REFUSED_COMMANDS: Final = (PlayEarcon(Earcon.REFUSED),)
 
 
@@ -40,7 +41,8 @@ def press(state: State, at_s: float, *, is_at_boot: bool) -> Step:
     if is_at_boot:
         state = ended(replace(state, talk=talk))
         return replace(state, talk=replace(state.talk, lock=Lock.BOOT)), ()
-    if talk.bounced_lock is Lock.LIMIT and at_s < talk.button_up_s + _rest_s(state):
+    is_bounce = at_s < talk.button_up_s + REST_S and not talk.is_page_down
+    if talk.bounced_lock is Lock.LIMIT and is_bounce:
         talk = replace(talk, lock=Lock.LIMIT)
     state = replace(state, talk=talk)
     is_refused = not (state.is_open_mode or may_talk(state))
@@ -193,7 +195,7 @@ def update_gate(state: State, now_s: float) -> Step:
         return _closed(state, now_s)
     if now_s >= limit_at_s(state):
         # `time_limit` ends it at once.
-        return state, ()
+        return state, REFUSED_COMMANDS
     # The time limit counts from the start of a talk, whatever interrupts it.
     began_at_s = now_s if state.talk.began_at_s is None else state.talk.began_at_s
     talk = replace(state.talk, opened_at_s=now_s, began_at_s=began_at_s, has_tail=False)
@@ -219,18 +221,14 @@ def _requested(state: State, now_s: float, *, is_wanted: bool) -> State:
     talk = state.talk
     if is_wanted == (talk.ended_at_s is None):
         return state
+    tail_s = state.config.talk.tail_ms / 1000 if talk.has_tail else 0.0
     if talk.ended_at_s is None:
         talk = replace(talk, ended_at_s=now_s)
-    elif now_s < talk.ended_at_s + _rest_s(state):
+    elif now_s < talk.ended_at_s + max(REST_S, tail_s):
         talk = replace(talk, ended_at_s=None)
     else:
         talk = replace(talk, ended_at_s=None, began_at_s=None, has_warned=False)
     return replace(state, talk=talk)
-
-
-def _rest_s(state: State) -> float:
-    """Return the shortest pause between two talks."""
-    return max(REST_S, state.config.talk.tail_ms / 1000)
 
 
 def clear_pre_roll(before: State, after: State) -> tuple[Command, ...]:

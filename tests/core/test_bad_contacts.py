@@ -5,6 +5,7 @@ from random import Random
 
 import pytest
 
+from appliance.config import TalkConfig
 from appliance.core.bad_contacts import MOST_PRESSES, QUIET_S
 from appliance.core.commands import (
     FetchToken,
@@ -879,3 +880,57 @@ def test_a_bad_contact_of_the_talk_button_does_not_move_the_box():
     box.enter()
     box.play(0.5, LOST)
     assert (box.phase(), box.view().preset) == (Phase.IN_ROOM, None)
+
+
+NEXT = (ButtonPressed(Button.NEXT_ROOM), 0.1, ButtonReleased(Button.NEXT_ROOM), 0.5)
+NEXT_LOST = ButtonReleased(Button.NEXT_ROOM, is_lost=True)
+LEAVE_NOW = (LEAVE, 0.1, LEAVE_UP, 0.5)
+
+
+def in_open_mode(leave_hold_ms=0):
+    talk_config = TalkConfig(mode=OPEN, leave_hold_ms=leave_hold_ms)
+    return in_room(replace(with_presets("garage", "cellar"), talk=talk_config))
+
+
+def settled(box, *story):
+    """Play the events, and let the box carry out each change of the room."""
+    for event in story:
+        box.play(event)
+        if box.phase() is Phase.LEAVING:
+            box.play(box.left())
+        if box.phase() is Phase.FETCHING:
+            box.enter()
+    return box.phase()
+
+
+@pytest.mark.parametrize(
+    ("hold_ms", "before", "after"),
+    [
+        (0, (*LEAVE_NOW, *LEAVE_NOW), LEAVE_NOW),
+        (1000, (), (LEAVE, 1.1, LEAVE_UP, 0.5)),
+        (1000, (), (LEAVE, 1.1)),
+    ],
+)
+def test_who_leaves_after_a_wire_has_pressed_another_button_stays_out(
+    hold_ms, before, after
+):
+    box = in_open_mode(hold_ms)
+    settled(box, *before, *NEXT)
+    assert settled(box, *after) is Phase.LEFT
+    assert settled(box, NEXT_LOST) is Phase.LEFT
+    assert not box.is_live()
+
+
+def test_who_calls_the_box_back_after_a_wire_has_pressed_another_button_has_it_back():
+    box = in_open_mode()
+    assert settled(box, *LEAVE_NOW, *NEXT, *LEAVE_NOW, *LEAVE_NOW) is Phase.IN_ROOM
+    assert settled(box, NEXT_LOST, 3600) is Phase.IN_ROOM
+
+
+def test_the_volume_that_was_chosen_with_the_other_button_stays():
+    box = in_room()
+    up, down = ((ButtonPressed(one), 0.1, ButtonReleased(one), 0.5) for one in VOLUME)
+    box.play(*down, *up, *down, *down)
+    chosen = box.view().volume_percent
+    box.play(ButtonReleased(Button.VOLUME_UP, is_lost=True))
+    assert box.view().volume_percent == chosen

@@ -2,9 +2,9 @@
 
 import pytest
 
-from appliance.config import TalkMode
+from appliance.config import Config, TalkConfig, TalkMode
 from appliance.core.commands import CloseGate, Earcon, OpenGate
-from appliance.core.events import Button, ButtonPressed, ButtonReleased
+from appliance.core.events import Button, ButtonPressed, ButtonReleased, TailEnded
 from appliance.core.fault_table import BUTTON_HELD
 from appliance.core.state import Lock
 from tests.core.story import (
@@ -211,6 +211,40 @@ def test_each_talk_has_the_whole_time_and_a_warning_of_its_own():
     box.play(PRESS, 55, RELEASE, 0.3)
     assert earcons(box.play(PRESS, 49)) == (Earcon.PERMIT,)
     assert earcons(box.play(2)) == (Earcon.WARNING,)
+
+
+def with_long_tail():
+    talk_config = TalkConfig(mode=HOLD, limit_s=120, warning_s=10, tail_ms=2000)
+    return Config(talk=talk_config)
+
+
+def test_talks_one_after_the_other_have_a_limit_each_whatever_the_tail_may_be():
+    """Silence ends the tail early."""
+    box = in_room(with_long_tail())
+    for _ in range(14):
+        assert earcons(box.play(PRESS, 10)) == (Earcon.PERMIT,)
+        box.play(RELEASE, 0.1, TailEnded(), 1.4)
+
+
+def test_after_the_limit_a_press_talks_as_soon_as_the_button_was_released():
+    box = in_room(with_long_tail())
+    box.play(PRESS, 121, RELEASE)
+    assert earcons(box.play(0.3, PRESS, 0.3)) == (Earcon.PERMIT,)
+
+
+@pytest.mark.parametrize("down", [PRESS, PAGE_DOWN])
+def test_a_press_that_would_go_on_beyond_the_limit_is_refused_with_a_sound(down):
+    up = RELEASE if down is PRESS else PAGE_UP
+    box = in_room(with_limit(120, 10))
+    box.play(down, 119.95, up, 0.15)
+    assert Earcon.REFUSED in earcons(box.play(down, 0.1))
+    assert not box.is_live()
+
+
+def test_after_the_limit_a_press_does_not_end_a_talk_of_the_page():
+    box = in_room(with_limit(120, 10))
+    box.play(PRESS, 121, RELEASE, 0.1, PAGE_DOWN, 0.1, PRESS)
+    assert box.is_live()
 
 
 def test_a_warning_as_long_as_the_limit_comes_at_half_time():
