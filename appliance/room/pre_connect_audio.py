@@ -23,6 +23,8 @@ from appliance.room.participants import AGENT_STATE
 TOPIC: Final = "lk.agent.pre-connect-audio-buffer"
 KEPT_BLOCKS: Final = 1000
 """10 s; of a longer talk the end is kept."""
+PAUSE_S: Final = 1.0
+"""Speech older than this is of an earlier talk, if one begins; our choice."""
 STALE_S: Final = 30.0
 """Speech is dropped if no agent has come so long after its last word; our choice."""
 DECIMATION: Final = 3
@@ -76,8 +78,11 @@ class PreConnectAudio:
         self._blocks.clear()
 
     def talk_began(self) -> None:
-        """Forget an earlier talk whose sending failed: the agent hears this one."""
-        if not self._is_recording:
+        """Forget an earlier talk whose sending failed: the agent hears this one.
+
+        The talk in which the agent came is not an earlier one.
+        """
+        if not self._is_recording and self._now_s() - self._last_s > PAUSE_S:
             self.forget()
 
     def resume(self, *, is_new: bool) -> None:

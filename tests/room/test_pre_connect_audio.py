@@ -18,6 +18,7 @@ from appliance.pcm import SILENCE
 from appliance.room import pre_connect_audio
 from appliance.room.pre_connect_audio import (
     KEPT_BLOCKS,
+    PAUSE_S,
     STALE_S,
     TOPIC,
     PreConnectAudio,
@@ -270,6 +271,7 @@ async def test_speech_that_could_not_be_sent_does_not_follow_a_later_talk(
     failure.set_result(TimeoutError())
     await stage.sent()
     stage.me.failure = None
+    stage.now_s += PAUSE_S + 1
     stage.kept.talk_began()
     stage.me.track_publications = Me(["TR_2"]).track_publications
     ((_, content),) = await stage.sent()
@@ -282,6 +284,17 @@ async def test_two_talks_before_the_agent_comes_are_both_sent(stage):
     stage.speak(100)
     ((_, content),) = await stage.sent()
     assert len(content.removesuffix(b"end")) == 4 * 16_000
+
+
+async def test_the_talk_in_which_the_agent_comes_is_sent(stage):
+    """The turn begins in the moment in which the stream is about to be sent."""
+    stage.speak(100)
+    ready: Any = Agent()
+    stage.kept.offer(ready)
+    stage.kept.talk_began()
+    await asyncio.gather(*stage.tasks)
+    ((_, sent),) = stage.me.streams
+    assert len(b"".join(sent).removesuffix(b"end")) == 2 * 16_000
 
 
 async def hanging(stage):
