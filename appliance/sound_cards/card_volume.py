@@ -206,10 +206,10 @@ class CardVolumeSupervisor:
         self._cards = cards
         self._looks_left: dict[Direction, int] = {}
         self._changed = threading.Condition()
-        self._known: dict[Direction, tuple[str, str]] = {}
-        """Newest card of each direction, and its plugging in."""
+        self._known: set[tuple[Direction, str, str]] = set()
+        """Each card since the sound was opened, with its plugging in."""
         self._new: set[Direction] = set()
-        """Directions whose card was not the one before; the thread takes them."""
+        """Directions whose card was not known; the thread takes them."""
         self._opened: Mapping[Direction, Device] | None = None
         """Devices that the thread takes next; None: it has taken them."""
         self._is_running = False
@@ -227,13 +227,13 @@ class CardVolumeSupervisor:
         devices mean that the sound was closed, after which each card is set. While a
         driver does not answer, only the newest devices are kept.
         """
-        cards = {way: self._plugged_in(device) for way, device in devices.items()}
+        cards = {(way, *self._plugged_in(device)) for way, device in devices.items()}
         with self._changed:
             self._opened = dict(devices)
-            new = {way for way, _ in cards.items() - self._known.items()}
+            new = {way for way, *_ in cards - self._known}
             self._new |= new
             self._looks_left |= dict.fromkeys(new, LOOKS)
-            self._known = self._known | cards if cards else {}
+            self._known = self._known | cards if cards else set()
             self._is_settled = False
             self._changed.notify()
             if self._is_running:

@@ -265,7 +265,9 @@ def test_a_card_that_is_reopened_stays_muted_until_it_is_plugged_in_again(
     finish()
     muted = {"PCM Playback Switch": 1, "Mic Capture Switch": 0}
     mixer.write(*(Control(name, value) for name, value in muted.items()))
-    for devices in (BOTH, ALONE, BOTH):
+    Mixer(tmp_path, "Other").write(*FRESH)
+    other = dict.fromkeys(BOTH, replace(DEVICE, card_id="Other"))
+    for devices in (BOTH, ALONE, other, BOTH):
         levels.apply(devices)
         while not looks.empty():
             looks.get()
