@@ -37,10 +37,10 @@ _POSITION: Final = re.compile(
     re.IGNORECASE,
 )
 _NUMBER: Final = re.compile(
-    r"(?:GPIO|GP|BCM|D)?[^\w.]*(\d{1,9})(?:[^\w.].*)?", re.IGNORECASE
+    r"(?:GPIO|GP|BCM|D)?[\s_#=]*(\d{1,9})\s*(?:%|[(#].*)?", re.IGNORECASE
 )
-"""Text that stands for a number; `BOARD13` and `WPI2` name no GPIO, and `2min` is not 2
-of another unit."""
+"""Text that stands for a number; `BOARD13` and `WPI2` name no GPIO, and `2 min` is not
+2 of another unit."""
 
 
 def expected(wanted: object) -> str:

@@ -292,6 +292,14 @@ FAULTS = {
     "page.listen=0.0.0.0:99999": 'expected HOST:PORT, found "0.0.0.0:99999". '
     "Write 0.0.0.0:8080.",
     "page=8080": "expected keys and their values, found something else.",
+    "page=0.0.0.0:8080": "expected keys and their values, found something else.",
+    "room=https://h/t": "expected keys and their values, found something else.",
+    "talk.limit_s=2 min": 'expected a whole number 0-3600, found "2 min". '
+    "Write for example 120.",
+    "sound.microphone_gain_db=-6 dB": 'expected a number -30 to 30, found "-6 dB". '
+    "Write for example 0.",
+    "sound.volume='1,5'": 'expected a whole number 0-100, found "1,5". '
+    "Write for example 80.",
     "page=listen:8080": "expected keys and their values, found something else. Write a "
     "space after each colon.",
     "room.token_query=x": "expected a mapping such as {key: text}, found something "
