@@ -6,9 +6,12 @@ import io
 import os
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -28,6 +31,8 @@ from appliance.page.pairing import (
 SERVICE_DIRECTORY = Path("/var/lib/ptt-appliance")
 """State directory of the installed service, as in its unit."""
 
+LOOK_UP_S: Final = 1.0
+"""Time-out for an mDNS name, which takes milliseconds; our choice."""
 MAY_DIFFER = (
     "The box may have another PIN, which only its screen shows. If this one is refused,"
     " make the file writable and run this again: it is accepted then.\n"
@@ -142,10 +147,22 @@ def _urls(host: str, port: int) -> tuple[str, ...]:
 
 
 def _is_elsewhere(name: str) -> bool:
-    """Return whether this host name is known and leads to another machine."""
+    """Return whether this host name leads to another machine, as far as is known."""
+    found: SimpleQueue[str] = SimpleQueue()
+
+    def look_up() -> None:
+        try:
+            found.put(socket.gethostbyname(name))
+        except OSError:
+            found.put("")
+
+    # A name server that does not answer would take half a minute.
+    threading.Thread(target=look_up, daemon=True).start()
     try:
-        check_address(socket.gethostbyname(name))
-    except socket.gaierror:
+        address = found.get(timeout=LOOK_UP_S)
+        if address:
+            check_address(address)
+    except Empty:
         return False
     except OSError:
         return True
