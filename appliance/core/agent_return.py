@@ -22,7 +22,7 @@ from typing import Final
 
 from appliance.core import session
 from appliance.core.events import Button
-from appliance.core.state import BeforePresses, Goal, State, Step
+from appliance.core.state import Goal, PressSeries, State, Step
 
 FIRST_S: Final = 60.0
 """First wait in the room; our choice: a worker that restarts needs less."""
@@ -65,7 +65,7 @@ def update(before: State, after: State, now_s: float) -> State:
     return replace(state, conversation=conversation, agent_returns=returns)
 
 
-def unused(state: State, before: BeforePresses) -> State:
+def unused(state: State, before: PressSeries) -> State:
     """Return the state without the use by presses that proved to be nobody's."""
     is_used = state.conversation.is_used and before.is_agent_used
     return replace(

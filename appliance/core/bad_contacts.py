@@ -11,17 +11,28 @@ talks. What it changed is undone, as are the last presses of a button that is lo
     leave        in the room or left          next_room    also which room
     volume       the percentage               talk         what was muted is mute again
 
-A choice since then is not undone: one on the page, or one with another good button.
+Each change keeps who made it, so that it can be taken out: what others changed before
+and since then stays.
 """
 
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import fields, replace
+from functools import reduce
 from math import inf
 from typing import Final
 
 from appliance.core import events, session, talk
 from appliance.core.commands import SetVolume, StoreVolumeAndGain
 from appliance.core.events import Button
-from appliance.core.state import BeforePresses, Goal, Phase, PressSeries, State, Step
+from appliance.core.state import (
+    Change,
+    Goal,
+    Phase,
+    Pressable,
+    PressSeries,
+    State,
+    Step,
+)
 
 HASTE_S: Final = 0.04
 """A press this soon after the button's release is bounce, because nobody presses again
@@ -46,13 +57,14 @@ FEW_PRESSES: Final = 10
 """More presses without such a pause are undone together even if `RUN_S` separates them,
 because a contact that chatters slowly rests at times; our choice."""
 ROOM_BUTTONS: Final = frozenset({Button.LEAVE, Button.NEXT_ROOM})
-LIKE: Final[dict[type, Button]] = {
-    events.MuteAsked: Button.TALK,
-    events.LeaveAsked: Button.LEAVE,
-    events.JoinAsked: Button.NEXT_ROOM,
-    events.VolumeAsked: Button.VOLUME_UP,
+ALL: Final = frozenset(field.name for field in fields(Pressable))
+ASKED: Final[dict[type, frozenset[str]]] = {
+    events.MuteAsked: frozenset({"is_muted"}),
+    events.LeaveAsked: frozenset({"has_left"}),
+    events.JoinAsked: frozenset({"has_left", "preset"}),
+    events.VolumeAsked: frozenset({"volume_percent"}),
 }
-"""Requests on the page, and the button that changes the same."""
+"""Requests on the page, and what they choose even if it was so before."""
 
 
 def series_of(state: State, button: Button, at_s: float) -> PressSeries | None:
@@ -64,78 +76,97 @@ def series_of(state: State, button: Button, at_s: float) -> PressSeries | None:
 
 def continued(
     state: State, last: PressSeries | None, button: Button, at_s: float
-) -> PressSeries:
-    """Return the series after a press."""
+) -> tuple[State, PressSeries]:
+    """Return the state with the series after a press, and the series."""
     if last and at_s - last.last_s < HASTE_S:
         hasty = last.hasty + 1
         is_bad = last.is_bad or hasty >= MOST_HASTY
-        return replace(last, last_s=at_s, hasty=hasty, is_bad=is_bad)
+        series = replace(last, last_s=at_s, hasty=hasty, is_bad=is_bad)
+        return with_series(state, series), series
     presses = last.presses + 1 if last else 1
     is_bad = button in ROOM_BUTTONS and presses > MOST_PRESSES
     if last and (at_s - last.last_s < RUN_S or presses > FEW_PRESSES or last.is_bad):
-        before, is_bad = last.before, last.is_bad or is_bad
+        is_bad = last.is_bad or is_bad
+        series = replace(last, last_s=at_s, presses=presses, hasty=0, is_bad=is_bad)
     else:
-        before = current(state)
-    return PressSeries(button, at_s, before, presses, is_bad=is_bad)
+        state = _settled(state, {button})
+        series = begun(state, button, at_s, presses=presses, is_bad=is_bad)
+    return with_series(state, series), series
 
 
-def released(state: State, series: PressSeries, at_s: float) -> State:
-    """Return the state after a release; a long contact is no part of a chatter."""
-    is_short = at_s - series.last_s < HASTE_S
+def begun(
+    state: State, button: Button, at_s: float, *, presses: int, is_bad: bool = False
+) -> PressSeries:
+    """Return the series of which the first presses that may be undone begin now."""
+    return PressSeries(
+        button,
+        at_s,
+        is_agent_used=state.conversation.is_used,
+        agent_returns=state.agent_returns,
+        presses=presses,
+        is_bad=is_bad,
+    )
+
+
+def released(series: PressSeries, at_s: float) -> PressSeries:
+    """Return the series after a release; a long contact is no part of a chatter."""
     before = 0 if series.hasty > 0 else -MOST_HASTY
-    hasty = series.hasty if is_short else before
-    state = with_series(state, replace(series, last_s=at_s, hasty=hasty))
-    return state if is_short or series.is_bad else chosen(state, series.button)
+    hasty = series.hasty if at_s - series.last_s < HASTE_S else before
+    return replace(series, last_s=at_s, hasty=hasty)
 
 
-def current(state: State) -> BeforePresses:
+def _current(state: State) -> Pressable:
     """Return what presses may change, as it is now."""
-    return BeforePresses(
+    return Pressable(
         preset=state.preset,
         has_left=state.phase is Phase.LEFT
         or (state.phase is Phase.LEAVING and state.goal is Goal.STAY_OUT),
         volume_percent=state.volume_percent,
         is_muted=state.talk.is_muted,
-        is_agent_used=state.conversation.is_used,
-        agent_returns=state.agent_returns,
     )
 
 
-def requested(state: State, event: events.Event) -> State:
-    """Return the state after a request on the page, which no button undoes."""
-    like = LIKE.get(type(event))
-    return state if like is None else _told(state, like, None)
+def _made(changes: Iterable[Change]) -> Pressable:
+    """Return what these changes make, of which the first sets everything."""
+
+    def after(old: Pressable, change: Change) -> Pressable:
+        return replace(old, **{x: getattr(change.made, x) for x in change.names})
+
+    first, *rest = changes
+    return reduce(after, rest, first.made)
 
 
-def chosen(state: State, button: Button) -> State:
-    """Return the state after a choice with this button, which no other one undoes."""
-    return _told(state, button, button)
+def changed(before: State, after: State, button: Button) -> State:
+    """Return the state `after` a press, with what that has changed."""
+    if not after.changes:
+        base = Change(None, ALL, _current(before))
+        after = replace(after, changes=(base,))
+    return _with_change(after, button, frozenset())
 
 
-def _told(state: State, like: Button, chooser: Button | None) -> State:
-    now = current(state)
-    told = (
-        one
-        if one.button is chooser
-        else replace(one, before=_merged(one.before, now, like))
-        for one in state.press_series
-    )
-    return replace(state, press_series=tuple(told))
+def noted(state: State, event: events.Event) -> State:
+    """Return the state with what the event has changed otherwise than by a press."""
+    if not state.changes:
+        return state
+    return _with_change(state, None, ASKED.get(type(event), frozenset()))
 
 
-def _merged(old: BeforePresses, new: BeforePresses, button: Button) -> BeforePresses:
-    """Return the old values, but the new ones of what this button changes."""
-    match button:
-        case Button.LEAVE:
-            return replace(old, has_left=new.has_left)
-        case Button.NEXT_ROOM:
-            return replace(old, has_left=new.has_left, preset=new.preset)
-        case Button.VOLUME_UP | Button.VOLUME_DOWN:
-            return replace(old, volume_percent=new.volume_percent)
-        case Button.TALK:
-            return replace(old, is_muted=new.is_muted)
-        case _:
-            return old
+def _with_change(state: State, by: Button | None, names: frozenset[str]) -> State:
+    """Return the state with a change: of these names, and of all that is different."""
+    now, known = _current(state), _made(state.changes)
+    names |= {x for x in ALL if getattr(now, x) != getattr(known, x)}
+    if not names:
+        return state
+    first, *rest = state.changes
+    # Earlier ones by the same button cannot be seen any more.
+    kept = (x for x in rest if not (x.by is by and x.names <= names))
+    return replace(state, changes=(first, *kept, Change(by, names, now)))
+
+
+def _settled(state: State, buttons: set[Button]) -> State:
+    """Return the state in which nothing undoes what these buttons have changed."""
+    changes = (replace(x, by=None) if x.by in buttons else x for x in state.changes)
+    return replace(state, changes=tuple(changes))
 
 
 def unlatched(state: State) -> State:
@@ -157,15 +188,11 @@ def undone(state: State, series: PressSeries, now_s: float) -> Step:
     """
     if now_s >= series.last_s + QUIET_S:
         return state, ()
-    before = series.before
-    until = state.press_series.index(series) + 1
-    # What began later was not a choice in the place where this one led.
-    later = (
-        replace(one, before=_merged(one.before, before, series.button))
-        for one in state.press_series[until:]
-    )
-    state = replace(state, press_series=(*state.press_series[:until], *later))
-    wanted = _merged(current(state), before, series.button)
+    now = _current(state)
+    kept = tuple(x for x in state.changes if x.by is not series.button)
+    wanted = _made(kept) if kept else now
+    is_there = (wanted.preset, wanted.has_left) == (now.preset, now.has_left)
+    state = replace(state, changes=kept)
     match series.button:
         case Button.TALK:
             # In `open` mode the first press may have been a person's mute.
@@ -175,7 +202,7 @@ def undone(state: State, series: PressSeries, now_s: float) -> Step:
             percent = wanted.volume_percent
             commands = SetVolume(percent), StoreVolumeAndGain(percent=percent)
             return replace(state, volume_percent=percent), commands
-        case _ if wanted == current(state):
+        case _ if is_there or series.button not in ROOM_BUTTONS:
             return state, ()
         case _ if wanted.has_left:
             state = replace(state, preset=wanted.preset)
@@ -185,25 +212,23 @@ def undone(state: State, series: PressSeries, now_s: float) -> Step:
 
 
 def with_series(state: State, series: PressSeries) -> State:
-    """Return the state with this series, in the order in which its presses began."""
-    found = state.press_series
-    if not any(one.before is series.before for one in found):
-        found = (*without_series(state, series.button).press_series, series)
-    kept = (series if one.button is series.button else one for one in found)
-    return replace(state, press_series=tuple(kept))
-
-
-def without_series(state: State, button: Button) -> State:
-    """Return the state without the presses of this button."""
-    others = (one for one in state.press_series if one.button is not button)
-    return replace(state, press_series=tuple(others))
+    """Return the state with this series of presses of its button."""
+    others = (one for one in state.press_series if one.button is not series.button)
+    return replace(state, press_series=(*others, series))
 
 
 def forgotten(state: State, now_s: float) -> State:
     """Return the state without the series that are over."""
     series = state.press_series
-    kept = tuple(x for x in series if series_of(state, x.button, now_s))
-    return state if kept == series else replace(state, press_series=kept)
+    over = {x.button for x in series if not series_of(state, x.button, now_s)}
+    return without_series(state, over) if over else state
+
+
+def without_series(state: State, buttons: set[Button]) -> State:
+    """Return the state without the series of these buttons."""
+    state = _settled(state, buttons)
+    kept = tuple(one for one in state.press_series if one.button not in buttons)
+    return replace(state, press_series=kept, changes=state.changes if kept else ())
 
 
 def due_s(state: State) -> float:

@@ -27,11 +27,11 @@ def pressed(state: State, event: ButtonPressed, now_s: float) -> Step:
     state = replace(state, wakes=state.wakes + 1)
     if event.is_at_boot:
         # Its release may bounce.
-        before = bad_contacts.current(state)
-        state = with_series(state, PressSeries(button, at_s, before, presses=0))
+        series = bad_contacts.begun(state, button, at_s, presses=0)
+        state = with_series(state, series)
         return _held_at_boot(state, button, at_s)
-    series = bad_contacts.continued(state, last, button, at_s)
-    state = with_series(state, series)
+    state, series = bad_contacts.continued(state, last, button, at_s)
+    before = state
     commands: tuple[Command, ...] = ()
     if last and series.presses == last.presses:
         # It is the bounce of that press.
@@ -40,6 +40,7 @@ def pressed(state: State, event: ButtonPressed, now_s: float) -> Step:
         state, commands = _talk_pressed(state, at_s, now_s)
     elif not series.is_bad:
         state, commands = _pressed(state, button, now_s)
+    state = bad_contacts.changed(before, state, button)
     if series.is_bad and not (last and last.is_bad):
         state, undoing = bad_contacts.undone(state, series, now_s)
         commands = (*commands, *undoing)
@@ -70,7 +71,7 @@ def released(state: State, event: ButtonReleased, now_s: float) -> Step:
         state, undoing = _lost(state, series, button, now_s)
         return state, (*ending, *undoing)
     if series:
-        state = bad_contacts.released(state, series, at_s)
+        state = with_series(state, bad_contacts.released(series, at_s))
     return bad_contacts.unlatched(state), ending
 
 
@@ -80,11 +81,11 @@ def _lost(
     """Handle the loss of a button, whose wire may have made its newest presses."""
     undoing: tuple[Command, ...] = ()
     if series and button is Button.TALK:
-        state = agent_return.unused(state, series.before)
+        state = agent_return.unused(state, series)
     if series and series.presses and not series.is_bad:
         state, undoing = bad_contacts.undone(state, series, now_s)
     # A wire that is repaired works at once.
-    return without_series(state, button), undoing
+    return without_series(state, {button}), undoing
 
 
 def tick(state: State, now_s: float) -> Step:
@@ -96,7 +97,7 @@ def tick(state: State, now_s: float) -> Step:
         return state, ()
     left = replace(state, leave_down_s=None)
     state, commands = session.end(left, Goal.STAY_OUT, now_s)
-    return bad_contacts.chosen(state, Button.LEAVE), commands
+    return bad_contacts.changed(left, state, Button.LEAVE), commands
 
 
 def due_s(state: State) -> float:

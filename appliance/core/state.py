@@ -206,17 +206,26 @@ class Conversation:
 
 
 @dataclass(frozen=True, slots=True)
-class BeforePresses:
-    """What presses may have changed, as it was before them."""
+class Pressable:
+    """What presses may change, and what is undone if they prove to be nobody's."""
 
     preset: str | None
     has_left: bool
-    """Somebody had left the room, and nobody had asked to join again."""
+    """Somebody has left the room, and nobody has asked to join again."""
     volume_percent: int
     is_muted: bool
-    is_agent_used: bool
-    """`Conversation.is_used`."""
-    agent_returns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of what presses may change."""
+
+    by: Button | None
+    """Button whose presses may prove to be nobody's; None: it stays."""
+    names: frozenset[str]
+    """Fields of `Pressable` that were changed."""
+    made: Pressable
+    """What there was after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +235,10 @@ class PressSeries:
     button: Button
     last_s: float
     """Time of the newest press or release."""
-    before: BeforePresses
-    """Undone if a bad contact or a floating wire proves to press."""
+    is_agent_used: bool
+    """`Conversation.is_used` before the presses that may be undone."""
+    agent_returns: int
+    """`State.agent_returns` before them."""
     presses: int = 1
     """Presses that were no bounce."""
     hasty: int = 0
@@ -314,6 +325,8 @@ class State:
     """The last loss did, and so its end is quiet too."""
     press_series: tuple[PressSeries, ...] = ()
     """The newest of each button."""
+    changes: tuple[Change, ...] = ()
+    """Newest ones while there are series, oldest first; the first sets everything."""
     held: tuple[tuple[Button, float], ...] = ()
     """Buttons that are down, and since when."""
     stuck: tuple[Button, ...] = ()

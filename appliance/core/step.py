@@ -58,7 +58,7 @@ def step(state: State, event: events.Event, now_s: float) -> Step:
     if state.phase is Phase.STOPPED:
         return state, ()
     after, commands = _handle(state, event, now_s)
-    after = bad_contacts.requested(_room_lost(after, state, event, now_s), event)
+    after = bad_contacts.noted(_room_lost(after, state, event, now_s), event)
     after, first = _with_effects(state, after, now_s)
     # Close the gate before leaving the room, which may take LiveKit seconds.
     return after, (*first, *commands, *_closing(state, after))

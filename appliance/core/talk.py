@@ -221,10 +221,11 @@ def _requested(state: State, now_s: float, *, is_wanted: bool) -> State:
     talk = state.talk
     if is_wanted == (talk.ended_at_s is None):
         return state
-    tail_s = state.config.talk.tail_ms / 1000 if talk.has_tail else 0.0
+    config = state.config.talk
+    tail_ms = config.tail_ms + config.used_pre_roll_ms if talk.has_tail else 0
     if talk.ended_at_s is None:
         talk = replace(talk, ended_at_s=now_s)
-    elif now_s < talk.ended_at_s + max(REST_S, tail_s):
+    elif now_s < talk.ended_at_s + max(REST_S, tail_ms / 1000):
         talk = replace(talk, ended_at_s=None)
     else:
         talk = replace(talk, ended_at_s=None, began_at_s=None, has_warned=False)

@@ -934,3 +934,30 @@ def test_the_volume_that_was_chosen_with_the_other_button_stays():
     chosen = box.view().volume_percent
     box.play(ButtonReleased(Button.VOLUME_UP, is_lost=True))
     assert box.view().volume_percent == chosen
+
+
+def test_who_leaves_while_a_wire_presses_another_button_stays_out():
+    box = in_open_mode()
+    story = (LEAVE, 0.05, ButtonPressed(Button.NEXT_ROOM), 0.05, LEAVE_UP, NEXT_LOST)
+    assert settled(box, *story) is Phase.LEFT
+
+
+def test_a_press_without_an_effect_is_no_choice():
+    box = in_open_mode(leave_hold_ms=1000)
+    assert settled(box, LEAVE, 1.1, LEAVE_UP, 60, *NEXT) is Phase.IN_ROOM
+    assert settled(box, LEAVE, 0.1, LEAVE_UP, NEXT_LOST) is Phase.LEFT
+
+
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_two_wires_with_long_contacts_do_not_make_choices_for_each_other(is_reversed):
+    box = in_open_mode()
+    settled(box, *NEXT, *LEAVE_NOW)
+    lost = (ButtonReleased(Button.LEAVE, is_lost=True), NEXT_LOST)
+    assert settled(box, *(lost[::-1] if is_reversed else lost)) is Phase.IN_ROOM
+    assert box.view().preset is None
+
+
+def test_a_request_on_the_page_for_what_there_is_stays():
+    box = in_open_mode()
+    settled(box, *NEXT, JoinAsked("garage"), NEXT_LOST)
+    assert box.view().preset == "garage"
