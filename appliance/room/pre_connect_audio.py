@@ -23,8 +23,6 @@ from appliance.room.participants import AGENT_STATE
 TOPIC: Final = "lk.agent.pre-connect-audio-buffer"
 KEPT_BLOCKS: Final = 1000
 """10 s; of a longer talk the end is kept."""
-PAUSE_S: Final = 1.0
-"""Speech older than this is of an earlier talk, if one begins; our choice."""
 STALE_S: Final = 30.0
 """Speech is dropped if no agent has come so long after its last word; our choice."""
 DECIMATION: Final = 3
@@ -51,6 +49,8 @@ class PreConnectAudio:
         self._blocks: deque[Block] = deque(maxlen=KEPT_BLOCKS)
         self._last_s = 0.0
         self._is_recording = True
+        self._has_paused = False
+        """Whether there was a pause since the agent came."""
         self._sent: set[tuple[str, str]] = set()
         self._late: set[tuple[str, str]] = set()
         """Those that were not sent in time."""
@@ -68,6 +68,8 @@ class PreConnectAudio:
                     self._blocks.clear()
                 self._blocks.append(block.copy())
                 self._last_s = now_s
+            elif block is SILENCE:
+                self._has_paused = not self._is_recording
             send(block)
 
         return record_and_send
@@ -82,7 +84,7 @@ class PreConnectAudio:
 
         The talk in which the agent came is not an earlier one.
         """
-        if not self._is_recording and self._now_s() - self._last_s > PAUSE_S:
+        if self._has_paused:
             self.forget()
 
     def resume(self, *, is_new: bool) -> None:

@@ -18,7 +18,6 @@ from appliance.pcm import SILENCE
 from appliance.room import pre_connect_audio
 from appliance.room.pre_connect_audio import (
     KEPT_BLOCKS,
-    PAUSE_S,
     STALE_S,
     TOPIC,
     PreConnectAudio,
@@ -271,7 +270,7 @@ async def test_speech_that_could_not_be_sent_does_not_follow_a_later_talk(
     failure.set_result(TimeoutError())
     await stage.sent()
     stage.me.failure = None
-    stage.now_s += PAUSE_S + 1
+    stage.send(SILENCE)
     stage.kept.talk_began()
     stage.me.track_publications = Me(["TR_2"]).track_publications
     ((_, content),) = await stage.sent()
