@@ -33,7 +33,6 @@ from appliance.config.schema import (
     long_form,
     split_key,
 )
-from appliance.config.yaml import colon_hint
 from appliance.errors import Fault
 
 
@@ -135,7 +134,11 @@ class Reading:
                 inner.append(replace(layer, values={short: value}))
             elif value is not None:
                 sentence = "expected keys and their values, found something else."
-                self.blame(field.key, sentence + colon_hint(value), layer)
+                shape = as_section(field.wanted) or long_form(field.wanted)
+                known = {split_key(x.key)[1] for x in fields_of(shape)} if shape else ()
+                if str(value).partition(":")[0] in known:
+                    sentence = f"{sentence} Write a space after each colon."
+                self.blame(field.key, sentence, layer)
         return inner
 
     def _leaf(self, field: SchemaField, given: Given) -> object:

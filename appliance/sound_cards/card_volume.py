@@ -223,9 +223,10 @@ class CardVolumeSupervisor:
     def apply(self, devices: Mapping[Direction, Device]) -> None:
         """Set or examine the volumes of the open devices, without waiting for it.
 
-        A card that is opened again is not set again: a person may have muted it. No
-        devices mean that the sound was closed, after which each card is set. While a
-        driver does not answer, only the newest devices are kept.
+        A card that is opened again is not set again, because a person may have muted
+        it, unless another one was opened in the half minute before. No devices mean
+        that the sound was closed, after which each card is set. While a driver does not
+        answer, only the newest devices are kept.
         """
         cards = {(way, *self._plugged_in(device)) for way, device in devices.items()}
         with self._changed:

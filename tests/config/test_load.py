@@ -292,6 +292,7 @@ FAULTS = {
     "page.listen=0.0.0.0:99999": 'expected HOST:PORT, found "0.0.0.0:99999". '
     "Write 0.0.0.0:8080.",
     "page=8080": "expected keys and their values, found something else.",
+    "page=localhost:8080": "expected keys and their values, found something else.",
     "page=0.0.0.0:8080": "expected keys and their values, found something else.",
     "room=https://h/t": "expected keys and their values, found something else.",
     "talk.limit_s=2 min": 'expected a whole number 0-3600, found "2 min". '
