@@ -18,6 +18,7 @@ and since then stays.
 from collections.abc import Iterable
 from dataclasses import fields, replace
 from functools import reduce
+from itertools import takewhile
 from math import inf
 from typing import Final
 
@@ -145,10 +146,18 @@ def changed(before: State, after: State, button: Button) -> State:
 
 
 def noted(state: State, event: events.Event) -> State:
-    """Return the state with what the event has changed otherwise than by a press."""
+    """Return the state with what the event has changed otherwise than by a press.
+
+    The return from a room that refuses the box belongs to the choice of that room.
+    """
     if not state.changes:
         return state
-    return _with_change(state, None, ASKED.get(type(event), frozenset()))
+    asked = ASKED.get(type(event))
+    now, known = _current(state), _made(state.changes)
+    is_return = asked is None and now == replace(known, preset=now.preset)
+    choosers = (x.by for x in reversed(state.changes) if "preset" in x.names)
+    by = next(choosers) if is_return else None
+    return _with_change(state, by, asked or frozenset())
 
 
 def _with_change(state: State, by: Button | None, names: frozenset[str]) -> State:
@@ -165,8 +174,10 @@ def _with_change(state: State, by: Button | None, names: frozenset[str]) -> Stat
 
 def _settled(state: State, buttons: set[Button]) -> State:
     """Return the state in which nothing undoes what these buttons have changed."""
-    changes = (replace(x, by=None) if x.by in buttons else x for x in state.changes)
-    return replace(state, changes=tuple(changes))
+    changes = [replace(x, by=None) if x.by in buttons else x for x in state.changes]
+    first = tuple(takewhile(lambda change: change.by is None, changes))
+    base = (Change(None, ALL, _made(first)),) if first else ()
+    return replace(state, changes=(*base, *changes[len(first) :]))
 
 
 def unlatched(state: State) -> State:
@@ -208,13 +219,18 @@ def undone(state: State, series: PressSeries, now_s: float) -> Step:
             state = replace(state, preset=wanted.preset)
             return session.end(state, Goal.STAY_OUT, now_s)
         case _:
-            return session.join(state, wanted.preset, None, now_s)
+            joining, fetching = session.join(state, wanted.preset, None, now_s)
+            # If it fails, the way back does not lead to the other room.
+            return replace(joining, change=None), fetching
 
 
 def with_series(state: State, series: PressSeries) -> State:
     """Return the state with this series of presses of its button."""
-    others = (one for one in state.press_series if one.button is not series.button)
-    return replace(state, press_series=(*others, series))
+    found = state.press_series
+    if all(one.button is not series.button for one in found):
+        return replace(state, press_series=(*found, series))
+    kept = (series if one.button is series.button else one for one in found)
+    return replace(state, press_series=tuple(kept))
 
 
 def forgotten(state: State, now_s: float) -> State:

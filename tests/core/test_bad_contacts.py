@@ -961,3 +961,41 @@ def test_a_request_on_the_page_for_what_there_is_stays():
     box = in_open_mode()
     settled(box, *NEXT, JoinAsked("garage"), NEXT_LOST)
     assert box.view().preset == "garage"
+
+
+def test_a_room_that_refuses_the_box_does_not_keep_it_in_the_room_of_the_wire():
+    box = in_open_mode()
+    settled(box, *NEXT)
+    box.play(*NEXT, box.left())
+    box.play(box.no_token(is_final=True))
+    box.enter()
+    assert box.view().preset == "garage"
+    settled(box, NEXT_LOST)
+    assert box.view().preset is None
+
+
+def test_the_way_back_from_a_wire_does_not_end_in_its_room():
+    box = in_open_mode()
+    settled(box, *NEXT)
+    box.play(NEXT_LOST, box.left())
+    box.play(box.no_token(is_final=True))
+    assert box.view().preset is None
+
+
+def test_a_jammed_button_collects_no_changes():
+    box = in_room()
+    box.play(ButtonPressed(Button.NEXT_PAGE))
+    for _ in range(50):
+        for button in VOLUME:
+            box.play(ButtonPressed(button), 0.1, ButtonReleased(button), 10)
+    assert len(box.state.changes) < 10
+
+
+def test_two_bad_contacts_keep_their_order():
+    box = in_room()
+    seen = set()
+    for _ in range(20):
+        for button in VOLUME:
+            box.play(ButtonPressed(button), 0.01, ButtonReleased(button), 0.01)
+            seen.add(box.view().faults)
+    assert len(seen) <= 3
