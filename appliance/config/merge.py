@@ -134,9 +134,10 @@ class Reading:
                 inner.append(replace(layer, values={short: value}))
             elif value is not None:
                 sentence = "expected keys and their values, found something else."
-                shape = as_section(field.wanted) or long_form(field.wanted)
-                known = {split_key(x.key)[1] for x in fields_of(shape)} if shape else ()
-                if str(value).partition(":")[0] in known:
+                shape = as_section(field.wanted)
+                assert shape is not None
+                name, colon, _ = str(value).partition(":")
+                if colon and any(x.key == name for x in fields_of(shape)):
                     sentence = f"{sentence} Write a space after each colon."
                 self.blame(field.key, sentence, layer)
         return inner

@@ -34,6 +34,10 @@ _INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})|0x[0-9a-fA-F]{1,16}")
 _FLOAT = re.compile(r"[-+]?[0-9]{1,18}\.[0-9]{0,18}([eE][-+]?[0-9]{1,2})?")
 
 
+# Not the begin of an address such as https://….
+_KEY = re.compile(r"[A-Za-z_][\w-]*:(?!//)")
+
+
 class _UnwantedError(Exception):
     """A feature of YAML that no configuration needs; key and sentence of a fault."""
 
@@ -77,7 +81,8 @@ def read_mapping(text: str, source: str) -> dict[str, object]:
         return {}
     if not isinstance(value, dict):
         kind = "a list" if isinstance(value, list) else "a single value"
-        hint = "" if ": " in text else " Write a space after each colon."
+        is_key = isinstance(value, str) and _KEY.match(value)
+        hint = " Write a space after each colon." if is_key else ""
         sentence = f'expected keys such as "room:", found {kind}.{hint}'
         raise ConfigError(Fault("line 1, column 1", sentence, source))
     return value
