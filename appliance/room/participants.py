@@ -8,6 +8,7 @@ import asyncio
 import time
 import unicodedata
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -35,7 +36,9 @@ _CLAIM_CHARACTERS: Final = _NAME_CHARACTERS - len("unknown (says: )")
 _NEEDED: Final = frozenset("\n\t\u200c\u200d")
 """Control characters that belong into a text; the last two join emoji and letters."""
 LOOK_S: Final = 0.1
-"""Interval at which the list follows the audio."""
+"""Interval at which the list follows the audio while somebody speaks."""
+QUIET_LOOK_S: Final = 0.5
+"""The same while nobody speaks; our choice: each look wakes a core that sleeps."""
 LOOKS: Final = 10
 """Newest looks that count."""
 LOUD_LOOKS: Final = 4
@@ -80,6 +83,7 @@ class Participants:
         """Talkers in the server's newest list."""
         self._talkers: dict[str, float] = {}
         """Time at which each talker was named, or as loud as speech, last."""
+        self._is_speaking = asyncio.Event()
         self._looks: dict[str, int] = {}
         """Bits of the newest looks at each participant, set: as loud as speech."""
         self._last: tuple[Participant, ...] = ()
@@ -134,15 +138,24 @@ class Participants:
         """
         self._named = frozenset(talker.identity for talker in talkers)
         self._talkers |= dict.fromkeys(self._named, time.monotonic())
+        if self._talkers:
+            self._is_speaking.set()
         self.changed()
 
     async def follow(self) -> None:
         """Post changes of who is speaking and played, until cancelled."""
         while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(QUIET_LOOK_S):
+                    await self._is_speaking.wait()
             await asyncio.sleep(LOOK_S)
             before, self._talkers = self._talkers, self._who_speaks(time.monotonic())
             if before or self._talkers:
                 self.changed()
+            if self._talkers:
+                self._is_speaking.set()
+            else:
+                self._is_speaking.clear()
 
     def _who_speaks(self, now_s: float) -> dict[str, float]:
         """Return the talkers without those who have stopped.
