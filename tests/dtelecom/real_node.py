@@ -58,6 +58,8 @@ class Node:
         """Messages from the server as the client got them."""
         self.loses = None
         """Number of a field of `SignalRequest`: the next such message is lost."""
+        self.loses_all = False
+        """Whether all such messages are lost."""
         self.lost = asyncio.Event()
 
     async def __aenter__(self):
@@ -149,7 +151,8 @@ class Node:
     async def _not_lost(self, connection):
         async for message in connection:
             if fields(message)[0][0] == self.loses:
-                self.loses = None
+                if not self.loses_all:
+                    self.loses = None
                 self.lost.set()
             else:
                 yield message
