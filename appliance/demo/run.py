@@ -218,7 +218,7 @@ class Demo(Viewer):
         await companion.join(server.url, _token(server, "Companion"))
         self._say("Room: on this computer; nothing leaves it. A companion")
         self._say("      repeats what you say and answers what you write.")
-        self._say("      The box talks by itself until a key or a phone takes over.")
+        self._say("      The box talks by itself until you do, by key or on the page.")
         return RoomConfig(url=server.url, token=_token(server, "demo"))
 
     async def __aexit__(self, *_: object) -> None:
