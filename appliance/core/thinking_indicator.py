@@ -38,19 +38,13 @@ def signal(state: State, now_s: float) -> Step:
     conversation = state.conversation
     if now_s < due_s(conversation):
         return state, ()
-    before = conversation.beats
-    beats = max(before + 1, int((now_s - conversation.since_s) / BEAT_S))
-    conversation = replace(conversation, beats=beats)
-    is_due = _earcons(beats) > _earcons(before) and not state.talk.is_on
+    beats = round((now_s - conversation.since_s) / BEAT_S)
+    is_due = beats % EARCON_BEATS == FIRST_EARCON_BEAT and not state.talk.is_on
     earcon = (PlayEarcon(Earcon.THINKING),) if is_due else ()
+    conversation = replace(conversation, beats=beats)
     return replace(state, conversation=conversation), earcon
 
 
 def _is_thinking(conversation: Conversation) -> bool:
     agent = conversation.agent
     return agent is not None and agent.state is AgentState.THINKING
-
-
-def _earcons(beats: int) -> int:
-    """Return how many earcons are due until this beat."""
-    return max(0, (beats - FIRST_EARCON_BEAT) // EARCON_BEATS + 1)
