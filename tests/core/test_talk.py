@@ -204,29 +204,16 @@ def test_a_press_without_a_room_is_refused_and_never_goes_live_later(mode, is_re
 
 @pytest.mark.parametrize("mode", PUSH_TO_TALK)
 @pytest.mark.parametrize("is_released", [True, False])
-def test_a_press_that_nobody_can_hear_is_refused_and_never_goes_live_later(
-    mode, is_released
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_a_press_without_listener_or_microphone_is_refused_and_never_goes_live_later(
+    mode, is_released, is_alone
 ):
     box = in_room(with_mode(mode))
-    box.play(box.people())
+    box.play(box.people() if is_alone else MICROPHONE_LOST)
     assert earcons(box.play(PRESS)) == (Earcon.REFUSED,)
     if is_released:
         box.play(0.1, RELEASE)
-    box.play(60, box.people(ALICE, BOB), 60)
-    assert not of(OpenGate, box.commands)
-
-
-@pytest.mark.parametrize("mode", PUSH_TO_TALK)
-@pytest.mark.parametrize("is_released", [True, False])
-def test_a_press_without_a_microphone_is_refused_and_never_goes_live_later(
-    mode, is_released
-):
-    box = in_room(with_mode(mode))
-    box.play(MICROPHONE_LOST)
-    assert earcons(box.play(PRESS)) == (Earcon.REFUSED,)
-    if is_released:
-        box.play(0.1, RELEASE)
-    box.play(60, MICROPHONE_FOUND, 60)
+    box.play(60, box.people(ALICE, BOB) if is_alone else MICROPHONE_FOUND, 60)
     assert not of(OpenGate, box.commands)
 
 
