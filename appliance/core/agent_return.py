@@ -7,7 +7,7 @@ participant has left. So a box that nobody uses does this, without any sound:
     in the room, alone    for 1, 1, 2, 4, 8, 10, 10 ... minutes
     out of the room       for `CLOSED_S`
 
-A talk, a typed line and the first of several presses postpone leaving by `PAUSE_S`.
+A talk, a typed line and a press of the talk button postpone leaving by `PAUSE_S`.
 Somebody who talks here, presses the talk button, types a line, leaves or joins makes
 the wait 1 minute again. An agent that just comes does not.
 
@@ -21,8 +21,7 @@ from math import inf
 from typing import Final
 
 from appliance.core import session
-from appliance.core.events import Button
-from appliance.core.state import Goal, PressSeries, State, Step
+from appliance.core.state import Goal, State, Step
 
 FIRST_S: Final = 60.0
 """First wait in the room; our choice: a worker that restarts needs less."""
@@ -63,16 +62,6 @@ def update(before: State, after: State, now_s: float) -> State:
     if (conversation, returns) == (after.conversation, after.agent_returns):
         return after
     return replace(state, conversation=conversation, agent_returns=returns)
-
-
-def unused(state: State, before: PressSeries) -> State:
-    """Return the state without the use by presses that proved to be nobody's."""
-    is_used = state.conversation.is_used and before.is_agent_used
-    return replace(
-        state,
-        conversation=replace(state.conversation, is_used=is_used),
-        agent_returns=max(state.agent_returns, before.agent_returns),
-    )
 
 
 def due_s(state: State) -> float:
@@ -152,7 +141,7 @@ def _is_in_use(state: State) -> bool:
     """
     is_voice = state.talk.is_on and state.levels.is_voice
     is_typed = state.is_in_room and bool(state.chat.queued)
-    return is_voice or _is_pressed(state) or is_typed
+    return is_voice or state.talk.is_button_down or is_typed
 
 
 def _is_new_use(before: State, after: State) -> bool:
@@ -161,19 +150,9 @@ def _is_new_use(before: State, after: State) -> bool:
     A line that waits is not new in each session.
     """
     is_voice = after.talk.is_on and after.levels.is_voice
-    is_pressed = _is_pressed(after) and not _is_pressed(before)
+    is_pressed = after.talk.is_button_down and not before.talk.is_button_down
     is_typed = len(after.chat.queued) > len(before.chat.queued)
     return is_voice or is_pressed or is_typed
-
-
-def _is_pressed(state: State) -> bool:
-    """Return whether the talk button is down, and was not pressed shortly before.
-
-    So a contact that chatters does not call one agent after the other.
-    """
-    talks = (one for one in state.press_series if one.button is Button.TALK)
-    is_first = all(one.presses <= 1 and one.hasty <= 0 for one in talks)
-    return state.talk.is_button_down and is_first
 
 
 def _is_idle(state: State) -> bool:

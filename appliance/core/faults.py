@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import Final
 
 from appliance.core import agent_return, agent_text, fault_table
-from appliance.core.events import Button, Part, PartEvent, PartLost
+from appliance.core.events import Part, PartEvent, PartLost
 from appliance.core.session import room_name
-from appliance.core.state import Lock, State
+from appliance.core.state import State
 
 SINGLE_PARTS: Final = frozenset({Part.MICROPHONE, Part.SPEAKER, Part.SCREEN})
 """Parts of which there is one: any device that is found replaces the missing one."""
@@ -88,9 +88,9 @@ def ids(state: State) -> tuple[str, ...]:
     for x in state.noticed:
         texts += [(x.part, notice) for notice in x.notice.split(fault_table.ALSO)]
     found = [_id_of(part, text) for part, text in texts]
-    if state.stuck or state.talk.lock is Lock.BOOT:
+    if any(button.is_stuck for button in state.buttons):
         found.append(fault_table.BUTTON_HELD.id)
-    if any(series.is_bad for series in state.press_series):
+    if any(button.is_bad for button in state.buttons):
         found.append(fault_table.BUTTON_BAD.id)
     return tuple(dict.fromkeys(found))
 
@@ -112,11 +112,12 @@ def sentences(state: State) -> tuple[str, ...]:
     lost = (f"{lost.part}: {lost.name}: {lost.reason}" for lost in state.lost)
     other = (f"{x.part}: {x.name}, {x.notice}" for x in state.noticed)
     parts = (*lost, *other)
-    at_boot = (Button.TALK,) if state.talk.lock is Lock.BOOT else ()
-    held = (*at_boot, *state.stuck)
-    stuck = (fault_table.BUTTON_HELD.text(button=button) for button in held)
-    ignored = (x.button for x in state.press_series if x.is_bad)
-    bad = (fault_table.BUTTON_BAD.text(button=button) for button in ignored)
+    stuck = (x.button for x in state.buttons if x.is_stuck)
+    bad = (x.button for x in state.buttons if x.is_bad)
+    buttons = (
+        *(fault_table.BUTTON_HELD.text(button=button) for button in stuck),
+        *(fault_table.BUTTON_BAD.text(button=button) for button in bad),
+    )
     # Also during the next attempt: a lamp that goes out would mean that it works.
     reasons = (state.reason,) if state.reason else ()
     room = (
@@ -126,7 +127,7 @@ def sentences(state: State) -> tuple[str, ...]:
         *_sound_faults(state),
         *_failed_change(state),
     )
-    return tuple(dict.fromkeys((*parts, *stuck, *bad, *room, *reasons)))
+    return tuple(dict.fromkeys((*parts, *buttons, *room, *reasons)))
 
 
 def _failed_change(state: State) -> tuple[str, ...]:
@@ -147,12 +148,9 @@ def _sound_faults(state: State) -> tuple[str, ...]:
 def _permission_faults(state: State) -> tuple[str, ...]:
     """Return one sentence for each missing permission."""
     has, sound = state.permissions, state.config.sound
-    return tuple(
-        sentence
-        for is_granted, sentence in (
-            (has.may_publish or sound.microphone == "none", NO_PUBLISHING),
-            (has.may_subscribe or sound.speaker == "none", NO_SUBSCRIBING),
-            (has.may_send_data, NO_DATA),
-        )
-        if not is_granted
-    )
+    is_granted = {
+        NO_PUBLISHING: has.may_publish or sound.microphone == "none",
+        NO_SUBSCRIBING: has.may_subscribe or sound.speaker == "none",
+        NO_DATA: has.may_send_data,
+    }
+    return tuple(sentence for sentence, is_so in is_granted.items() if not is_so)

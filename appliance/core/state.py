@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
+from typing import Final
 
 from appliance.config import Config, TalkMode
 from appliance.core.chat import ChatLog
@@ -18,6 +19,10 @@ from appliance.core.events import (
     Permissions,
     VoiceAgent,
 )
+
+MOST_PRESSES: Final = 100
+"""More presses without a rest are those of a bad contact; our choice: more than anybody
+makes."""
 
 
 class Phase(StrEnum):
@@ -100,7 +105,6 @@ class Talk:
 
     is_button_down: bool = False
     button_down_s: float = 0.0
-    button_up_s: float = -inf
     is_press_ignored: bool = False
     """The button has no effect until its next press: this one ended a talk or was
     refused."""
@@ -113,9 +117,8 @@ class Talk:
     is_muted_at_box: bool = False
     """Muted by the button; the page cannot undo it."""
     is_muted_on_page: bool = False
-    lock: Lock = Lock.NONE
-    bounced_lock: Lock = Lock.NONE
-    """Lock that holds again if the last release proves to be contact bounce."""
+    last_lock: Lock = Lock.NONE
+    """`lock` of the newest press, also after its release, which may be a bounce."""
     opened_at_s: float | None = None
     """Time of the last `OpenGate`; None: closed since."""
     closed_at_s: float = 0.0
@@ -130,6 +133,11 @@ class Talk:
     has_tail: bool = False
     """The gate was closed with a release tail, whose end is not reported yet."""
     has_warned: bool = False
+
+    @property
+    def lock(self) -> Lock:
+        """Why the button is ignored until it is released."""
+        return self.last_lock if self.is_button_down else Lock.NONE
 
     @property
     def is_open(self) -> bool:
@@ -147,11 +155,10 @@ class Talk:
         return self.is_muted_on_page or self.is_muted_at_box
 
     def is_wanted(self, mode: TalkMode) -> bool:
-        """Return whether a talk is requested, regardless of the room."""
+        """Return whether a talk is requested, regardless of the room and of a lock."""
         if self.is_muted:
             return False
-        is_pressed = self.is_button_down and self.lock is Lock.NONE
-        is_held = is_pressed and self.is_momentary(mode)
+        is_held = self.is_button_down and self.is_momentary(mode)
         return is_held or self.is_page_down or self.is_latched
 
     def is_momentary(self, mode: TalkMode) -> bool:
@@ -206,46 +213,33 @@ class Conversation:
 
 
 @dataclass(frozen=True, slots=True)
-class Pressable:
-    """What presses may change, and what is undone if they prove to be nobody's."""
-
-    preset: str | None
-    has_left: bool
-    """Somebody has left the room, and nobody has asked to join again."""
-    volume_percent: int
-    is_muted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One change of what presses may change."""
-
-    by: Button | None
-    """Button whose presses may prove to be nobody's; None: it stays."""
-    names: frozenset[str]
-    """Fields of `Pressable` that were changed."""
-    made: Pressable
-    """What there was after it."""
-
-
-@dataclass(frozen=True, slots=True)
-class PressSeries:
-    """Presses of one button without a pause; `bad_contacts` decides about them."""
+class ButtonState:
+    """State of one button; `buttons` decides about it."""
 
     button: Button
-    last_s: float
+    is_down: bool = False
+    is_at_boot: bool = False
+    """Its newest press was there when its pin was opened."""
+    moved_at_s: float = -inf
     """Time of the newest press or release."""
-    is_agent_used: bool
-    """`Conversation.is_used` before the presses that may be undone."""
-    agent_returns: int
-    """`State.agent_returns` before them."""
-    presses: int = 1
-    """Presses that were no bounce."""
-    hasty: int = 0
-    """Presses since the last of them, each too soon after a short contact; counted from
-    less than 0 after a contact as long as a person's."""
-    is_bad: bool = False
-    """A bad contact or a floating wire makes the presses: they are ignored."""
+    hold_began_at_s: float | None = None
+    """Begin of the newest press, if it has to be held and has had no effect yet."""
+    presses: int = 0
+    """Newest presses that follow each other without a rest, bounces included."""
+    preset: str | None = None
+    """Chosen room before them."""
+    had_left: bool = False
+    """Before them the box stayed out of the room."""
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it has been down since its pin was opened."""
+        return self.is_down and self.is_at_boot
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether a bad contact or a floating wire makes the presses."""
+        return self.presses > MOST_PRESSES
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,21 +317,7 @@ class State:
     """A loss of the room before then soon follows another one."""
     is_outage_quiet: bool = False
     """The last loss did, and so its end is quiet too."""
-    press_series: tuple[PressSeries, ...] = ()
-    """The newest of each button."""
-    changes: tuple[Change, ...] = ()
-    """Newest ones while there are series, oldest first; the first sets everything."""
-    held: tuple[tuple[Button, float], ...] = ()
-    """Buttons that are down, and since when."""
-    stuck: tuple[Button, ...] = ()
-    """Buttons other than talk that have been down since the start, and jammed ones."""
-    bounced: Button | None = None
-    """The last of them that came up, which may prove to be contact bounce."""
-    leave_down_s: float | None = None
-    """When the leave button went down; None: it is up or has had its effect."""
-    is_hold_bounced: bool = False
-    """The last release of the leave button ended its hold, and may prove to be contact
-    bounce."""
+    buttons: tuple[ButtonState, ...] = tuple(map(ButtonState, Button))
 
     @property
     def is_open_mode(self) -> bool:

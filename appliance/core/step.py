@@ -13,7 +13,6 @@ from typing import Final, assert_never
 from appliance.core import (
     agent_lines,
     agent_return,
-    bad_contacts,
     buttons,
     events,
     faults,
@@ -58,7 +57,7 @@ def step(state: State, event: events.Event, now_s: float) -> Step:
     if state.phase is Phase.STOPPED:
         return state, ()
     after, commands = _handle(state, event, now_s)
-    after = bad_contacts.noted(_room_lost(after, state, event, now_s), event)
+    after = _room_lost(after, state, event, now_s)
     after, first = _with_effects(state, after, now_s)
     # Close the gate before leaving the room, which may take LiveKit seconds.
     return after, (*first, *commands, *_closing(state, after))
@@ -71,7 +70,7 @@ def wake_at_s(state: State) -> float:
     return min(
         reconnect.deadline_s(state),
         time_limit.due_s(state),
-        buttons.due_s(state),
+        buttons.leave_due_s(state),
         pairing.until_s(state),
         voice_agent.due_s(state),
         agent_lines.due_s(state),

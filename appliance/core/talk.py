@@ -22,35 +22,35 @@ TAP_S: Final = 0.3
 GLITCH_S: Final = 0.02
 """Our choice: no finger is faster, so a shorter contact does not latch a talk."""
 REST_S: Final = 0.25
-"""A shorter pause, or one within the tail, does not end a talk for its time limit, nor
-does a shorter one end the lock after it: a contact that opens again and again would
-evade both."""
+"""A shorter pause does not end a talk for its time limit: a contact that opens again
+and again would evade it."""
 REFUSED_COMMANDS: Final = (PlayEarcon(Earcon.REFUSED),)
 
 
-def press(state: State, at_s: float, *, is_at_boot: bool) -> Step:
+def press(state: State, at_s: float) -> Step:
     """Handle a press of the talk button, whose contact closed at `at_s`.
 
     `update_gate` opens the gate afterwards. A refused press has no later effect: the
     gate must not open by itself minutes later.
     """
-    mode = state.config.talk.mode
-    if state.talk.is_button_down and not is_at_boot:
+    if state.talk.is_button_down:
         return state, ()
-    talk = replace(state.talk, is_button_down=True, button_down_s=at_s)
-    if is_at_boot:
-        state = ended(replace(state, talk=talk))
-        return replace(state, talk=replace(state.talk, lock=Lock.BOOT)), ()
-    is_bounce = at_s < talk.button_up_s + REST_S and not talk.is_page_down
-    if talk.bounced_lock is Lock.LIMIT and is_bounce:
-        talk = replace(talk, lock=Lock.LIMIT)
+    talk = replace(
+        state.talk, is_button_down=True, button_down_s=at_s, last_lock=Lock.NONE
+    )
     state = replace(state, talk=talk)
     is_refused = not (state.is_open_mode or may_talk(state))
-    talk = _pressed(talk, mode, is_refused=is_refused)
+    talk = _pressed(talk, state.config.talk.mode, is_refused=is_refused)
     return replace(state, talk=talk), REFUSED_COMMANDS if is_refused else ()
 
 
-def release(state: State, at_s: float) -> Step:
+def held_at_boot(state: State) -> State:
+    """Return the state with a talk button that was down when its pin was opened."""
+    talk = ended(state).talk
+    return replace(state, talk=replace(talk, is_button_down=True, last_lock=Lock.BOOT))
+
+
+def release(state: State, at_s: float) -> State:
     """Handle a release of the talk button, whose contact opened at `at_s`.
 
     Where the talk lasts as long as the press, it also ends a talk of the page. A press
@@ -58,32 +58,31 @@ def release(state: State, at_s: float) -> Step:
     """
     talk = state.talk
     if not talk.is_button_down:
-        return state, ()
+        return state
     is_tap = GLITCH_S <= at_s - talk.button_down_s < TAP_S and not talk.is_press_ignored
     mode = state.config.talk.mode
     is_latched = mode is TalkMode.HYBRID and is_tap and may_talk(state)
     talk = replace(
         page_talk_ended(talk) if talk.is_momentary(mode) else talk,
         is_button_down=False,
-        button_up_s=at_s,
         is_latched=talk.is_latched or is_latched,
-        lock=Lock.NONE,
-        bounced_lock=talk.lock,
     )
-    return replace(state, talk=talk), ()
+    return replace(state, talk=talk)
 
 
-def button_lost(state: State, at_s: float) -> Step:
-    """End the talk of a button that has failed, and let the page undo its mute."""
-    state, commands = release(state, at_s)
-    talk = replace(state.talk, is_latched=state.is_open_mode)
-    return muted_on_page(replace(state, talk=talk), is_on=talk.is_muted), commands
+def button_failed(state: State, *, is_pressed: bool) -> State:
+    """End the talk of a button that has failed, and let the page undo its mute.
 
-
-def muted_on_page(state: State, *, is_on: bool) -> State:
-    """Return the state with the box muted on the page only, or not at all."""
-    state = page_mute(state, is_on=True) if is_on else state
-    talk = replace(state.talk, is_muted_at_box=False, is_muted_on_page=is_on)
+    `is_pressed`: the fault may have pressed it, and so have unmuted an open box.
+    """
+    state = release(state, inf)
+    is_muted = state.talk.is_muted or (state.is_open_mode and is_pressed)
+    talk = replace(
+        state.talk,
+        is_latched=state.is_open_mode,
+        is_muted_at_box=False,
+        is_muted_on_page=is_muted,
+    )
     return replace(state, talk=talk)
 
 
@@ -92,12 +91,7 @@ def resume(state: State) -> State:
     is_hybrid = state.config.talk.mode is TalkMode.HYBRID
     # A release latches a talk in `hybrid` mode only.
     is_latched = state.talk.is_latched and not is_hybrid
-    talk = replace(
-        state.talk,
-        is_button_down=True,
-        is_latched=is_latched,
-        lock=state.talk.bounced_lock,
-    )
+    talk = replace(state.talk, is_button_down=True, is_latched=is_latched)
     return replace(state, talk=talk)
 
 
@@ -211,7 +205,9 @@ def limit_at_s(state: State) -> float:
     """
     limit_s, began_at_s = state.config.talk.limit_s, state.talk.began_at_s
     is_on = state.talk.ended_at_s is None
-    if began_at_s is None or not is_on or limit_s == 0 or state.is_open_mode:
+    is_locked = state.talk.lock is not Lock.NONE
+    is_unlimited = limit_s == 0 or state.is_open_mode
+    if began_at_s is None or not is_on or is_locked or is_unlimited:
         return inf
     return began_at_s + limit_s
 
@@ -221,11 +217,9 @@ def _requested(state: State, now_s: float, *, is_wanted: bool) -> State:
     talk = state.talk
     if is_wanted == (talk.ended_at_s is None):
         return state
-    config = state.config.talk
-    tail_ms = config.tail_ms + config.used_pre_roll_ms if talk.has_tail else 0
     if talk.ended_at_s is None:
         talk = replace(talk, ended_at_s=now_s)
-    elif now_s < talk.ended_at_s + max(REST_S, tail_ms / 1000):
+    elif now_s < talk.ended_at_s + REST_S:
         talk = replace(talk, ended_at_s=None)
     else:
         talk = replace(talk, ended_at_s=None, began_at_s=None, has_warned=False)

@@ -6,10 +6,8 @@ from typing import Final
 
 from appliance.core import talk
 from appliance.core.commands import Earcon, PlayEarcon
-from appliance.core.state import Lock, Phase, State, Step
+from appliance.core.state import Lock, State, Step
 
-ALONE_S: Final = 10.0
-"""Time that the other participants have to rejoin after an outage; our choice."""
 INTERRUPTED_S: Final = 120.0
 """Longest interruption after which a latched talk goes on by itself. Our choice: most
 outages are shorter, and after a longer one nobody counts on being heard."""
@@ -22,7 +20,6 @@ def due_s(state: State) -> float:
     return min(
         warning_at_s(state),
         talk.limit_at_s(state),
-        alone_at_s(state),
         interrupted_until_s(state),
         kept_until_s(state),
     )
@@ -30,32 +27,16 @@ def due_s(state: State) -> float:
 
 def tick(state: State, now_s: float) -> Step:
     """Warn before the configured limit, and end the talk at any of them."""
-    if now_s >= min(alone_at_s(state), interrupted_until_s(state)):
+    if now_s >= interrupted_until_s(state):
         return replace(state, talk=replace(state.talk, is_latched=False)), ()
     if now_s >= min(talk.limit_at_s(state), kept_until_s(state)):
-        reason = Lock.LIMIT if now_s >= talk.limit_at_s(state) else Lock.ALONE
-        ended = replace(talk.page_talk_ended(state.talk), is_latched=False)
-        if ended.is_button_down:
-            ended = replace(ended, lock=reason)
-        # A contact that just opens is locked, too.
-        ended = replace(ended, bounced_lock=reason, began_at_s=None, has_warned=False)
-        return replace(state, talk=ended), ()
+        lock = Lock.LIMIT if now_s >= talk.limit_at_s(state) else Lock.ALONE
+        ended = talk.page_talk_ended(state.talk)
+        return replace(state, talk=replace(ended, is_latched=False, last_lock=lock)), ()
     if now_s >= warning_at_s(state):
         state = replace(state, talk=replace(state.talk, has_warned=True))
         return state, (PlayEarcon(Earcon.WARNING),)
     return state, ()
-
-
-def alone_at_s(state: State) -> float:
-    """Return when a latched talk without listeners ends after an outage, or infinity.
-
-    Participants from before the outage are back within seconds. One who joins hours
-    later must not listen in on people who believe themselves alone.
-    """
-    is_waiting = state.talk.is_latched and not state.talk.is_open
-    if state.phase is Phase.IN_ROOM and is_waiting and talk.is_alone(state):
-        return state.since_s + ALONE_S
-    return inf
 
 
 def interrupted_until_s(state: State) -> float:

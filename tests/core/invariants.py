@@ -17,7 +17,6 @@ from appliance.core.commands import (
     UnmuteTrack,
 )
 from appliance.core.events import (
-    Button,
     ButtonPressed,
     ButtonReleased,
     Event,
@@ -103,8 +102,6 @@ class Watch:
         self._check_view(after, now_s)
         assert len(after.chat.lines) <= KEPT_LINES
         assert len(after.lost) <= len(Part)
-        assert len(after.stuck) <= len(Button)
-        assert len(after.press_series) <= len(Button)
         assert self.has_exited == (after.phase is Phase.STOPPED)
 
     def _follow_event(self, event: Event) -> None:

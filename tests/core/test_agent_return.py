@@ -5,7 +5,6 @@ import pytest
 from appliance.core.agent_return import CLOSED_S, MISSING, PAUSE_S
 from appliance.core.commands import Earcon, FetchToken, LeaveRoom
 from appliance.core.events import (
-    Button,
     Cause,
     ChatTyped,
     FirstBlockSent,
@@ -23,7 +22,6 @@ from tests.core.story import (
     MICROPHONE_LOST,
     OPEN,
     PRESS,
-    PUSH_TO_TALK,
     RELEASE,
     earcons,
     in_room,
@@ -31,7 +29,6 @@ from tests.core.story import (
     started,
     with_presets,
 )
-from tests.core.test_bad_contacts import chatter, hum
 from tests.core.test_voice_agent import (
     QUIET,
     ROBOT,
@@ -169,42 +166,6 @@ def test_only_a_talk_to_the_agent_makes_the_next_wait_short_again():
     box.play(box.people(ROBOT), agent(box), 5.0)
     say(box)
     assert leaves(box, gone(box), box.people(), 61.0) == 1
-
-
-@pytest.mark.parametrize("mode", PUSH_TO_TALK)
-@pytest.mark.parametrize("waited_s", [10.0, 300.0])
-def test_a_floating_wire_of_the_talk_button_makes_no_wait_shorter(waited_s, mode):
-    box = expecting(mode)
-    for wait_s in (61.0, 61.0, 121.0, 241.0):
-        box.play(wait_s)
-        returned(box)
-    assert leaves(box, waited_s) == 0
-    left = hum(box, Button.TALK, 180)
-    assert leaves(box, 470.0 - waited_s) + len(of(LeaveRoom, left)) == 0
-    assert leaves(box, 20.0) == 1
-
-
-def test_a_floating_wire_of_the_talk_button_calls_no_agent_that_ended_by_itself():
-    box = expecting()
-    box.play(box.people(ROBOT), agent(box), 20.0, gone(box), box.people(), 90.0)
-    left = hum(box, Button.TALK, 180)
-    assert leaves(box, 8 * 3600.0) + len(of(LeaveRoom, left)) == 0
-    assert box.view().faults == ()
-
-
-def test_a_talk_button_that_chatters_does_not_keep_the_box_without_its_agent():
-    box = expecting()
-    box.play(box.people(ROBOT), agent(box), PRESS, 1.0, RELEASE, gone(box))
-    box.play(box.people())
-    left = ()
-    while box.phase() is not Phase.FETCHING:
-        left += chatter(box, Button.TALK, 1)
-    assert len(of(LeaveRoom, left)) == 1
-    # The next agent ends by itself, and nobody but the contact was there.
-    box.play(box.token(expects_agent=True), box.joined())
-    box.play(box.people(ROBOT), agent(box), 1.0, gone(box), box.people())
-    assert box.state.is_in_room
-    assert not of(LeaveRoom, chatter(box, Button.TALK, 3000))
 
 
 def test_a_box_that_is_used_stays():

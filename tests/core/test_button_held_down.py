@@ -4,7 +4,7 @@ import pytest
 
 from appliance.config import Config, TalkConfig, TalkMode
 from appliance.core.commands import CloseGate, Earcon, OpenGate
-from appliance.core.events import Button, ButtonPressed, ButtonReleased, TailEnded
+from appliance.core.events import Button, ButtonPressed, TailEnded
 from appliance.core.fault_table import BUTTON_HELD
 from appliance.core.state import Lock
 from tests.core.story import (
@@ -27,46 +27,6 @@ from tests.core.story import (
     with_limit,
     with_mode,
 )
-
-# jammed while running
-
-
-def held(box):
-    return [x for x in box.view().faults if "button is held down" in x]
-
-
-@pytest.mark.parametrize("mode", TalkMode)
-def test_a_talk_button_that_jams_is_named_until_it_is_released(mode):
-    box = in_room(with_limit(120, 10, mode))
-    box.play(PRESS, 3600)
-    assert held(box) == [BUTTON_HELD.text(button="talk")]
-    assert "button-held" in box.view().fault_ids
-    box.play(RELEASE)
-    assert not held(box)
-
-
-def test_a_talk_without_a_limit_is_no_jam_until_it_ends():
-    box = in_room(with_limit(0, 0))
-    box.play(PRESS, 3600)
-    assert box.is_live()
-    assert not held(box)
-    box.play(box.people())
-    assert not box.is_live()
-    assert not held(box)
-    box.play(601)
-    assert held(box)
-
-
-@pytest.mark.parametrize("button", [x for x in Button if x is not Button.TALK])
-def test_another_button_that_jams_is_named(button):
-    box = in_room()
-    box.play(ButtonPressed(button), 599)
-    assert not held(box)
-    box.play(2)
-    assert held(box) == [BUTTON_HELD.text(button=button)]
-    box.play(ButtonReleased(button), 3600)
-    assert not held(box)
-
 
 # boot lock-out
 
@@ -167,7 +127,7 @@ def test_the_limit_ends_a_latched_talk_and_the_next_press_works(mode):
     box = in_room(with_limit(60, 10, mode))
     box.play(PRESS, 0.1, RELEASE, 60)
     assert not box.is_live()
-    box.play(PRESS)
+    box.play(0.3, PRESS)
     assert box.is_live()
 
 
@@ -184,13 +144,15 @@ def test_the_limit_ends_the_talk_of_a_jammed_button_that_flickers(mode, gap_s):
     assert box.is_live()
 
 
-@pytest.mark.parametrize(("contact_s", "gap_s"), [(0.03, 0.05), (0.06, 0.15)])
+@pytest.mark.parametrize(
+    ("contact_s", "gap_s", "limit_s"), [(0.03, 0.05, 3), (0.06, 0.15, 8)]
+)
 @pytest.mark.parametrize("mode", PUSH_TO_TALK)
-def test_the_limit_ends_the_talk_of_a_bad_contact_until_it_has_rested(
-    mode, contact_s, gap_s
+def test_the_limit_ends_the_talk_of_a_worn_contact_until_it_has_rested(
+    mode, contact_s, gap_s, limit_s
 ):
-    box = in_room(with_limit(30, 4, mode))
-    presses = (PRESS, contact_s, RELEASE, gap_s) * int(31 / (contact_s + gap_s))
+    box = in_room(with_limit(limit_s, 1, mode))
+    presses = (PRESS, contact_s, RELEASE, gap_s) * 45
     assert earcons(box.play(*presses)).count(Earcon.WARNING) == 1
     assert not of(OpenGate, box.play(*presses))
     assert not box.is_live()
@@ -243,7 +205,7 @@ def test_a_press_that_would_go_on_beyond_the_limit_is_refused_with_a_sound(down)
 
 def test_after_the_limit_a_press_does_not_end_a_talk_of_the_page():
     box = in_room(with_limit(120, 10))
-    box.play(PRESS, 121, RELEASE, 0.1, PAGE_DOWN, 0.1, PRESS)
+    box.play(PRESS, 121, RELEASE, 0.3, PAGE_DOWN, 0.1, PRESS)
     assert box.is_live()
 
 

@@ -179,4 +179,4 @@ def test_a_bounce_of_any_other_button_is_no_second_press(button):
     box.play(ButtonPressed(button), 0.05, ButtonReleased(button))
     before = box.state
     assert box.play(ButtonPressed(button, is_resumed=True)) == ()
-    assert replace(box.state, held=(), press_series=before.press_series) == before
+    assert replace(box.state, buttons=before.buttons) == before

@@ -448,7 +448,7 @@ def test_talk_chat_and_connection_wake_the_screen_but_a_countdown_does_not():
 @pytest.mark.parametrize("button", Button)
 def test_a_press_wakes_the_screen_even_if_it_has_no_effect(button):
     box = in_room(Config(talk=TalkConfig(leave_hold_ms=1000)))
-    box.play(box.people(), VolumeAsked(0), PRESS_AT_BOOT)
+    box.play(box.people(), VolumeAsked(0), PRESS_AT_BOOT, 1)
     before = activity(box.view())
     box.play(ButtonPressed(button))
     pressed = activity(box.view())
