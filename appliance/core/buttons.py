@@ -1,7 +1,7 @@
 """Effects of the buttons, and volume and gain; `talk` has the talk button.
 
-    pressed within 0.04 s of the release     bounce: the press before it goes on
-    more than 100 presses without a rest     a bad contact: no effect until it rests
+    pressed within 0.04 s of the release       bounce: the press before it goes on
+    over 100 short presses without a rest      a bad contact: no effect until it rests
 
 A button that turns out to have a bad contact, or whose pin is lost, has perhaps not
 been pressed by a person. So its talk ends, an open box is muted, and the box goes back
@@ -31,19 +31,20 @@ BOUNCE_S: Final = 0.04
 """A press this soon after the button's release is bounce of a worn contact, because
 nobody presses again so quickly."""
 REST_S: Final = 5.0
-"""Rest of a contact, open or closed, that ends a series of presses. It is longer than a
-floating wire takes to be found (3.6 s), which may have made a single press of all that
-time."""
+"""Rest that ends a series of presses. It is longer than a floating wire takes to be
+found (3.6 s), which may have made a single press of all that time."""
 
 
 def pressed(state: State, event: ButtonPressed, now_s: float) -> Step:
     """Handle a press."""
     button, at_s = event.button, _at_s(event, now_s)
+    last = _of(state, button)
+    if event.is_at_boot or at_s >= last.moved_at_s + REST_S:
+        last = ButtonState(button, preset=state.preset, had_left=_has_left(state))
     if event.is_at_boot:
-        stuck = ButtonState(button, is_down=True, is_at_boot=True, moved_at_s=at_s)
+        stuck = replace(last, is_down=True, is_at_boot=True, moved_at_s=at_s)
         state = _with(state, stuck)
         return talk.held_at_boot(state) if button is Button.TALK else state, ()
-    last = _of(state, button)
     is_bounce = event.is_resumed or at_s < last.moved_at_s + BOUNCE_S
     new = _after_press(state, last, at_s, is_bounce=is_bounce)
     state = _with(state, new)
@@ -68,7 +69,8 @@ def released(state: State, event: ButtonReleased, now_s: float) -> Step:
         return _with(state, ButtonState(button)), commands
     if not last.is_down:
         return state, ()
-    presses = last.presses if at_s < last.moved_at_s + REST_S else 0
+    long_s = REST_S if last.is_bad else talk.TAP_S
+    presses = last.presses if at_s < last.moved_at_s + long_s else 0
     up = replace(last, is_down=False, moved_at_s=at_s, presses=presses)
     state = _with(state, up)
     return talk.release(state, at_s) if button is Button.TALK else state, ()
@@ -125,24 +127,21 @@ def _after_press(
     state: State, last: ButtonState, at_s: float, *, is_bounce: bool
 ) -> ButtonState:
     """Return the state of a button after a press."""
-    is_first = last.presses == 0 or at_s >= last.moved_at_s + REST_S
-    presses = 1 if is_first else last.presses + 1
     is_hold = last.hold_began_at_s is not None if is_bounce else _is_hold(state, last)
-    return ButtonState(
-        last.button,
+    presses = last.presses + 1
+    return replace(
+        last,
         is_down=True,
         is_at_boot=is_bounce and last.is_at_boot,
         moved_at_s=at_s,
         hold_began_at_s=at_s if is_hold and presses <= MOST_PRESSES else None,
         presses=presses,
-        preset=state.preset if is_first else last.preset,
-        had_left=_has_left(state) if is_first else last.had_left,
     )
 
 
 def _failed(state: State, failed: ButtonState, now_s: float) -> Step:
     """Give up the talk of a bad or lost button, and undo what it did to the room."""
-    is_recent = failed.presses > 0 and now_s < failed.moved_at_s + REST_S
+    is_recent = not failed.is_at_boot and now_s < failed.moved_at_s + REST_S
     if failed.button is Button.TALK:
         return talk.button_failed(state, is_pressed=is_recent), ()
     is_moved = (failed.preset, failed.had_left) != (state.preset, _has_left(state))

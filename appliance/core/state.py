@@ -21,8 +21,8 @@ from appliance.core.events import (
 )
 
 MOST_PRESSES: Final = 100
-"""More presses without a rest are those of a bad contact; our choice: more than anybody
-makes."""
+"""More short presses without a rest are those of a bad contact; our choice: more than
+anybody makes."""
 
 
 class Phase(StrEnum):
@@ -225,11 +225,11 @@ class ButtonState:
     hold_began_at_s: float | None = None
     """Begin of the newest press, if it has to be held and has had no effect yet."""
     presses: int = 0
-    """Newest presses that follow each other without a rest, bounces included."""
+    """Short presses since the last rest or longer press, bounces included."""
     preset: str | None = None
-    """Chosen room before them."""
+    """Chosen room before the presses that follow each other without a rest."""
     had_left: bool = False
-    """Before them the box stayed out of the room."""
+    """Before these presses the box stayed out of the room."""
 
     @property
     def is_stuck(self) -> bool:

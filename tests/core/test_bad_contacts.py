@@ -222,6 +222,19 @@ def test_the_one_press_of_a_wire_that_floats_quickly_is_undone_with_its_loss(
     assert not box.state.is_out
 
 
+@pytest.mark.parametrize("contacts_s", [(0.1, 2, 1), (2, 1), (1.5, 1.5, 0.01)])
+def test_the_presses_of_a_wire_that_floats_irregularly_are_undone_with_its_loss(
+    contacts_s,
+):
+    box = in_room()
+    for contact_s in contacts_s:
+        box.play(LEAVE, contact_s, LEAVE_UP, 0.2)
+        if box.phase() is Phase.LEAVING:
+            box.play(box.left())
+    box.play(LEAVE_LOST)
+    assert not box.state.is_out
+
+
 def test_a_room_button_without_presets_changes_nothing_when_its_wire_floats():
     box = in_room()
     box.play(box.lost(Cause.ROOM_CLOSED))
@@ -271,6 +284,7 @@ def test_a_bad_contact_of_the_talk_button_neither_talks_nor_latches_a_talk(
     chatter(box, Button.TALK, MOST_PRESSES, period_s)
     box.play(PRESS)
     assert not box.is_live()
+    assert box.play(1, RELEASE, 1, PRESS, RELEASE) == ()
     assert chatter(box, Button.TALK, 600, period_s) == ()
     box.play(REST_S, PRESS)
     assert box.is_live()
@@ -312,7 +326,7 @@ def test_a_hold_of_a_bad_leave_button_does_not_leave():
     assert box.phase() is Phase.IN_ROOM
 
 
-@pytest.mark.parametrize(("held_s", "pause_s"), [(REST_S, 1), (1, REST_S)])
+@pytest.mark.parametrize(("held_s", "pause_s"), [(0.3, 0.5), (0.1, REST_S)])
 def test_a_lively_conversation_is_no_bad_contact(held_s, pause_s):
     box = in_room(with_mode(HOLD))
     for _ in range(2 * MOST_PRESSES):
