@@ -1,9 +1,4 @@
-"""Control loop: one inbox of events, one `step` at a time, commands and views out.
-
-Adapters post events from any thread. On the thread of the event loop, `step` handles
-them, each command goes to the adapter that owns it, and each new view to every viewer.
-No other object holds the state.
-"""
+"""Control loop: one inbox of events, one `step` at a time, commands and views out."""
 
 import asyncio
 import logging
@@ -62,10 +57,7 @@ class App:
         self._now_s = time.monotonic()
 
     def post(self, event: Event) -> None:
-        """Put an event into the inbox; never blocks.
-
-        Events posted before `run` are handled when it starts, those posted after it
-        ended are dropped.
+        """Put an event into the inbox, which `run` handles; never blocks.
 
         Thread: any.
         """
@@ -93,8 +85,7 @@ class App:
         """Open every adapter, run until `Exit`, close them all.
 
         The token source is opened first, so that the first request runs while `make`
-        takes about half of the start-up time. `make` returns the other adapters, not
-        yet entered; commands for them are queued until then, in order.
+        creates the other adapters; commands for them are queued meanwhile.
 
         Raises:
             BaseExceptionGroup: a task of an adapter failed; systemd restarts the
@@ -125,7 +116,7 @@ class App:
     def _on_loop_error(
         self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]
     ) -> None:
-        """End the process when a callback raised, which asyncio would only log."""
+        """End the process if a callback raises, which asyncio would only log."""
         self._fail(context.get("exception") or RuntimeError(context["message"]))
 
     def _fail(self, exc: BaseException) -> None:
@@ -134,7 +125,7 @@ class App:
             self._done.set()
 
     def _drain(self) -> None:
-        """Handle every event in the inbox, then show the resulting view once."""
+        """Handle every event in the inbox, then show the view."""
         if self._state is None or self._done.is_set():
             return
         try:

@@ -34,10 +34,7 @@ class CommandHandler(
     AbstractAsyncContextManager["CommandHandler[CommandT_contra]"],
     Protocol[CommandT_contra],
 ):
-    """Adapter that carries out commands.
-
-    Use it as a context: commands are accepted only while it is open.
-    """
+    """Adapter that carries out commands while it is open."""
 
     def do(self, command: CommandT_contra) -> None:
         """Start the command and return at once; the result is posted as an event.
@@ -93,9 +90,8 @@ class MicrophoneFeed(Protocol):
         """Send the microphone's audio from now on, silence while the gate is closed.
 
         `send` takes one block. It is called on the audio adapter's threads, never
-        concurrently, for the blocks of whole packets of 20 ms in a row; silent packets
-        come up to 10 ms late. It must not keep the block, whose memory is reused. At
-        most one is connected: call `disconnect` before connecting another.
+        concurrently, for the blocks of whole packets of 20 ms in a row. It must not
+        keep the block, whose memory is reused. At most one is connected.
         """
 
     def disconnect(self) -> None:

@@ -5,7 +5,7 @@ the next state and commands. It compares the states before and after, and so fin
 follows from a change, such as an earcon or a closed sound card. The rules have one
 module per subject: `session` and `reconnect` (the room and its presets), `talk` (also
 permissions) and `time_limit`, `buttons` (also volume and gain), `voice_agent`,
-`agent_lines`, `agent_return`, `agent_text` and `thinking_indicator`, `pairing` and
-`chat`. `view` derives what people see, with the sentences of `faults`; `fault_table`
-has those of the hardware. Start with `state`, `events` and `step`.
+`agent_return`, `agent_text` and `thinking_indicator`, and `chat`. `view` derives what
+people see, with the sentences of `faults`; `fault_table` has those of the hardware.
+Start with `state`, `events` and `step`.
 """

@@ -4,29 +4,31 @@ from typing import Final
 
 from appliance.core import agent_return, talk
 from appliance.core.state import State
-from appliance.core.voice_agent import ARRIVAL_S
 
 AWAITED: Final = (
-    "Waiting for the voice agent. The last 10 s of what is said here are kept for it."
+    "Waiting for the voice agent. The last 10 s of what is said before it comes are "
+    "kept for it."
 )
-LATE: Final = "The voice agent has not come; what is said now may not reach it."
-OVER: Final = "The voice agent has left. A typed line calls one."
-OVER_OPEN: Final = "The voice agent has left. Speaking or a typed line calls one."
-OVER_WITH_BUTTON: Final = (
+OVER: Final = (
     "The voice agent has left. A typed line or a press on the box's talk button calls "
     "one."
+)
+MISSING: Final = (
+    "the expected voice agent is missing, perhaps because its program does not run; "
+    "the box leaves and joins again every few minutes so that LiveKit sends one"
 )
 
 
 def faults(state: State) -> tuple[str, ...]:
-    """Return one sentence if the agent does not react."""
-    conversation = state.conversation
-    if not conversation.is_unresponsive:
+    """Return one sentence if the agent is missing, or does not react."""
+    is_missing = agent_return.is_missing(state) or agent_return.is_returning(state)
+    if state.agent_returns and is_missing:
+        return (MISSING,)
+    agent = state.conversation.agent
+    if agent is None or not state.conversation.is_unresponsive:
         return ()
-    if conversation.agent is None:
-        return ("no voice agent has come, so what was said did not reach one",)
     sentence = (
-        f"{conversation.agent.name} does not react to what was said here: it may "
+        f"{agent.name} does not react to what was said here: it may "
         "listen to another participant only, or its session is over; leave, "
         "wait half a minute, and join again"
     )
@@ -42,17 +44,13 @@ def status(state: State) -> str:
     return f"{conversation.agent.name} does not react" if is_deaf else ""
 
 
-def note(state: State, now_s: float) -> str:
+def note(state: State) -> str:
     """Return what to know of the agent: that it is awaited, or whom it listens to."""
     agent = state.conversation.agent
-    if agent is None and state.conversation.is_awaited and talk.may_talk(state):
-        # Leaving and joining again, which may follow, loses what was said.
-        return AWAITED if now_s < state.joined_at_s + ARRIVAL_S else LATE
-    if agent_return.is_over(state):
-        if state.is_open_mode:
-            return OVER_OPEN
-        # On the page a press is refused.
-        return OVER if state.config.buttons.talk is None else OVER_WITH_BUTTON
+    if state.conversation.is_awaited:
+        return AWAITED if talk.may_talk(state) else ""
+    if agent_return.is_missing(state):
+        return OVER
     if agent is None or state.has_only_programs:
         return ""
     if agent.takes_turns:

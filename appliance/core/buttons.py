@@ -197,4 +197,4 @@ def _next_page(state: State) -> State:
     """Show the next screen page, also instead of an automatically shown PIN."""
     pages = tuple(ScreenPage)
     following = pages[(pages.index(state.screen_page) + 1) % len(pages)]
-    return replace(state, screen_page=following, pairing_until_s=None)
+    return replace(state, screen_page=following, pairing_until_s=0.0)

@@ -1,6 +1,5 @@
 """Chat log: received lines, own lines, and the delivery state of each own line."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from math import inf
@@ -11,7 +10,6 @@ from appliance.core.events import (
     ChatMessage,
     ChatSent,
     ChatTyped,
-    Participant,
 )
 
 KEPT_LINES = 50
@@ -110,20 +108,6 @@ class ChatLog:
                 state=Delivery.SENT if is_own else Delivery.RECEIVED,
             )
         )
-
-    def named(self, people: Iterable[Participant]) -> "ChatLog":
-        """Return the log with the names that these participants have now.
-
-        Somebody may write before their name is known here.
-        """
-        # Anybody may have the identity that stands for an unknown one.
-        nobody = {"", UNKNOWN_ID}
-        names = {person.id: person.name for person in people if person.id not in nobody}
-        known = [names.get(line.sender_id, line.sender_name) for line in self.lines]
-        if known == [line.sender_name for line in self.lines]:
-            return self
-        renamed = zip(self.lines, known, strict=True)
-        return ChatLog(tuple(replace(line, sender_name=name) for line, name in renamed))
 
     def answered(self, event: ChatSent | ChatFailed, now_s: float) -> "ChatLog":
         """Return the log with our line sent or failed.

@@ -65,7 +65,7 @@ class JoinRoom:
 
     ticket: int
     details: ConnectionDetails
-    """If they expect a voice agent, what is said until it comes is kept for it."""
+    """If they expect an agent, what is said until it comes is kept for it."""
     preset: str | None = None
 
 
@@ -127,7 +127,7 @@ class OpenGate:
     """Send the microphone signal to the room; answered by `FirstBlockSent`."""
 
     asked_at_s: float = field(default=0.0, compare=False)
-    """When it was asked to open, on the monotonic clock; access time counts from it."""
+    """On the monotonic clock; the access time counts from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +140,7 @@ class CloseGate:
 
 @dataclass(frozen=True, slots=True)
 class ClearPreRoll:
-    """Do not send as pre-roll what was captured until now.
-
-    Except what the card and the sender's queue still hold, usually some 30 ms; that
-    begins each talk, with a pre-roll or without.
-    """
+    """Do not send as pre-roll what was captured until now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +169,7 @@ class PlayEarcon:
 
 @dataclass(frozen=True, slots=True)
 class StoreVolumeAndGain:
-    """Store what somebody has changed, so that it survives a restart.
-
-    None: unchanged, so that what is stored or configured stays in force.
-    """
+    """Store what somebody has changed, so that it survives a restart; None: nothing."""
 
     percent: int | None = None
     db: float | None = None

@@ -23,8 +23,8 @@ class Cause(StrEnum):
     """Reason why the appliance is not in the room; also a metrics label."""
 
     NO_LINK = "no_link"
-    """No network interface has an address. Set by the view only, never by an
-    event, so the metrics never count it."""
+    """No interface has an address; only the view says so, the metrics do not count it.
+    """
     NO_INTERNET = "no_internet"
     """The name cannot be resolved or the host cannot be reached."""
     TOKEN_SOURCE = "token_source"
@@ -60,13 +60,12 @@ class ConnectionDetails:
     url: str
     token: str = field(repr=False)
     identity: str
-    """The one that the token gives to this box."""
+    """Of this box."""
     expects_agent: bool = False
     """A voice agent comes into the room."""
     is_dtelecom: bool = False
-    """The room is on dTelecom's network."""
     fallback_urls: tuple[str, ...] = ()
-    """Other servers that accept the token, in the order in which to try them."""
+    """Other servers that accept the token, the first choice first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +77,8 @@ class Failure:
     """One sentence for people; contains no secrets."""
     is_final: bool = False
     """Retrying soon will not help."""
-    is_announced: bool = False
-    """The connection worked until the end: what was sent before has arrived."""
-    is_own: bool = False
-    """The box has left the room because of it."""
     retry_after_s: float = 0.0
-    """Shortest wait that the token source asked for; 0: none."""
+    """Shortest wait that the token source asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +92,7 @@ class Participant:
     is_speaking: bool = False
     is_muted: bool = False
     is_agent: bool = False
-    """A program: the voice agent, another one, or the avatar of one."""
+    """A voice agent, or the avatar of one."""
     sound_fault: str = ""
     """Why their audio is not played or not encrypted as expected, in words."""
 
@@ -109,21 +104,19 @@ class Permissions:
     may_publish: bool = True
     """Publish the microphone track; False until the track is published."""
     may_subscribe: bool = True
-    """Subscribe to the tracks of the others."""
     may_send_data: bool = True
-    """Send chat."""
     is_server_muted: bool = False
     """A moderator muted the microphone track on the server."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """Chat message received from the room, with size and types already checked."""
+    """Chat message from the room; size and types are checked."""
 
     id: str
     """Unique together with `sender_id`."""
     sender_id: str
-    """LiveKit identity; empty: the sender is unknown."""
+    """LiveKit identity; empty: unknown."""
     sender_name: str
     text: str = field(repr=False)
     ts_ms: int
@@ -147,9 +140,7 @@ class VoiceAgent:
     """Voice agent in the room: a participant that answers what is said."""
 
     id: str
-    """LiveKit identity."""
     name: str
-    """Name to display; never empty."""
     state: AgentState
     takes_turns: bool = False
     """It is told who talks and when, and then hears that participant only."""
@@ -157,21 +148,20 @@ class VoiceAgent:
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """Words as somebody speaks them, with size and types already checked."""
+    """Words as somebody speaks them; size and types are checked."""
 
     segment: str
     """Unique together with `talker_id`; a later caption replaces an earlier one."""
     talker_id: str
     """LiveKit identity; that of this box for what was said here."""
     talker: str
-    """Name to display."""
     text: str = field(repr=False)
     is_final: bool
     """Nothing will be added."""
     ts_ms: int
     """Begin of the segment, ms since the epoch."""
     is_own: bool = False
-    """Spoken here; `voice_agent` decides, because it knows this box's identity."""
+    """Spoken here; set by `voice_agent`."""
 
 
 # the process
@@ -179,10 +169,7 @@ class Caption:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The event loop runs and the token source is open: the first session may begin.
-
-    The other adapters are still being created; their commands are queued meanwhile.
-    """
+    """The token source is open: the first session may begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +189,7 @@ class LinkChanged:
     address: str | None
     """LAN address of this machine; None without a network."""
     sources: tuple[str, ...] = ()
-    """Source addresses of the default routes; those of a VPN while it has them."""
+    """Source addresses of the default routes, which may be those of a VPN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +221,7 @@ class PageServed:
     url: str
     """Without secrets, as a person types it into a browser."""
     pin: str = field(repr=False)
-    """PIN that pairs a phone; shown on the OLED."""
+    """PIN that pairs a phone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,7 +309,7 @@ class ChatTyped:
     """A chat line was typed on the page."""
 
     id: str
-    """Chosen by the page, so that it can match the answer."""
+    """Chosen by the page."""
     text: str = field(repr=False)
     ts_ms: int
 
@@ -403,8 +390,7 @@ class RoomResumed:
 
     ticket: int
     is_new: bool = False
-    """Whether it made a new connection, or may have made one: what was not yet
-    delivered is lost."""
+    """By a new connection: what was not yet delivered is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -440,13 +426,12 @@ class PermissionsChanged:
 
 @dataclass(frozen=True, slots=True)
 class Reception:
-    """How the other participants' audio arrived in the last seconds."""
+    """How the others' audio arrived in the last seconds; None: there was none."""
 
     delay_s: float | None = None
-    """Mean delay of LiveKit's jitter buffers; None: no audio arrived."""
+    """Mean delay of LiveKit's jitter buffers."""
     concealed_ratio: float | None = None
-    """Share of the audio of all streams that was lost or late and was synthesised;
-    None: no audio arrived."""
+    """Share of the audio that was lost or late and was synthesised."""
     lost_packets: int = 0
 
 
@@ -512,20 +497,22 @@ class ChatFailed:
     reason: str
 
 
-ProcessEvent = Started | Ticked | StopAsked | LinkChanged
 PartEvent = PartLost | PartFound
 PairingEvent = PageServed | PairingAsked | PhonePaired
 ButtonEvent = ButtonPressed | ButtonReleased
-PageEvent = TalkAsked | MuteAsked | LeaveAsked | JoinAsked | VolumeAsked | GainAsked
 GateEvent = FirstBlockSent | TailEnded
-RoomEvent = RoomJoined | RoomFailed | RoomPaused | RoomResumed | RoomLost | RoomLeft
 AgentEvent = AgentChanged | AgentFailed | CaptionReceived
 InRoomEvent = PeopleChanged | PermissionsChanged | ConnectionMeasured | AgentEvent
 """Events that have no effect outside of the room."""
 SessionEvent = (
     TokenReady
     | TokenFailed
-    | RoomEvent
+    | RoomJoined
+    | RoomFailed
+    | RoomPaused
+    | RoomResumed
+    | RoomLost
+    | RoomLeft
     | InRoomEvent
     | ChatReceived
     | ChatSent
@@ -533,11 +520,19 @@ SessionEvent = (
 )
 """Events that carry the ticket of a session."""
 Event = (
-    ProcessEvent
+    Started
+    | Ticked
+    | StopAsked
+    | LinkChanged
     | PartEvent
     | PairingEvent
     | ButtonEvent
-    | PageEvent
+    | TalkAsked
+    | MuteAsked
+    | LeaveAsked
+    | JoinAsked
+    | VolumeAsked
+    | GainAsked
     | ChatTyped
     | GateEvent
     | LevelsMeasured

@@ -4,7 +4,7 @@ import functools
 from dataclasses import replace
 from typing import Final
 
-from appliance.core import agent_return, agent_text, fault_table
+from appliance.core import agent_text, fault_table
 from appliance.core.events import Part, PartEvent, PartLost
 from appliance.core.session import room_name
 from appliance.core.state import State
@@ -123,7 +123,6 @@ def sentences(state: State) -> tuple[str, ...]:
     room = (
         *_permission_faults(state),
         *agent_text.faults(state),
-        *agent_return.faults(state),
         *_sound_faults(state),
         *_failed_change(state),
     )

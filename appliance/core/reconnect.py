@@ -26,7 +26,7 @@ HOPEFUL_FAILURES: Final = 40
 restart of a server, router or provider takes."""
 JITTER_S: Final = 0.25
 """Spreads the retries of many appliances that lost one server over half a second."""
-EVICTED_FIRST_S: Final = 60.0
+MINUTE_S: Final = 60.0
 """First wait after an eviction: the session was ended by a moderator, or by another
 client with this box's identity. An agent that ends its call by deleting the room must
 not be called back at once."""
@@ -36,10 +36,8 @@ REMOVED_LONGEST_S: Final = 600.0
 """Our choice: whoever removes the box from the room has a reason."""
 CHANGE_S: Final = 30.0
 """Time to join another room; the first failure after it sends the box back. Our choice:
-a server that is just starting and a Wi-Fi gap of 20 s are over by then, whether each
-attempt fails at once or after 5 s, and whoever chose a room that is down is back in the
-previous one soon. The time without a network does not count, nor the time until the
-room has ended in which the box was before."""
+a server that is just starting and a Wi-Fi gap of 20 s are over by then. It begins anew
+when the network comes back."""
 REFUSED_S: Final = 600.0
 """Our choice: soon enough for an owner who waits for it, rare enough for a server."""
 LONGEST_ASKED_S: Final = 300.0
@@ -72,24 +70,13 @@ def failed(
         return state, ()
     state = session.with_backoff_reset(state, now_s)
     failure = event.failure
-    if failure.is_own:
-        # It ends the agent's session, as on request.
-        state = session.with_agent_left(state, now_s)
-    state = _with_failure(state, failure.cause, failure.reason)
-    # The refusal of a request over the network before says nothing about this one.
-    is_final = failure.is_final and state.link_since_s <= state.since_s
-    asked_s = min(failure.retry_after_s, LONGEST_ASKED_S)
-    # A wait that would end too late is not waited for, unless the previous room's token
-    # comes from the same source.
-    has_same_source = _has_same_source(state)
-    next_s = now_s if has_same_source else now_s + asked_s
-    if (back := _change_undone(state, next_s, is_final=is_final)) is not None:
-        if asked_s and has_same_source:
-            back = replace(back, cause=failure.cause, reason=failure.reason)
-            return _with_retry(back, now_s, asked_s), ()
+    state = _with_failure(state, failure.cause, failure.reason, now_s)
+    back = _change_undone(state, now_s, is_final=failure.is_final)
+    if back is not None:
         return session.after_end(replace(back, goal=Goal.REJOIN), now_s)
-    if is_final:
+    if failure.is_final:
         return _refused(state, now_s), ()
+    asked_s = min(failure.retry_after_s, LONGEST_ASKED_S)
     return _with_retry(state, now_s, asked_s), ()
 
 
@@ -100,8 +87,8 @@ def link_changed(state: State, event: LinkChanged, now_s: float) -> Step:
     state = replace(state, address=event.address, sources=event.sources)
     # The first report is no change: it only makes the address known.
     is_new = is_other and event.address is not None and before != ""
-    if is_new:
-        state = replace(state, link_since_s=now_s)
+    if is_new and state.changed_at_s is not None:
+        state = replace(state, changed_at_s=now_s)
     if not (is_new and _should_retry_at_once(state, before)):
         return state, ()
     return session.end(replace(state, failures=0), Goal.REJOIN, now_s)
@@ -116,11 +103,13 @@ def tick(state: State, now_s: float) -> Step:
     if state.phase is Phase.LEAVING:
         return session.after_end(state, now_s)
     if state.phase is Phase.FETCHING:
-        state = _with_failure(state, Cause.TOKEN_SOURCE, "no token arrived in time")
+        reason = "no token arrived in time"
+        state = _with_failure(state, Cause.TOKEN_SOURCE, reason, now_s)
         if (back := _change_undone(state, now_s)) is not None:
             return session.end(back, Goal.REJOIN, now_s)
         return _with_retry(state, now_s), (DropToken(state.ticket),)
-    state = _with_failure(state, Cause.SERVER_LOST, "the server did not answer in time")
+    reason = "the server did not answer in time"
+    state = _with_failure(state, Cause.SERVER_LOST, reason, now_s)
     return session.end(_change_undone(state, now_s) or state, Goal.REJOIN, now_s)
 
 
@@ -148,64 +137,55 @@ def unreachable_wait_s(failures: int, jitter: float) -> float:
     return wait_s(min(failures, max(STEADY_FAILURES, failures - held)), jitter)
 
 
-def eviction_wait_s(evictions: int, longest_s: float) -> float:
-    """Return the wait after this many consecutive evictions: doubled from a minute."""
-    return min(EVICTED_FIRST_S * 2.0 ** min(evictions - 1, 10), longest_s)
+def minutes_wait_s(count: int, longest_s: float) -> float:
+    """Return the wait after the same thing so many times: doubled from a minute."""
+    return min(MINUTE_S * 2.0 ** min(count - 1, 10), longest_s)
 
 
-def _with_failure(state: State, cause: Cause, reason: str) -> State:
-    """Return the state with one more failure."""
+def _with_failure(state: State, cause: Cause, reason: str, now_s: float) -> State:
+    """Return the state with one more failure, and with the lines that it may lose."""
+    is_evicted = cause in EVICTION_LONGEST_S
+    chat = state.chat
+    if state.is_in_room and not is_evicted:
+        chat = chat.cut(state.since_s if state.phase is Phase.PAUSED else now_s)
     return replace(
         state,
         cause=cause,
         reason=reason,
         failures=state.failures + 1,
-        evictions=state.evictions + (cause in EVICTION_LONGEST_S),
+        evictions=state.evictions + is_evicted,
+        chat=chat,
     )
 
 
 def _change_undone(
-    state: State, next_s: float, *, is_final: bool = False
+    state: State, now_s: float, *, is_final: bool = False
 ) -> State | None:
-    """Return the state with the previous room as target, if the change has failed.
-
-    `next_s`: earliest time of the next attempt.
-    """
-    change, cause = state.change, state.cause
-    if change is None or cause is None or change.back_to == state.preset:
+    """Return the state with the previous room as target, if the change has failed."""
+    changed_at_s, cause = state.changed_at_s, state.cause
+    is_change = state.preset != state.joined_preset
+    if changed_at_s is None or cause is None or not is_change:
         return None
-    begin_s = max(change.since_s, state.link_since_s, session.left_room_ends_s(state))
-    ends_s = begin_s + CHANGE_S
-    if not is_final and (state.is_link_down or next_s < ends_s):
+    is_over = now_s >= changed_at_s + CHANGE_S and not state.is_link_down
+    if not (is_final or is_over):
         return None
     return replace(
         session.failures_cleared(state),
-        preset=change.back_to,
+        preset=state.joined_preset,
         failed_change=FailedChange(state.preset, cause, state.reason),
     )
-
-
-def _has_same_source(state: State) -> bool:
-    """Return whether the tokens of the chosen and the previous room have one source."""
-    if state.change is None:
-        return False
-    one = session.room_settings(state.config, state.change.back_to)
-    other = session.room_settings(state.config, state.preset)
-    # A token that is written in the configuration needs no source.
-    return (one.token, one.token_url) == (other.token, other.token_url)
 
 
 def _with_retry(state: State, now_s: float, least_s: float = 0.0) -> State:
     """Return the state waiting for the next attempt, `least_s` or longer."""
     if state.cause in EVICTION_LONGEST_S:
         longest_s = EVICTION_LONGEST_S[state.cause]
-        delay_s = eviction_wait_s(state.evictions, longest_s)
+        delay_s = minutes_wait_s(state.evictions, longest_s)
     elif state.cause in UNREACHABLE:
         delay_s = unreachable_wait_s(state.failures, state.jitter)
     else:
         delay_s = wait_s(state.failures, state.jitter)
     retry_at_s = now_s + max(delay_s, least_s)
-    retry_at_s = max(retry_at_s, session.left_room_ends_s(state))
     return replace(session.entered(state, Phase.WAITING, now_s), retry_at_s=retry_at_s)
 
 

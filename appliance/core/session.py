@@ -6,7 +6,7 @@ from typing import Final, assert_never
 from appliance.config import Config, Preset, RoomConfig
 from appliance.core.commands import DropToken, FetchToken, JoinRoom, LeaveRoom
 from appliance.core.events import Permissions, RoomJoined, RoomResumed, TokenReady
-from appliance.core.state import Conversation, Goal, Phase, RoomChange, State, Step
+from appliance.core.state import Conversation, Goal, Phase, State, Step
 from appliance.net.url import is_local
 
 FETCH_S: Final = 20.0
@@ -21,10 +21,8 @@ STABLE_S: Final = 10.0
 """So long in the room without an interruption resets the back-off; a shorter session
 lengthens the next wait."""
 AGENT_ENDS_S: Final = 4.0
-"""Wait before the same room is joined again after leaving it and a voice agent, or one
-where an agent is expected: the agent's session has ended, but the agent stays until the
-room ends. With the setting `departureTimeout: 1` that takes up to 3 s, and the next
-agent is a new one."""
+"""Wait before a room is joined again after leaving it and its voice agent, which hears
+nobody then, but stays until the room ends: up to 3 s with `departureTimeout: 1`."""
 EVICTION_RESET_S: Final = 3600.0
 """A session this long, interruptions included, resets the back-off after evictions. It
 is twice the longest wait, so that two clients with one identity replace each other ever
@@ -36,8 +34,8 @@ IN_SESSION: Final = frozenset({Phase.FETCHING, *AT_SERVER})
 
 def start(state: State, now_s: float) -> Step:
     """Begin a new session with a new token, but not before the left room has ended."""
-    if now_s < (ended_at_s := left_room_ends_s(state)):
-        state = replace(state, retry_at_s=ended_at_s)
+    if state.preset == state.joined_preset and now_s < state.rejoin_at_s:
+        state = replace(state, retry_at_s=state.rejoin_at_s)
         return entered(state, Phase.WAITING, now_s), ()
     ticket = state.ticket + 1
     state = replace(entered(state, Phase.FETCHING, now_s), ticket=ticket)
@@ -50,8 +48,13 @@ def end(state: State, goal: Goal, now_s: float) -> Step:
         # Stopping is final.
         return replace(state, goal=Goal.STOP if state.goal is Goal.STOP else goal), ()
     if state.phase in AT_SERVER:
-        state = entered(with_agent_left(state, now_s), Phase.LEAVING, now_s)
-        return replace(state, goal=goal), (LeaveRoom(state.ticket),)
+        conversation = state.conversation
+        has_agent = conversation.is_expected or conversation.agent is not None
+        if state.is_connected and has_agent:
+            # After an outage the agent's session goes on.
+            state = replace(state, rejoin_at_s=now_s + AGENT_ENDS_S)
+        state = replace(entered(state, Phase.LEAVING, now_s), goal=goal)
+        return state, (LeaveRoom(state.ticket),)
     dropped = (DropToken(state.ticket),) if state.phase is Phase.FETCHING else ()
     state, commands = after_end(replace(state, goal=goal), now_s)
     return state, (*dropped, *commands)
@@ -63,7 +66,7 @@ def after_end(state: State, now_s: float) -> Step:
         case Goal.REJOIN:
             return start(state, now_s)
         case Goal.STAY_OUT:
-            state = replace(state, change=None, failed_change=None)
+            state = replace(state, changed_at_s=None, failed_change=None)
             return entered(failures_cleared(state), Phase.LEFT, now_s), ()
         case Goal.WAIT:
             return entered(state, Phase.WAITING, now_s), ()
@@ -83,8 +86,6 @@ def join(
     if preset not in _presets(state):
         return state, ()
     before = (state.preset, state.display_name)
-    if preset != state.preset:
-        state = with_agent_left(state, now_s)
     state = _with_target(state, preset, display_name, now_s)
     is_same = (state.preset, state.display_name) == before
     # Before `Started` no token can be fetched: the first session will use the target.
@@ -130,10 +131,10 @@ def joined(state: State, event: RoomJoined, now_s: float) -> State:
         joined_at_s=now_s,
         cause=None,
         reason="",
-        change=None,
+        changed_at_s=None,
+        joined_preset=state.preset,
         room=event.room,
         people=event.people,
-        chat=state.chat.named(event.people),
         permissions=event.permissions,
     )
 
@@ -193,43 +194,16 @@ def _with_target(
 ) -> State:
     """Return the state with the requested room and name."""
     is_same_room = preset == state.preset
+    has_room = bool(state.room) and not state.is_left
+    is_change = state.changed_at_s is not None or (has_room and not is_same_room)
     return replace(
         state,
         preset=preset,
-        change=_change(state, now_s, is_same_room=is_same_room),
+        changed_at_s=now_s if is_change else None,
         failed_change=None,
         display_name=display_name or state.display_name,
         room=state.room if is_same_room else "",
-        conversation=state.conversation if is_same_room else Conversation(),
     )
-
-
-def with_agent_left(state: State, now_s: float) -> State:
-    """Return the state with the earliest time to join this room again.
-
-    No agent comes into the room before it has ended, even if the expected one has left
-    earlier. After an outage the agent's session goes on.
-    """
-    conversation = state.conversation
-    has_agent = conversation.is_expected or conversation.agent is not None
-    # With people in it the room does not end.
-    if not (state.is_connected and has_agent and state.has_only_programs):
-        return state
-    return replace(state, left_preset=state.preset, rejoin_at_s=now_s + AGENT_ENDS_S)
-
-
-def left_room_ends_s(state: State) -> float:
-    """Return when the chosen room has ended, if it was left with its agent; else 0."""
-    return state.rejoin_at_s if state.preset == state.left_preset else 0.0
-
-
-def _change(state: State, now_s: float, *, is_same_room: bool) -> RoomChange | None:
-    """Return the change to another room; None if there is no room to go back to."""
-    if state.change is not None:
-        return RoomChange(state.change.back_to, now_s)
-    if is_same_room or state.is_left or not state.room:
-        return None
-    return RoomChange(state.preset, now_s)
 
 
 def failures_cleared(state: State) -> State:

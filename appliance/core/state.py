@@ -23,6 +23,8 @@ from appliance.core.events import (
 MOST_PRESSES: Final = 100
 """More short presses without a rest are those of a bad contact; our choice: more than
 anybody makes."""
+PIN_SHOWN_S: Final = 60.0
+"""Our choice: time to walk to the appliance and type six digits."""
 
 
 class Phase(StrEnum):
@@ -78,16 +80,6 @@ class ScreenPage(StrEnum):
     CHAT = "chat"
     PAIRING = "pairing"
     HEALTH = "health"
-
-
-@dataclass(frozen=True, slots=True)
-class RoomChange:
-    """Change to another room that has not been joined yet."""
-
-    back_to: str | None
-    """Preset of the last room that was joined; on the way back, the target."""
-    since_s: float
-    """Time of the newest request for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,18 +164,18 @@ class Conversation:
 
     is_expected: bool = False
     """The token or the configuration says that an agent comes into this room."""
-    absent_since_s: float | None = None
-    """Since when the expected agent is missing; None: it is not. `agent_return` decides
-    about it."""
-    idle_since_s: float | None = None
-    """Since when nobody uses the box while the agent is to be fetched; None: not so."""
-    is_used: bool = False
-    """In this session somebody here has talked, pressed the talk button or typed."""
     is_awaited: bool = False
     """An agent has still to come: what is said before is kept for it."""
+    return_at_s: float = inf
+    """When the box leaves to fetch the missing agent; `agent_return` decides about it.
+    """
+    is_used: bool = False
+    """In this session somebody here has talked, pressed the talk button or typed."""
     agent: VoiceAgent | None = None
     since_s: float = 0.0
     """Start of the agent's state."""
+    is_ready: bool = False
+    """The agent has finished starting, or takes so long that it may not say so."""
     captions: tuple[Caption, ...] = ()
     """The newest ones, in order of their beginning."""
     captions_until_s: float = inf
@@ -191,21 +183,14 @@ class Conversation:
     voice_at_s: float | None = None
     """First voice of this talk to which the agent has not reacted; None: none."""
     utterance_until_s: float | None = None
-    """End of the utterance in a latched talk, infinity while voice is detected; None:
+    """End of the utterance in `open` mode, infinity while voice is detected; None:
     nobody speaks here."""
     has_turn: bool = False
     """The agent was told that our turn has begun."""
-    is_muted: bool = False
-    """The agent is not played, because somebody talks here."""
     is_answering: bool = False
     """The agent answers during a latched talk, so it is played."""
-    asked_at_s: float | None = None
-    """End of a talk to which the agent has not reacted yet."""
-    lines_until_s: float = -inf
-    """Until when typed lines wait for the agent; minus infinity: they do not.
-    `agent_lines` decides about it."""
-    hears_us: bool = False
-    """The agent has transcribed what was said here."""
+    reaction_due_s: float = inf
+    """When the agent has to have reacted to what was said."""
     is_unresponsive: bool = False
     """The agent did not react to what was said."""
     beats: int = 0
@@ -263,17 +248,17 @@ class State:
     evictions: int = 0
     """Consecutive sessions that another client or a moderator ended."""
     retry_at_s: float = 0.0
-    left_preset: str | None = None
-    """Room of a voice agent, or of an expected one, that was left last."""
     rejoin_at_s: float = 0.0
-    """Earliest time to join that room again."""
+    """Earliest time to join the room of `joined_preset` again."""
     cause: Cause | None = None
     reason: str = ""
     jitter: float = 0.5
     """0-1, random per process, so that many appliances do not reconnect at once."""
     preset: str | None = None
-    change: RoomChange | None = None
-    """Change of rooms that is not complete; None: the room is the one before."""
+    joined_preset: str | None = None
+    """Preset of the room that was joined last."""
+    changed_at_s: float | None = None
+    """Newest request for another room than that one, until one of them is joined."""
     failed_change: FailedChange | None = None
     """Shown until a person's next request to join or leave."""
     display_name: str | None = None
@@ -281,8 +266,6 @@ class State:
     """LAN address; None: no network; empty: not known yet."""
     sources: tuple[str, ...] = ()
     """Source addresses of the default routes."""
-    link_since_s: float = 0.0
-    """When the network came back or became another one."""
     is_server_local: bool = False
     """The server runs on this machine, so no network is needed."""
     page_url: str = ""
@@ -306,10 +289,8 @@ class State:
     chat: ChatLog = field(default_factory=ChatLog)
     screen_page: ScreenPage = ScreenPage.TALK
     """Screen page that was chosen with the button."""
-    pairing_until_s: float | None = None
-    """The OLED shows the PIN until then; None: nobody is pairing a phone."""
-    pairing_left_s: float = 0.0
-    """Time for which it is still shown after the talk that covers it."""
+    pairing_until_s: float = 0.0
+    """The OLED shows the PIN until then, because somebody pairs a phone."""
     wakes: int = 0
     """Presses of all buttons, whatever their effect, requests for the PIN, and losses
     and returns of the room that are not quiet."""
@@ -357,7 +338,7 @@ class State:
     def is_out(self) -> bool:
         """Whether a press on the leave button means joining again."""
         if self.phase is Phase.LEAVING:
-            return self.goal in {Goal.STAY_OUT, Goal.WAIT}
+            return self.goal is Goal.STAY_OUT
         return self.phase in {Phase.LEFT, Phase.REFUSED} or self.is_removed
 
     @property

@@ -11,12 +11,10 @@ from math import inf
 from typing import Final, assert_never
 
 from appliance.core import (
-    agent_lines,
     agent_return,
     buttons,
     events,
     faults,
-    pairing,
     reconnect,
     session,
     talk,
@@ -34,7 +32,7 @@ from appliance.core.commands import (
     SetGain,
     SetVolume,
 )
-from appliance.core.state import Goal, Phase, State, Step
+from appliance.core.state import PIN_SHOWN_S, Goal, Phase, State, Step
 
 SOUND_CLOSED: Final = frozenset(
     {Phase.STARTING, Phase.LEFT, Phase.REFUSED, Phase.STOPPED}
@@ -57,7 +55,6 @@ def step(state: State, event: events.Event, now_s: float) -> Step:
     if state.phase is Phase.STOPPED:
         return state, ()
     after, commands = _handle(state, event, now_s)
-    after = _room_lost(after, state, event, now_s)
     after, first = _with_effects(state, after, now_s)
     # Close the gate before leaving the room, which may take LiveKit seconds.
     return after, (*first, *commands, *_closing(state, after))
@@ -71,9 +68,7 @@ def wake_at_s(state: State) -> float:
         reconnect.deadline_s(state),
         time_limit.due_s(state),
         buttons.leave_due_s(state),
-        pairing.until_s(state),
         voice_agent.due_s(state),
-        agent_lines.due_s(state),
         agent_return.due_s(state),
     )
 
@@ -109,7 +104,7 @@ def _handle(state: State, event: events.Event, now_s: float) -> Step:
         case events.PartLost() | events.PartFound():
             return faults.recorded(state, event), ()
         case events.PageServed() | events.PairingAsked() | events.PhonePaired():
-            return pairing.handle(state, event, now_s), ()
+            return _with_pin(state, event, now_s), ()
         case events.FirstBlockSent() | events.TailEnded():
             return talk.gate_reported(state, event), ()
         case events.LevelsMeasured():
@@ -117,6 +112,20 @@ def _handle(state: State, event: events.Event, now_s: float) -> Step:
         case _:
             is_old = event.ticket != state.ticket
             return (state, ()) if is_old else _handle_session(state, event, now_s)
+
+
+def _with_pin(state: State, event: events.PairingEvent, now_s: float) -> State:
+    """Store the PIN, or show it on the OLED while somebody pairs a phone."""
+    match event:
+        case events.PageServed(url, pin):
+            return replace(state, page_url=url, pin=pin)
+        case events.PairingAsked():
+            until_s = now_s + PIN_SHOWN_S
+            return replace(state, wakes=state.wakes + 1, pairing_until_s=until_s)
+        case events.PhonePaired():
+            return replace(state, pairing_until_s=0.0)
+        case _:
+            assert_never(event)
 
 
 def _handle_session(state: State, event: events.SessionEvent, now_s: float) -> Step:
@@ -158,7 +167,7 @@ def _handle_in_room(state: State, event: events.InRoomEvent, now_s: float) -> St
         case events.ConnectionMeasured(rtt_s=rtt_s):
             return replace(state, rtt_s=rtt_s)
         case events.PeopleChanged(people=people):
-            return replace(state, people=people, chat=state.chat.named(people))
+            return replace(state, people=people)
         case events.PermissionsChanged():
             return talk.permissions_changed(state, event)
         case _:
@@ -176,7 +185,7 @@ def _started(state: State, now_s: float) -> Step:
 
 
 def _tick(state: State, now_s: float) -> Step:
-    state, warning = time_limit.tick(pairing.tick(state, now_s), now_s)
+    state, warning = time_limit.tick(state, now_s)
     state, leaving = buttons.tick(state, now_s)
     state, thinking = voice_agent.tick(state, now_s)
     state, returning = agent_return.tick(state, now_s)
@@ -192,8 +201,7 @@ def _with_effects(before: State, after: State, now_s: float) -> Step:
     after, gate = talk.update_gate(after, now_s)
     after, unmuting = talk.unmute_track(after)
     after, conversation = voice_agent.follow(before, after, now_s)
-    after = pairing.follow(before, after, now_s)
-    after = agent_return.update(before, agent_lines.update(after, now_s), now_s)
+    after = agent_return.update(before, after, now_s)
     after, gate = _announced(before, after, gate, now_s)
     return after, (
         *_opening(before, after),
@@ -226,20 +234,6 @@ def _room_left(before: State, after: State) -> State:
     return talk.ended(after)
 
 
-def _room_lost(after: State, before: State, event: events.Event, now_s: float) -> State:
-    """Return the state with lines in doubt, if the connection to the server was lost.
-
-    An end that the server announces, or a person asks for, comes after all that was
-    sent before; but not during an outage.
-    """
-    is_over = before.is_in_room and not after.is_in_room
-    is_cut = isinstance(event, events.RoomLost) and not event.failure.is_announced
-    if not (is_over and (is_cut or not before.is_connected)):
-        return after
-    noticed_at_s = before.since_s if before.phase is Phase.PAUSED else now_s
-    return replace(after, chat=after.chat.cut(noticed_at_s))
-
-
 def _opening(before: State, after: State) -> tuple[Command, ...]:
     is_new = before.phase in SOUND_CLOSED and after.phase not in SOUND_CLOSED
     return (OpenSound(),) if is_new else ()
@@ -251,7 +245,7 @@ def _announced(
     """Wake the screen for a joined or lost room, and return its sound before `gate`.
 
     Leaving on request has none, nor has an outage soon after another one, nor leaving
-    and joining because an agent is missing. In `open` mode the gate has none then.
+    and joining because an agent is missing.
     """
     if after.is_left or after.preset != before.preset:
         after = replace(after, is_outage_quiet=False)
@@ -265,14 +259,14 @@ def _announced(
     is_on_request = after.phase is Phase.LEAVING and after.cause is None
     if is_on_request if was_in else agent_return.is_returning(before):
         return after, quiet
-    # Somebody who holds the button has to hear that the talk is over.
-    is_cut = before.talk.is_open and not before.is_open_mode
-    is_soon = now_s < after.quiet_until_s and not is_cut
     if was_in:
+        # Somebody who holds the button has to hear that the talk is over.
+        is_cut = before.talk.is_open and not before.is_open_mode
+        is_quiet = now_s < after.quiet_until_s and not is_cut
         quiet_until_s = now_s + QUIET_S
-        after = replace(after, quiet_until_s=quiet_until_s, is_outage_quiet=is_soon)
-    if is_soon and after.is_outage_quiet:
-        return after, quiet
+        after = replace(after, quiet_until_s=quiet_until_s, is_outage_quiet=is_quiet)
+    if after.is_outage_quiet:
+        return replace(after, is_outage_quiet=was_in), quiet
     # While the gate is open, it would be sent.
     is_silent = is_in and after.talk.is_open
     earcon = PlayEarcon(Earcon.JOINED if is_in else Earcon.LOST)
@@ -287,9 +281,9 @@ def _is_heard(state: State) -> bool:
 
 def _chat_lines(before: State, after: State) -> tuple[Command, ...]:
     """Return the chat lines to send: a new one, or after a wait all queued ones."""
-    were_sent = agent_lines.may_be_sent(before)
+    were_sent = voice_agent.takes_lines(before)
     is_same = were_sent and after.chat is before.chat
-    if is_same or not agent_lines.may_be_sent(after):
+    if is_same or not voice_agent.takes_lines(after):
         return ()
     sent = before.chat.queued if were_sent else ()
     return tuple(

@@ -7,10 +7,8 @@ from typing import Final
 
 from appliance.config import TalkMode
 from appliance.core import (
-    agent_return,
     agent_text,
     faults,
-    pairing,
     session,
     talk,
     thinking_indicator,
@@ -44,6 +42,7 @@ FIXED_TEXT: Final = {
     Phase.STOPPED: "stopped",
 }
 NO_BUTTON_TEXT: Final = "left, join on the page"
+AGENT_WAIT_TEXT: Final = "waiting for the agent"
 
 
 class ConnectionState(StrEnum):
@@ -192,7 +191,7 @@ def view(state: State, now_s: float) -> View:
         has_microphone=faults.is_working(state, Part.MICROPHONE),
         has_speaker=faults.is_working(state, Part.SPEAKER),
         rtt_ms=None if state.rtt_s is None else round(state.rtt_s * 1000),
-        screen_page=pairing.screen_page(state),
+        screen_page=_screen_page(state, now_s),
         address=state.address or "",
         page_url=state.page_url,
         pin=state.pin,
@@ -200,7 +199,7 @@ def view(state: State, now_s: float) -> View:
         is_page_press_ignored=state.talk.is_page_press_ignored,
         is_muted_by_room=state.permissions.is_server_muted,
     )
-    return _with_settings_and_agent(shown, state, now_s)
+    return _with_settings_and_agent(shown, state)
 
 
 def _talkers(state: State) -> tuple[str, ...]:
@@ -208,7 +207,7 @@ def _talkers(state: State) -> tuple[str, ...]:
     return tuple(person.name for person in people if person.is_speaking)
 
 
-def _with_settings_and_agent(shown: View, state: State, now_s: float) -> View:
+def _with_settings_and_agent(shown: View, state: State) -> View:
     conversation = state.conversation
     return replace(
         shown,
@@ -218,7 +217,7 @@ def _with_settings_and_agent(shown: View, state: State, now_s: float) -> View:
         is_listener=state.config.sound.microphone == "none",
         is_announcer=state.config.sound.speaker == "none",
         agent=conversation.agent,
-        agent_note=agent_text.note(state, now_s),
+        agent_note=agent_text.note(state),
         fault_ids=faults.ids(state),
         captions=conversation.captions,
     )
@@ -254,6 +253,14 @@ def _is_interrupted(state: State) -> bool:
     return is_rejoining or is_offline or state.phase is Phase.PAUSED
 
 
+def _screen_page(state: State, now_s: float) -> ScreenPage:
+    """Return the screen page: the PIN has priority over the chosen one, a talk too."""
+    if now_s >= state.pairing_until_s:
+        return state.screen_page
+    is_covered = state.talk.is_on and not state.is_open_mode
+    return ScreenPage.TALK if is_covered else ScreenPage.PAIRING
+
+
 def _talk_state(state: State) -> TalkState:
     if state.talk.lock is not Lock.NONE:
         return TalkState.LOCKED
@@ -282,8 +289,8 @@ def banner(state: State, now_s: float) -> str:
     failed = state.failed_change
     if failed is None:
         return status
-    cause = Cause.NO_LINK if _is_offline(state, failed.cause) else failed.cause
-    return f"{status} ({session.room_name(failed.preset)}: {CAUSE_TEXT[cause]})"
+    room = session.room_name(failed.preset)
+    return f"{status} ({room}: {CAUSE_TEXT[failed.cause]})"
 
 
 def _status(state: State, now_s: float) -> str:
@@ -297,12 +304,10 @@ def _status(state: State, now_s: float) -> str:
             place = f"in {state.room}" if state.room else "connected"
             return ", ".join(filter(None, (place, agent_text.status(state))))
         case Phase.WAITING:
-            status = _with_cause("disconnected", _cause(state))
-            status = agent_return.status(state) or status
-            # After another cause that a press ends, there is no room for it.
-            is_closed = state.cause is Cause.ROOM_CLOSED
-            press = " or on a press" if is_closed and _has_button(state) else ""
-            return f"{status}, retry in {retry_s(state, now_s)} s{press}"
+            cause = _cause(state)
+            # Without a cause it waits until the agent's room has ended.
+            status = _with_cause("disconnected", cause) if cause else AGENT_WAIT_TEXT
+            return f"{status}, retry in {retry_s(state, now_s)} s"
         case Phase.REFUSED:
             minutes = ceil(retry_s(state, now_s) / 60)
             return f"{_with_cause('refused', state.cause)}, asks again in {minutes} min"
@@ -310,12 +315,6 @@ def _status(state: State, now_s: float) -> str:
             has_button = state.config.buttons.leave is not None
             is_left = state.phase is Phase.LEFT and not has_button
             return NO_BUTTON_TEXT if is_left else FIXED_TEXT[state.phase]
-
-
-def _has_button(state: State) -> bool:
-    """Return whether the box has a button with which a removed box joins again."""
-    buttons = state.config.buttons
-    return buttons.talk is not None or buttons.leave is not None
 
 
 def retry_s(state: State, now_s: float) -> int:
@@ -326,16 +325,7 @@ def retry_s(state: State, now_s: float) -> int:
 def _cause(state: State) -> Cause | None:
     """Return the cause of the outage; a missing network explains most others."""
     is_explained = state.cause in {None, *NEED_LINK} and state.is_link_down
-    is_offline = is_explained or _is_offline(state, state.cause)
-    return Cause.NO_LINK if is_offline else state.cause
-
-
-def _is_offline(state: State, cause: Cause | None) -> bool:
-    """Return whether there is no internet because there is no network.
-
-    A server on this machine needs neither, but its token source or another room may.
-    """
-    return cause is Cause.NO_INTERNET and state.address is None
+    return Cause.NO_LINK if is_explained else state.cause
 
 
 def _with_cause(status: str, cause: Cause | None) -> str:

@@ -2,6 +2,8 @@
 
 While somebody talks here, the agent is muted locally: it falls silent at
 once, while the agent itself needs up to a second to stop. People are never muted.
+
+A turn is a talk, or in `open` mode an utterance.
 """
 
 from dataclasses import replace
@@ -26,14 +28,12 @@ CAPTION_S: Final = 10.0
 """Time after the last change until captions are removed; our choice."""
 REACTION_S: Final = 8.0
 """An agent that is connected to its models begins to think within 5 s."""
-ARRIVAL_S: Final = 30.0
-"""Time that an agent has to come; what was said before is too old afterwards."""
 STARTING_S: Final = 20.0
 """Our choice: an agent that is not ready by then may never say that it is."""
 PAUSE_S: Final = 0.8
-"""Pause that ends an utterance in a latched talk; our choice: rare within sentences."""
-UTTERANCE_S: Final = 1.0
-"""Our choice: a shorter sound in a latched talk may be noise, which nobody answers."""
+"""Pause that ends an utterance; our choice: rare within sentences."""
+UTTERANCE_S: Final = 1.0 + PAUSE_S
+"""Our choice: a shorter utterance may be noise, which nobody answers."""
 VOICE_S: Final = 0.3
 """A shorter sound is in one measurement only: the click of the button, or a noise."""
 _ACTIVE: Final = frozenset({AgentState.THINKING, AgentState.SPEAKING})
@@ -60,7 +60,8 @@ def due_s(state: State) -> float:
     return min(
         conversation.captions_until_s,
         conversation.utterance_until_s or inf,
-        _reaction_due_s(conversation),
+        conversation.reaction_due_s,
+        _ready_due_s(conversation),
         thinking_indicator.due_s(conversation),
     )
 
@@ -72,99 +73,99 @@ def tick(state: State, now_s: float) -> Step:
     conversation = state.conversation
     if now_s >= conversation.captions_until_s:
         conversation = replace(conversation, captions=(), captions_until_s=inf)
-    if now_s >= _reaction_due_s(conversation):
-        conversation = replace(conversation, asked_at_s=None, is_unresponsive=True)
+    if now_s >= conversation.reaction_due_s:
+        conversation = replace(conversation, reaction_due_s=inf, is_unresponsive=True)
+    if now_s >= _ready_due_s(conversation):
+        conversation = replace(conversation, is_ready=True)
     return thinking_indicator.signal(replace(state, conversation=conversation), now_s)
 
 
 def follow(before: State, after: State, now_s: float) -> Step:
     """Mute the agent and tell it about the turn, as the talk demands."""
-    is_connected = before.is_connected and after.is_connected
-    if not is_connected or _begins_to_sound(before, after):
-        # Without a connection, neither what was said nor a reaction may have got
-        # through.
-        after = replace(after, conversation=_reacted(after.conversation))
+    if after.conversation.agent is not None:
+        conversation = _followed(before, after, now_s)
+        after = replace(after, conversation=conversation)
+    after, turn = _with_turn(before, after)
+    return after, (*_muting(before, after), *turn)
+
+
+def takes_lines(state: State) -> bool:
+    """Return whether typed lines are sent at once.
+
+    Among programs they wait until the agent is ready: nobody keeps what comes before.
+    """
+    conversation = state.conversation
+    has_agent = conversation.is_expected or conversation.agent is not None
+    # An agent may be reported a moment after the list of participants.
+    is_coming = has_agent or bool(state.people)
+    is_waiting = state.has_only_programs and is_coming and not conversation.is_ready
+    return state.is_connected and not is_waiting
+
+
+def _followed(before: State, after: State, now_s: float) -> Conversation:
+    """Follow what is said here, and await a reaction at the end of a turn."""
     conversation = after.conversation
-    if conversation.agent is None and not conversation.is_awaited:
-        return _silenced(after, is_wanted=False)
-    was_talking, is_talking = before.talk.is_on, after.talk.is_on
-    if is_talking and not was_talking:
+    if not (before.is_connected and after.is_connected):
+        # Neither what was said nor a reaction may have got through.
+        return _reacted(conversation)
+    if after.talk.is_on and not before.talk.is_on:
         conversation = replace(conversation, voice_at_s=None, is_answering=False)
         after = replace(after, conversation=conversation)
-    after = _with_voice(before, after, now_s)
-    conversation = after.conversation
-    is_heard = conversation.is_answering or after.is_open_mode
-    has_agent = conversation.agent is not None
-    after, muting = _silenced(
-        after, is_wanted=is_talking and has_agent and not is_heard
-    )
-    is_speaking = conversation.utterance_until_s is not None
-    is_turn = is_speaking if after.is_open_mode else is_talking
-    after, turn = _with_turn(after, is_talking=is_turn and _listens(conversation))
-    is_kept = not _listens(conversation)
-    if was_talking and not is_talking and is_kept and _is_taken_back(after):
-        # What was said is kept for the agent, and it is not to hear that either.
-        turn = (TakeTurn(after.ticket, Turn.CANCEL),)
-    return after, (*muting, *turn)
-
-
-def _with_voice(before: State, after: State, now_s: float) -> State:
-    """Follow what is said here, and begin the wait for a reaction at its end.
-
-    That is the end of the talk, or a pause in a latched one, which may last for hours.
-    """
-    conversation = after.conversation
-    until_s = conversation.utterance_until_s
-    is_latched = after.talk.is_on and after.talk.is_latched
-    has_paused = until_s is not None and now_s >= until_s
-    if has_paused or not is_latched:
-        until_s = None
-    is_voice = after.talk.is_on and after.levels.is_voice
-    if not is_voice and now_s - (conversation.voice_at_s or -inf) < VOICE_S:
-        conversation = replace(conversation, voice_at_s=None)
-    if is_voice:
-        is_new = _is_new_speech(after)
-        is_measured = after.levels is not before.levels
-        is_again = is_measured and before.levels.is_voice
-        # A single noise does not interrupt the agent.
-        is_begun = until_s is not None or is_new or is_again
-        until_s = inf if is_latched and is_begun else None
-        # Levels that were measured before the press are not of this talk.
-        if conversation.voice_at_s is None and is_measured and is_new:
-            conversation = replace(conversation, voice_at_s=now_s)
-    elif until_s == inf:
-        until_s = now_s + PAUSE_S
-    conversation = replace(conversation, utterance_until_s=until_s)
+    conversation = _with_voice(before, after, now_s)
     after = replace(after, conversation=conversation)
-    if before.talk.is_on and not after.talk.is_on:
-        if _is_unnoticed(conversation):
-            conversation = replace(conversation, asked_at_s=None)
-            after = replace(after, conversation=conversation)
-        return _asked(after, now_s, UTTERANCE_S if after.is_open_mode else 0.0)
-    agent = conversation.agent
-    is_listening = after.is_open_mode or agent is None or not agent.takes_turns
-    is_asked = has_paused and is_listening
-    return _asked(after, now_s, UTTERANCE_S + PAUSE_S) if is_asked else after
+    was_turn, is_turn = _is_turn(before), _is_turn(after)
+    if was_turn and not is_turn:
+        due_s = now_s + REACTION_S if _should_react(after, now_s) else inf
+        return replace(conversation, voice_at_s=None, reaction_due_s=due_s)
+    if is_turn and not was_turn:
+        return replace(conversation, reaction_due_s=inf)
+    return conversation
 
 
-def _is_new_speech(state: State) -> bool:
-    """Return whether a voice is not just the agent's own, played in a latched talk."""
-    is_active = _is_active(state.conversation) or _is_sounding(state)
-    return not (is_active and state.talk.is_latched)
+def _with_voice(before: State, after: State, now_s: float) -> Conversation:
+    """Return the conversation with the begin and the end of voice in this talk."""
+    conversation = after.conversation
+    voice_at_s, until_s = conversation.voice_at_s, conversation.utterance_until_s
+    is_voice = after.talk.is_on and after.levels.is_voice
+    # Levels that were measured before the press are not of this talk.
+    is_measured = after.levels is not before.levels
+    # In a latched talk it may be the agent's own voice.
+    is_new = not (_is_active(conversation) and after.talk.is_latched)
+    if until_s is not None and now_s >= until_s:
+        until_s = None
+    if is_voice:
+        if is_measured and is_new and voice_at_s is None:
+            voice_at_s = now_s
+        # A single noise does not interrupt the agent.
+        is_again = is_measured and before.levels.is_voice
+        if until_s is not None or is_new or is_again:
+            until_s = inf
+    else:
+        if voice_at_s is not None and now_s - voice_at_s < VOICE_S:
+            voice_at_s = None
+        if until_s == inf:
+            until_s = now_s + PAUSE_S
+    if not (after.is_open_mode and after.talk.is_on):
+        until_s = None
+    return replace(conversation, voice_at_s=voice_at_s, utterance_until_s=until_s)
 
 
-def _begins_to_sound(before: State, after: State) -> bool:
-    """Return whether an agent that does not say that it speaks is heard to speak.
-
-    One that does may just go on with what a talk has interrupted.
-    """
-    is_new = _is_sounding(after) and not _is_sounding(before)
-    return is_new and not _is_active(after.conversation)
+def _is_turn(state: State) -> bool:
+    """Return whether somebody says something here to the agent."""
+    if state.is_open_mode:
+        return state.conversation.utterance_until_s is not None
+    return state.talk.is_on
 
 
-def is_ready(agent: VoiceAgent | None) -> bool:
-    """Return whether there is an agent that has finished starting."""
-    return agent is not None and agent.state is not AgentState.INITIALIZING
+def _should_react(state: State, now_s: float) -> bool:
+    """Return whether the agent has to react to the turn that ends now."""
+    agent, voice_at_s = state.conversation.agent, state.conversation.voice_at_s
+    if agent is None or agent.state is AgentState.INITIALIZING or voice_at_s is None:
+        return False
+    is_noise = state.is_open_mode and now_s - voice_at_s < UTTERANCE_S
+    # Among several participants it may listen to another one.
+    is_listening = agent.takes_turns or state.has_only_programs
+    return is_listening and not is_noise and not _is_taken_back(state)
 
 
 def _is_active(conversation: Conversation) -> bool:
@@ -173,87 +174,36 @@ def _is_active(conversation: Conversation) -> bool:
     return agent is not None and agent.state in _ACTIVE
 
 
-def _is_sounding(state: State) -> bool:
-    """Return whether the agent is heard here."""
-    agent = state.conversation.agent
-    speaking = {person.id for person in state.people if person.is_speaking}
-    return agent is not None and agent.id in speaking
-
-
-def _asked(state: State, now_s: float, least_s: float) -> State:
-    """Begin the wait for a reaction to what was said, if it began `least_s` ago."""
-    conversation = state.conversation
-    voice_at_s = conversation.voice_at_s
-    if voice_at_s is None:
-        return state
-    conversation = replace(conversation, voice_at_s=None)
-    if now_s - voice_at_s >= least_s:
-        asked_at_s = now_s if _should_react(state) else None
-        conversation = replace(conversation, asked_at_s=asked_at_s)
-    return replace(state, conversation=conversation)
-
-
-def _listens(conversation: Conversation) -> bool:
-    """Return whether the agent can be told about turns, or was told about this one.
-
-    It offers no methods for turns before it is ready, and would seem to take none.
-    """
-    agent = conversation.agent
-    is_told = agent is not None and (agent.takes_turns or conversation.has_turn)
-    return is_told or is_ready(agent)
-
-
 def _changed(state: State, agent: VoiceAgent | None, now_s: float) -> State:
     """Store the agent, and notice its reaction to what was said."""
-    before, conversation = state.conversation.agent, state.conversation
-    if agent is None:
-        conversation = replace(_without_agent(conversation), since_s=now_s)
-        return replace(state, conversation=conversation)
-    if before is not None and before.id != agent.id:
+    conversation = state.conversation
+    before = conversation.agent
+    if agent is None or before is None or agent.id != before.id:
         before = None
-    if before is None:
-        conversation = replace(
-            conversation,
-            is_awaited=False,
-            has_turn=False,
-            hears_us=False,
-            is_unresponsive=False,
+        conversation = Conversation(
+            is_expected=conversation.is_expected,
+            is_awaited=conversation.is_awaited and agent is None,
+            return_at_s=conversation.return_at_s,
+            is_used=conversation.is_used,
+            captions=conversation.captions,
+            captions_until_s=conversation.captions_until_s,
         )
-    is_started = _is_started(before, agent)
-    if is_started:
-        # It refused the turn: tell it once more.
-        conversation = replace(conversation, has_turn=False)
-    if agent.takes_turns and (is_started or before is None or not before.takes_turns):
-        # It ignores what was said without a turn.
-        conversation = replace(conversation, asked_at_s=None, voice_at_s=None)
+    if agent is None:
+        return replace(state, conversation=conversation)
     if before is None or before.state is not agent.state:
         is_answer = state.talk.is_latched and _is_answer(before, agent)
+        if is_answer and state.config.sound.half_duplex:
+            # Nobody is played while the gate is open.
+            state = replace(state, talk=replace(state.talk, is_latched=False))
         is_answering = conversation.is_answering or is_answer
-        state = _yielding(state) if is_answer else state
         conversation = replace(
             conversation, since_s=now_s, beats=0, is_answering=is_answering
         )
         if agent.state in _ACTIVE:
             conversation = _reacted(conversation)
-    return replace(state, conversation=replace(conversation, agent=agent))
-
-
-def _yielding(state: State) -> State:
-    """Return the state without a latched talk that would keep an answer from the ears.
-
-    In half duplex nobody is played while the gate is open.
-    """
-    is_latched = state.talk.is_latched and not state.config.sound.half_duplex
-    return replace(state, talk=replace(state.talk, is_latched=is_latched))
-
-
-def _is_started(before: VoiceAgent | None, agent: VoiceAgent) -> bool:
-    """Return whether an agent is ready only now that was told of turns before.
-
-    It offers the methods for turns when it is ready.
-    """
-    was_told = before is not None and before.takes_turns
-    return was_told and not is_ready(before) and is_ready(agent)
+    is_ready = conversation.is_ready or agent.state is not AgentState.INITIALIZING
+    conversation = replace(conversation, agent=agent, is_ready=is_ready)
+    return replace(state, conversation=conversation)
 
 
 def _is_answer(before: VoiceAgent | None, agent: VoiceAgent) -> bool:
@@ -272,81 +222,36 @@ def _failed(state: State, event: AgentFailed) -> State:
     agent = state.conversation.agent
     if agent is None or agent.id != event.id:
         return state
-    conversation = replace(state.conversation, is_unresponsive=True, asked_at_s=None)
+    conversation = replace(state.conversation, is_unresponsive=True, reaction_due_s=inf)
     return replace(state, conversation=conversation)
 
 
 def _captioned(state: State, caption: Caption, now_s: float) -> State:
     """Show the caption, and make it a line of the chat when it is complete."""
     caption = replace(caption, is_own=caption.talker_id == state.identity)
-    conversation = state.conversation
     conversation = replace(
-        conversation,
-        captions=with_caption(conversation.captions, caption),
+        state.conversation,
+        captions=with_caption(state.conversation.captions, caption),
         captions_until_s=now_s + CAPTION_S,
     )
     agent = conversation.agent
     if caption.is_own or (agent is not None and agent.id == caption.talker_id):
         conversation = _reacted(conversation)
-        hears_us = conversation.hears_us or caption.is_own
-        conversation = replace(conversation, hears_us=hears_us)
     chat = state.chat.spoken(caption) if caption.is_final else state.chat
     return replace(state, conversation=conversation, chat=chat)
 
 
-def _without_agent(conversation: Conversation) -> Conversation:
-    return replace(
-        conversation,
-        agent=None,
-        has_turn=False,
-        is_answering=False,
-        is_unresponsive=False,
-        asked_at_s=None,
-        utterance_until_s=None,
-        beats=0,
-    )
-
-
 def _reacted(conversation: Conversation) -> Conversation:
     return replace(
-        conversation, asked_at_s=None, voice_at_s=None, is_unresponsive=False
+        conversation, reaction_due_s=inf, voice_at_s=None, is_unresponsive=False
     )
 
 
-def _should_react(state: State) -> bool:
-    """Return whether the agent listens to this box, as far as we know.
-
-    Among several participants it may listen to another one; that is no fault. Nor is it
-    if a mute has taken back what was said.
-    """
-    if _is_taken_back(state):
-        return False
-    conversation = state.conversation
-    agent = conversation.agent
-    if agent is None:
-        return True
-    return agent.takes_turns or conversation.hears_us or state.has_only_programs
-
-
-def _is_unnoticed(conversation: Conversation) -> bool:
-    """Return whether a reaction would not be noticed during this talk.
-
-    An agent that does not say that it is ready reacts aloud at most, and is not played.
-    """
-    agent = conversation.agent
-    return agent is not None and not is_ready(agent) and conversation.is_muted
-
-
-def _reaction_due_s(conversation: Conversation) -> float:
-    """Return when a reaction is missing: an agent cannot react before it is ready."""
-    asked_at_s, agent = conversation.asked_at_s, conversation.agent
-    is_later = conversation.utterance_until_s is not None or _is_unnoticed(conversation)
-    if asked_at_s is None or is_later:
+def _ready_due_s(conversation: Conversation) -> float:
+    """Return when the agent counts as ready although it does not say so."""
+    if conversation.agent is None or conversation.is_ready:
         return inf
-    if agent is None:
-        return asked_at_s + ARRIVAL_S
-    ready_at_s = conversation.since_s + (0.0 if is_ready(agent) else STARTING_S)
-    return max(asked_at_s, ready_at_s) + REACTION_S
+    return conversation.since_s + STARTING_S
 
 
 def _is_taken_back(state: State) -> bool:
@@ -357,23 +262,39 @@ def _is_taken_back(state: State) -> bool:
     return state.talk.is_muted and not state.is_open_mode
 
 
-def _silenced(state: State, *, is_wanted: bool) -> Step:
-    if state.conversation.is_muted == is_wanted:
-        return state, ()
-    conversation = replace(state.conversation, is_muted=is_wanted)
-    commands = (MuteAgent(state.ticket, is_wanted),)
-    return replace(state, conversation=conversation), commands
+def _muting(before: State, after: State) -> tuple[Command, ...]:
+    """Return the command to play the agent or not, if that has changed."""
+    is_muted = _is_agent_muted(after)
+    if not after.is_in_room or is_muted == _is_agent_muted(before):
+        return ()
+    return (MuteAgent(after.ticket, is_muted),)
 
 
-def _with_turn(state: State, *, is_talking: bool) -> Step:
+def _is_agent_muted(state: State) -> bool:
+    """Return whether the agent is not played, because somebody talks here."""
+    conversation = state.conversation
+    is_heard = conversation.is_answering or state.is_open_mode
+    return conversation.agent is not None and state.talk.is_on and not is_heard
+
+
+def _with_turn(before: State, after: State) -> Step:
     """Tell the agent that our turn begins or ends; a mute takes it back.
 
-    During an interruption nothing reaches it: it is told afterwards.
+    During an interruption nothing reaches it: it is told afterwards. It offers no
+    methods for turns before it is ready.
     """
-    if not state.is_connected or state.conversation.has_turn == is_talking:
-        return state, ()
-    ended = Turn.CANCEL if _is_taken_back(state) else Turn.END
-    turn = Turn.START if is_talking else ended
-    conversation = replace(state.conversation, has_turn=is_talking)
-    commands: tuple[Command, ...] = (TakeTurn(state.ticket, turn),)
-    return replace(state, conversation=conversation), commands
+    conversation = after.conversation
+    has_turn = _is_turn(after) and conversation.is_ready
+    if after.is_connected and has_turn != conversation.has_turn:
+        ended = Turn.CANCEL if _is_taken_back(after) else Turn.END
+        turn = Turn.START if has_turn else ended
+        conversation = replace(conversation, has_turn=has_turn)
+        after = replace(after, conversation=conversation)
+        return after, (TakeTurn(after.ticket, turn),)
+    is_over = before.talk.is_on and not after.talk.is_on
+    has_agent = conversation.agent is not None or conversation.is_awaited
+    is_kept = has_agent and not conversation.is_ready
+    if is_over and is_kept and _is_taken_back(after):
+        # What was said is kept for the agent, and it is not to hear that either.
+        return after, (TakeTurn(after.ticket, Turn.CANCEL),)
+    return after, ()

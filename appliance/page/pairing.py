@@ -23,7 +23,7 @@ from msgspec import Meta
 
 from appliance.core import fault_table
 from appliance.core.events import PairingAsked, Part, PhonePaired
-from appliance.core.pairing import SHOWN_S
+from appliance.core.state import PIN_SHOWN_S
 from appliance.net.rate_limit import Bucket, Rate
 from appliance.page.messages import RequestRefused
 from appliance.page.pairing_lockout import FREE_TRIES, Lockouts, StoredLockouts
@@ -249,10 +249,10 @@ class Pairing:
             Whether it shows the PIN now, if the box has one.
         """
         now_s = self._now_s()
-        minutes = min(1.0, (now_s + SHOWN_S - self._shown_until_s) / SHOWN_S)
+        minutes = min(1.0, (now_s + PIN_SHOWN_S - self._shown_until_s) / PIN_SHOWN_S)
         if self._show.may(now_s) and self._show_again.may(now_s, minutes):
             self._post(PairingAsked())
-            self._shown_until_s = now_s + SHOWN_S
+            self._shown_until_s = now_s + PIN_SHOWN_S
         return now_s < self._shown_until_s
 
     async def pair(self, pin: str, address: str) -> str:

@@ -14,7 +14,6 @@ from appliance.core.events import Cause, Failure
 from appliance.process.redaction import redacted
 
 _lost: Final = partial(Failure, Cause.SERVER_LOST)
-_left: Final = partial(_lost, is_announced=True, is_own=True)
 _refused: Final = partial(Failure, Cause.REFUSED, is_final=True)
 
 NOT_IN_TIME: Final = _lost(
@@ -23,13 +22,12 @@ NOT_IN_TIME: Final = _lost(
 )
 NOT_PUBLISHED: Final = _lost(
     "the server did not accept the microphone's track; see the server's log",
-    is_own=True,
 )
-ONLY_ONCE: Final = _left(
+ONLY_ONCE: Final = _lost(
     "this server takes the microphone's track only once in a session; joining again"
 )
-NO_AUDIO: Final = _left("LiveKit's library delivers no audio of the others")
-NOT_SENT: Final = _left("LiveKit's library sends nothing of the microphone's sound")
+NO_AUDIO: Final = _lost("LiveKit's library delivers no audio of the others")
+NOT_SENT: Final = _lost("LiveKit's library sends nothing of the microphone's sound")
 NO_NODE: Final = _lost(
     "no node of dTelecom can be reached; the token source may name another one when it "
     "is asked again"
@@ -93,9 +91,7 @@ _CONNECTING: Final = {
 
 _CANNOT_CONNECT: Final = _lost("the server cannot be joined now; it may be restarting")
 
-_CLOSED: Final = Failure(
-    Cause.ROOM_CLOSED, "somebody closed the room", is_announced=True
-)
+_CLOSED: Final = Failure(Cause.ROOM_CLOSED, "somebody closed the room")
 _SERVER_LOST: Final = _lost(
     "the connection to the server is lost and could not be resumed"
 )
@@ -105,16 +101,13 @@ _DISCONNECTED: Final[dict[int, Failure]] = {
         Cause.REPLACED,
         "another client joined with this box's identity; give each its own "
         "room.identity",
-        is_announced=True,
     ),
     DisconnectReason.PARTICIPANT_REMOVED: Failure(
-        Cause.ROOM_CLOSED, "somebody removed this box from the room", is_announced=True
+        Cause.ROOM_CLOSED, "somebody removed this box from the room"
     ),
     DisconnectReason.ROOM_DELETED: _CLOSED,
     DisconnectReason.ROOM_CLOSED: _CLOSED,
-    DisconnectReason.SERVER_SHUTDOWN: _lost(
-        "the server is shutting down", is_announced=True
-    ),
+    DisconnectReason.SERVER_SHUTDOWN: _lost("the server is shutting down"),
 }
 
 

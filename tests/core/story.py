@@ -115,17 +115,8 @@ class CoreHarness:
         failure = Failure(cause, "no room there", is_final)
         return RoomFailed(self.state.ticket, failure)
 
-    def lost(
-        self,
-        cause: Cause = Cause.SERVER_LOST,
-        *,
-        is_announced: bool = False,
-        is_own: bool = False,
-    ) -> RoomLost:
-        failure = Failure(
-            cause, "the room went", is_announced=is_announced, is_own=is_own
-        )
-        return RoomLost(self.state.ticket, failure)
+    def lost(self, cause: Cause = Cause.SERVER_LOST) -> RoomLost:
+        return RoomLost(self.state.ticket, Failure(cause, "the room went"))
 
     def left(self) -> RoomLeft:
         return RoomLeft(self.state.ticket)

@@ -71,17 +71,6 @@ def test_another_room_is_joined_at_once():
     assert fetches(box, LEAVE, box.left(), JoinAsked("garage", None)) == 1
 
 
-def test_coming_back_through_another_room_takes_as_long():
-    box = with_agent_and_presets()
-    assert fetches(box, JoinAsked("garage", None), box.left(), 1.0) == 1
-    assert fetches(box, JoinAsked(None, None), AGENT_ENDS_S - 2.0) == 0
-    assert fetches(box, 2.0) == 1
-    box = with_agent_and_presets()
-    box.play(JoinAsked("garage", None), box.left())
-    assert fetches(box, box.no_token(is_final=True), AGENT_ENDS_S - 1.0) == 0
-    assert fetches(box, 2.0) == 1
-
-
 def test_without_an_agent_and_after_an_outage_the_room_is_joined_at_once():
     box = in_room()
     assert fetches(box, LEAVE, box.left(), 1.0, LEAVE) == 1
@@ -89,33 +78,6 @@ def test_without_an_agent_and_after_an_outage_the_room_is_joined_at_once():
     assert fetches(box, box.lost(), 1.0) == 1
     box = with_agent_and_presets()
     assert fetches(box, box.paused(), LEAVE, box.left(), 1.0, LEAVE) == 1
-
-
-@pytest.mark.parametrize(
-    "story",
-    [
-        pytest.param((), id="alone"),
-        pytest.param((AWAY, HOME), id="network"),
-        pytest.param((JoinAsked(),), id="request"),
-    ],
-)
-def test_a_room_that_the_box_gives_up_is_left_as_long_as_on_request(story):
-    """It was joined, but without sound: the agent's session ends as on request."""
-    box = with_agent_and_presets()
-    box.play(HOME, 60.0, box.lost(is_own=True))
-    assert box.view().banner == "disconnected: server lost, retry in 4 s"
-    assert fetches(box, *story, AGENT_ENDS_S - 0.1) == 0
-    assert fetches(box, 0.2) == 1
-
-
-def test_a_room_without_an_agent_that_the_box_gives_up_is_joined_again_at_once():
-    box = in_room()
-    assert fetches(box, 60.0, box.lost(is_own=True), 1.0) == 1
-
-
-def test_a_server_that_restarts_is_joined_again_at_once():
-    box = with_agent_and_presets()
-    assert fetches(box, HOME, 60.0, box.lost(is_announced=True), 1.0) == 1
 
 
 def test_a_press_on_leave_during_the_wait_stays_out():

@@ -1,13 +1,11 @@
 """Typed lines that wait for a voice agent."""
 
-from dataclasses import replace
-
 import pytest
 
 from appliance.core.chat import Delivery
 from appliance.core.commands import LeaveRoom, SendChat
 from appliance.core.events import ChatTyped
-from appliance.core.voice_agent import ARRIVAL_S, STARTING_S
+from appliance.core.voice_agent import STARTING_S
 from tests.core.story import ALICE, in_room, joining, of
 from tests.core.test_agent_return import returned
 from tests.core.test_voice_agent import (
@@ -68,10 +66,6 @@ def test_a_line_is_sent_at_once_if_a_person_is_there():
 
 def test_a_line_does_not_wait_for_ever():
     box = expecting()
-    box.play(box.people(ROBOT), HELLO)
-    assert sends(box, ARRIVAL_S - 1.0) == []
-    assert sends(box, 2.0) == ["c1"]
-    box = expecting()
     box.play(20.0, box.people(ROBOT), agent(box, INITIALIZING), HELLO)
     assert sends(box, STARTING_S - 1.0) == []
     assert sends(box, 2.0) == ["c1"]
@@ -95,17 +89,6 @@ def test_a_line_waits_although_the_list_of_participants_is_first():
     assert sends(box, agent(box, INITIALIZING), 1.0, gone(box), box.people()) == []
     assert sends(box, box.people(ROBOT), agent(box, INITIALIZING), 1.0) == []
     assert sends(box, agent(box)) == ["c1"]
-    box = expecting()
-    assert sends(box, 40.0, HELLO, box.people(ROBOT), ARRIVAL_S - 1.0) == []
-    assert sends(box, 2.0) == ["c1"]
-
-
-def test_a_line_waits_when_the_agent_crashes_and_its_avatar_stays():
-    box = expecting()
-    avatar = replace(ROBOT, id="avatar")
-    box.play(box.people(ROBOT, avatar), agent(box), 100.0, gone(box))
-    assert sends(box, box.people(avatar), HELLO, ARRIVAL_S - 1.0) == []
-    assert sends(box, 2.0) == ["c1"]
 
 
 def test_a_line_waits_through_an_interruption():

@@ -302,7 +302,7 @@ def test_a_bad_contact_mutes_an_open_box_so_that_the_page_can_undo_it():
 def test_a_talk_button_that_chatters_does_not_call_a_box_back_that_was_put_out():
     box = in_room()
     chatter(box, Button.TALK, MOST_PRESSES + 1)
-    box.play(box.lost(Cause.ROOM_CLOSED, is_announced=True))
+    box.play(box.lost(Cause.ROOM_CLOSED))
     assert of(FetchToken, chatter(box, Button.TALK, 100)) == ()
     box.play(REST_S)
     assert len(of(FetchToken, box.play(PRESS))) == 1

@@ -6,7 +6,6 @@ import pytest
 
 from appliance.config import ButtonsConfig, Config
 from appliance.core.events import Cause, JoinAsked, LeaveAsked, LinkChanged, StopAsked
-from appliance.core.reconnect import CHANGE_S
 from appliance.core.state import Phase
 from appliance.core.view import CAUSE_TEXT, banner, retry_s
 from tests.core.story import (
@@ -17,7 +16,6 @@ from tests.core.story import (
     in_room,
     joining,
     started,
-    with_presets,
 )
 
 LOCAL_URL = "ws://127.0.0.1:7880"
@@ -60,10 +58,6 @@ def test_a_box_without_buttons_names_none_to_join_again():
     box = in_room(Config(buttons=ButtonsConfig(talk=None, leave=None)))
     box.play(LeaveAsked(), box.left())
     assert words(box) == "left, join on the page"
-    box.play(JoinAsked())
-    box.enter()
-    box.play(box.lost(Cause.ROOM_CLOSED))
-    assert words(box) == "disconnected: room closed, retry in 60 s"
 
 
 def test_a_room_without_a_name_is_still_a_room():
@@ -142,20 +136,6 @@ def test_a_room_on_this_machine_needs_no_link():
     box.play(LinkChanged(None), PRESS)
     assert words(box) == "in kitchen"
     assert box.is_live()
-
-
-def test_a_missing_link_is_named_although_the_room_is_on_this_machine():
-    box = started(with_presets("garage"))
-    box.play(box.token(LOCAL_URL), box.joined(ALICE), LinkChanged(None))
-    box.play(JoinAsked("garage"), box.left())
-    for _ in range(2):
-        box.play(box.no_token(Cause.NO_INTERNET))
-        assert words(box).startswith("disconnected: no network, retry in")
-        box.play(CHANGE_S / 2)
-        assert words(box) == "connecting: no network"
-    box.play(box.no_token(Cause.NO_INTERNET))
-    box.play(box.token(LOCAL_URL), box.joined(ALICE))
-    assert words(box) == "in kitchen (garage: no network)"
 
 
 def test_leaving_for_a_new_session_is_a_reconnect_and_names_its_cause():

@@ -10,19 +10,16 @@ from appliance.core.chat import (
     KEPT_BYTES,
     KEPT_LINES,
     OUTBOX_LINES,
-    UNKNOWN_ID,
     ChatLog,
     Delivery,
 )
 from appliance.core.events import (
     ChatFailed,
     ChatMessage,
-    ChatReceived,
     ChatSent,
     ChatTyped,
-    Participant,
 )
-from tests.core.story import ALICE, in_room, message
+from tests.core.story import message
 
 TYPED = ChatTyped("c1", "mine", 9)
 
@@ -72,36 +69,6 @@ def test_an_edit_of_an_unknown_line_adds_none():
 def test_a_participant_cannot_edit_the_lines_of_another():
     edit = replace(message("pwned", sender="bob"), is_edit=True)
     assert texts(log(message("hi"), edit)) == ["hi"]
-
-
-def test_lines_get_the_name_that_becomes_known_later():
-    box = in_room()
-    box.play(ChatReceived(1, message("hi", sender="guest-7f")))
-    box.play(box.people(ALICE, Participant("guest-7f", "Zoe")))
-    assert [line.sender_name for line in box.view().chat] == ["Zoe"]
-    box.play(box.people(ALICE))
-    assert [line.sender_name for line in box.view().chat] == ["Zoe"]
-
-
-def test_lines_get_the_name_that_is_known_after_joining_again():
-    box = in_room()
-    box.play(ChatReceived(1, message("hi", sender="guest-7f")), box.lost(), 1)
-    box.play(box.token(), box.joined(Participant("guest-7f", "Zoe")))
-    assert [line.sender_name for line in box.view().chat] == ["Zoe"]
-
-
-def test_own_lines_never_get_a_name():
-    box = in_room()
-    box.play(TYPED, box.people(Participant("", "Eve")))
-    assert [line.sender_name for line in box.view().chat] == [""]
-
-
-def test_lines_of_unknown_senders_never_get_a_name():
-    box = in_room()
-    box.play(ChatReceived(1, message("hi", sender="")))
-    before = box.view().chat
-    box.play(box.people(ALICE, Participant(UNKNOWN_ID, "Boss")))
-    assert box.view().chat == before
 
 
 def test_a_message_without_a_sender_is_not_ours():

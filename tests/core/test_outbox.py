@@ -131,12 +131,6 @@ def test_a_late_failure_does_not_take_back_what_was_sent():
             lambda box: (box.paused(), 20, RoomResumed(1, is_new=True)),
             id="new connection",
         ),
-        pytest.param(lambda box: (box.paused(), 20, LEAVE), id="left paused"),
-        pytest.param(lambda _: (LinkChanged(None), LEAVE), id="left without network"),
-        pytest.param(
-            lambda box: (box.paused(), 20, box.lost(Cause.REPLACED, is_announced=True)),
-            id="replaced",
-        ),
     ],
 )
 def test_a_line_sent_before_an_outage_is_in_doubt(outage, before_s, expected):
@@ -151,10 +145,8 @@ def test_a_line_sent_before_an_outage_is_in_doubt(outage, before_s, expected):
     "story",
     [
         pytest.param(lambda box: (LEAVE, box.left()), id="left"),
-        pytest.param(
-            lambda box: (box.lost(Cause.ROOM_CLOSED, is_announced=True),), id="closed"
-        ),
-        pytest.param(lambda box: (box.lost(is_announced=True),), id="shutdown"),
+        pytest.param(lambda box: (box.lost(Cause.ROOM_CLOSED),), id="closed"),
+        pytest.param(lambda box: (box.lost(Cause.REPLACED),), id="replaced"),
     ],
 )
 def test_a_line_is_not_in_doubt_after_an_end_that_was_announced(story):

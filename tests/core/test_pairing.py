@@ -10,8 +10,7 @@ from appliance.core.events import (
     PairingAsked,
     PhonePaired,
 )
-from appliance.core.pairing import SHOWN_S
-from appliance.core.state import ScreenPage
+from appliance.core.state import PIN_SHOWN_S, ScreenPage
 from tests.core.story import (
     HOLD,
     OPEN,
@@ -20,7 +19,6 @@ from tests.core.story import (
     PRESS,
     PUSH_TO_TALK,
     RELEASE,
-    TOGGLE,
     in_room,
     live,
     started,
@@ -35,7 +33,7 @@ def test_the_pin_is_shown_while_the_pairing_form_is_open():
     assert box.view().screen_page is ScreenPage.TALK
     box.play(PairingAsked())
     assert box.view().screen_page is ScreenPage.PAIRING
-    box.play(SHOWN_S - 1)
+    box.play(PIN_SHOWN_S - 1)
     assert box.view().screen_page is ScreenPage.PAIRING
     box.play(1)
     assert box.view().screen_page is ScreenPage.TALK
@@ -43,7 +41,7 @@ def test_the_pin_is_shown_while_the_pairing_form_is_open():
 
 def test_a_repeated_request_shows_the_pin_for_longer():
     box = started()
-    box.play(PairingAsked(), SHOWN_S - 1, PairingAsked(), SHOWN_S - 1)
+    box.play(PairingAsked(), PIN_SHOWN_S - 1, PairingAsked(), PIN_SHOWN_S - 1)
     assert box.view().screen_page is ScreenPage.PAIRING
 
 
@@ -69,26 +67,6 @@ def test_a_talk_has_priority_over_the_pin(mode: TalkMode):
     box.play(1, RELEASE, PAGE_DOWN, PAGE_UP)
     assert not box.is_live()
     assert box.view().screen_page is ScreenPage.PAIRING
-
-
-def test_a_pin_that_is_requested_during_a_talk_is_shown_for_its_time_after_it():
-    box = live(TOGGLE)
-    box.play(RELEASE, PairingAsked(), SHOWN_S + 1)
-    assert box.is_live()
-    box.play(PRESS)
-    assert box.view().screen_page is ScreenPage.PAIRING
-    box.play(SHOWN_S - 1)
-    assert box.view().screen_page is ScreenPage.PAIRING
-    box.play(1)
-    assert box.view().screen_page is ScreenPage.TALK
-
-
-def test_talks_do_not_show_the_pin_for_longer_in_all():
-    box = in_room(with_mode(HOLD))
-    box.play(PairingAsked())
-    for _ in range(6):
-        box.play(10, PRESS, 50, RELEASE)
-    assert box.view().screen_page is ScreenPage.TALK
 
 
 def test_a_phone_that_is_paired_during_a_talk_leaves_no_pin_after_it():

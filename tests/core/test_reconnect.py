@@ -10,12 +10,12 @@ from appliance.core import session
 from appliance.core.commands import DropToken, FetchToken, LeaveRoom
 from appliance.core.events import Cause, LeaveAsked, LinkChanged, Ticked
 from appliance.core.reconnect import (
-    EVICTED_FIRST_S,
     JITTER_S,
     LONGEST_ASKED_S,
     LONGEST_S,
+    MINUTE_S,
     REPLACED_LONGEST_S,
-    eviction_wait_s,
+    minutes_wait_s,
     unreachable_wait_s,
     wait_s,
 )
@@ -82,12 +82,12 @@ def test_boxes_stay_spread_even_at_the_cap(count):
 
 
 def replaced_wait_s(count: int) -> float:
-    return eviction_wait_s(count, REPLACED_LONGEST_S)
+    return minutes_wait_s(count, REPLACED_LONGEST_S)
 
 
 @given(failures)
 def test_a_box_that_was_replaced_waits_for_minutes_and_never_for_hours(count):
-    assert EVICTED_FIRST_S <= replaced_wait_s(count) <= REPLACED_LONGEST_S
+    assert MINUTE_S <= replaced_wait_s(count) <= REPLACED_LONGEST_S
     assert replaced_wait_s(count) <= replaced_wait_s(count + 1)
 
 

@@ -81,16 +81,6 @@ def test_a_vpn_that_comes_up_ends_the_wait_after_a_refusal_without_it():
     assert of(FetchToken, box.play(BY_VPN))
 
 
-@pytest.mark.parametrize("make", [started, joining])
-def test_a_refusal_is_not_final_if_the_vpn_came_up_after_the_request(make):
-    box = make()
-    refusal = box.no_token if make is started else box.failed
-    box.play(HOME, 1, BY_VPN, refusal(is_final=True))
-    next_try(box)
-    box.play(box.no_token(is_final=True))
-    assert box.phase() is Phase.REFUSED
-
-
 @pytest.mark.parametrize("link", [HOME, BY_VPN])
 def test_a_repeated_report_of_the_link_changes_nothing(link):
     box = started()
@@ -270,7 +260,7 @@ def test_a_removed_box_waits_from_one_to_ten_minutes():
 def test_the_wait_after_a_removal_is_shown():
     box = started()
     removed(box)
-    assert box.view().banner == "disconnected: room closed, retry in 60 s or on a press"
+    assert box.view().banner == "disconnected: room closed, retry in 60 s"
     assert box.view().faults == ("the room went",)
 
 

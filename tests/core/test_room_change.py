@@ -2,7 +2,6 @@
 
 import pytest
 
-from appliance.config import Config, Preset, RoomConfig
 from appliance.core.commands import FetchToken, LeaveRoom
 from appliance.core.events import (
     Button,
@@ -52,39 +51,6 @@ def test_a_refused_room_is_given_up_for_the_room_before():
 def test_a_refused_token_gives_the_room_up_too():
     box = moving()
     assert presets(box.play(box.no_token(Cause.REFUSED, is_final=True))) == [None]
-
-
-@pytest.mark.parametrize(("asked_s", "room"), [(CHANGE_S, None), (5.0, "garage")])
-def test_a_room_whose_own_token_source_asks_for_a_long_wait_is_given_up(asked_s, room):
-    here = RoomConfig(token_url="https://here", presets=(other_source(),))
-    box = in_room(Config(room=here))
-    box.play(GARAGE, box.left())
-    failed = box.play(box.no_token(retry_after_s=asked_s))
-    assert presets(failed or next_try(box)) == [room]
-
-
-def other_source() -> Preset:
-    return Preset(name="garage", token_url="https://there")
-
-
-def test_a_wait_that_the_source_of_both_rooms_asks_for_is_kept():
-    box = moving()
-    assert box.play(box.no_token(retry_after_s=300.0)) == ()
-    assert box.state.retry_at_s == box.now_s + 300.0
-    assert presets(next_try(box)) == ["garage"]
-    assert box.play(box.no_token(retry_after_s=300.0)) == ()
-    assert box.view().banner.startswith("disconnected: no token, retry in 300 s")
-    assert presets(next_try(box)) == [None]
-
-
-def test_a_previous_room_with_a_token_of_its_own_is_joined_again_at_once():
-    url = "https://here"
-    own = Preset(name="garage", token_url=url, token="t", url="wss://there")
-    box = in_room(Config(room=RoomConfig(token_url=url, presets=(own,))))
-    box.play(GARAGE, box.left())
-    box.enter()
-    box.play(JoinAsked(), box.left())
-    assert presets(box.play(box.no_token(retry_after_s=300.0))) == ["garage"]
 
 
 def next_try(box):

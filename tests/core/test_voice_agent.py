@@ -1,20 +1,16 @@
 """Conversation with a voice agent."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from appliance.config import (
-    ButtonsConfig,
     Config,
     Preset,
     RoomConfig,
     SoundConfig,
-    TalkConfig,
 )
-from appliance.core.agent_text import AWAITED, LATE, OVER, OVER_OPEN, OVER_WITH_BUTTON
+from appliance.core.agent_text import AWAITED, OVER
 from appliance.core.chat import KEPT_CAPTIONS, Delivery
 from appliance.core.commands import (
     CloseGate,
@@ -45,7 +41,6 @@ from appliance.core.events import (
 )
 from appliance.core.time_limit import KEPT_S
 from appliance.core.view import TalkState
-from appliance.core.voice_agent import ARRIVAL_S
 from tests.core.story import (
     ALICE,
     HOLD,
@@ -69,7 +64,6 @@ from tests.core.story import (
 )
 
 ROBOT = Participant("agent-AJ_1", "Robot", is_agent=True)
-SPEAKER = replace(ROBOT, is_speaking=True)
 AVATAR = Participant("avatar-AJ_1", "Face", is_agent=True)
 VOICE = LevelsMeasured(-20, -96, is_voice=True)
 LOUDER = LevelsMeasured(-17, -96, is_voice=True)
@@ -313,30 +307,6 @@ def test_an_agent_that_comes_during_a_talk_is_told_when_it_is_ready():
     assert of(TakeTurn, box.play(RELEASE, TailEnded())) == (TakeTurn(1, END),)
 
 
-def test_an_agent_that_says_that_it_takes_turns_need_not_tell_its_state():
-    box = in_room(with_mode(HOLD))
-    box.play(agent(box, INITIALIZING, takes_turns=True))
-    assert of(TakeTurn, box.play(PRESS)) == (TakeTurn(1, START),)
-
-
-def test_an_agent_that_refuses_turns_while_it_starts_is_told_again_when_it_is_ready():
-    """It says that it takes turns before it offers the methods."""
-    box = in_room(with_mode(HOLD))
-    box.play(agent(box, INITIALIZING, takes_turns=True), PRESS, FirstBlockSent(0.01))
-    ready = agent(box, LISTENING, takes_turns=True)
-    assert of(TakeTurn, box.play(ready)) == (TakeTurn(1, START),)
-    assert of(TakeTurn, box.play(agent(box, THINKING, takes_turns=True))) == ()
-    assert of(TakeTurn, box.play(RELEASE, TailEnded())) == (TakeTurn(1, END),)
-
-
-def test_an_agent_need_not_react_to_a_turn_that_ended_while_it_started():
-    box = with_agent()
-    box.play(agent(box, INITIALIZING, takes_turns=True))
-    say(box)
-    box.play(1.0, agent(box, LISTENING, takes_turns=True), 20.0)
-    assert box.view().faults == ()
-
-
 @pytest.mark.parametrize("is_new", [False, True])
 @pytest.mark.parametrize("is_noticed_first", [False, True])
 def test_a_turn_that_ends_during_an_interruption_is_ended_afterwards(
@@ -412,104 +382,10 @@ def test_a_caption_is_a_reaction(talker):
     assert box.view().faults == ()
 
 
-@pytest.mark.parametrize("mode", [HOLD, OPEN])
-def test_an_agent_that_only_answers_aloud_is_not_unresponsive(mode):
-    box = with_agent(mode, INITIALIZING)
-    box.play(FirstBlockSent(0.01), 60.0)
-    for _ in range(3):
-        box.play(*((PRESS, FirstBlockSent(0.01)) if mode is HOLD else ()))
-        box.play(VOICE, 2.0, QUIET, *((RELEASE, TailEnded()) if mode is HOLD else ()))
-        box.play(0.5, box.people(SPEAKER), 2.0, box.people(ROBOT), 20.0)
-        assert box.view().faults == ()
-
-
-def test_an_agent_that_answers_aloud_late_is_no_longer_named():
-    box = with_agent(state=INITIALIZING)
-    say(box)
-    box.play(30.0)
-    assert "Robot does not react" in box.view().faults[0]
-    box.play(box.people(SPEAKER))
-    assert box.view().faults == ()
-
-
-@pytest.mark.parametrize("state", [INITIALIZING, LISTENING])
-def test_what_an_agent_said_before_or_during_a_talk_is_no_reaction_to_it(state):
-    box = with_agent(state=state)
-    box.play(60.0, box.people(SPEAKER), 1.0, PRESS, FirstBlockSent(0.01), VOICE)
-    box.play(box.people(ROBOT), 1.0, box.people(SPEAKER), 0.1, box.people(ROBOT))
-    box.play(LOUDER, 0.5, RELEASE, QUIET, TailEnded(), 8.5)
-    assert box.view().faults
-
-
-def test_an_agent_that_just_goes_on_with_what_was_interrupted_has_not_reacted():
-    box = with_agent(state=SPEAKING)
-    box.play(box.people(SPEAKER), PRESS, FirstBlockSent(0.01), box.people(ROBOT))
-    box.play(VOICE, 1.0, RELEASE, QUIET, TailEnded(), 0.1, box.people(SPEAKER), 8.5)
-    assert box.view().faults
-
-
-def test_the_voice_of_another_participant_is_no_reaction():
-    box = with_agent()
-    say(box)
-    box.play(box.people(ROBOT, replace(AVATAR, is_speaking=True)), 8.5)
-    assert box.view().faults
-
-
-def test_an_agent_need_not_react_to_its_own_voice_in_the_microphone():
-    box = with_agent(OPEN, INITIALIZING)
-    box.play(FirstBlockSent(0.01), 60.0, box.people(SPEAKER), VOICE, 10.0)
-    box.play(QUIET, 0.4, box.people(ROBOT), 20.0)
-    assert box.view().faults == ()
-
-
-def test_an_agent_that_only_answers_aloud_need_not_react_before_a_latched_talk_ends():
-    """It is not played before."""
-    box = with_agent(HYBRID, INITIALIZING)
-    box.play(60.0, PRESS, FirstBlockSent(0.01), 0.1, RELEASE)
-    speak(box)
-    box.play(60.0)
-    assert box.view().faults == ()
-    box.play(VOICE, 1.0, PRESS, RELEASE, QUIET, TailEnded(), 8.5)
-    assert box.view().faults
-
-
-@pytest.mark.parametrize("is_ended", [False, True])
-def test_an_agent_that_got_ready_in_a_latched_talk_has_to_react_to_it(is_ended):
-    box = with_agent(HYBRID, INITIALIZING)
-    box.play(PRESS, FirstBlockSent(0.01), 0.1, RELEASE)
-    speak(box)
-    box.play(60.0, agent(box, LISTENING))
-    box.play(*((PRESS, RELEASE, TailEnded()) if is_ended else ()), 7.5)
-    assert box.view().faults == ()
-    box.play(1.0)
-    assert "Robot does not react" in box.view().faults[0]
-
-
-def test_a_pause_while_an_agent_starts_does_not_end_an_earlier_wait_for_it():
-    box = with_agent(HYBRID, INITIALIZING)
-    say(box)
-    box.play(PRESS, FirstBlockSent(0.01), 0.1, RELEASE)
-    speak(box)
-    box.play(agent(box, LISTENING), 8.5)
-    assert box.view().faults
-
-
 def test_the_words_of_others_are_no_reaction():
     box = with_agent()
     say(box)
     box.play(caption(box, "hm", talker="bob"), 9.0)
-    assert box.view().faults
-
-
-def test_among_several_participants_an_agent_may_listen_to_another_one():
-    box = with_agent()
-    box.play(box.people(ROBOT, ALICE))
-    say(box)
-    box.play(20.0)
-    assert box.view().faults == ()
-    box.play(caption(box, "hm", talker="box"))
-    say(box)
-    box.play(20.0)
     assert box.view().faults
 
 
@@ -565,17 +441,6 @@ def test_an_agent_that_answers_during_the_talk_is_not_unresponsive():
     box.play(PRESS, RELEASE, TailEnded(), 20.0)
     assert not box.state.talk.is_latched
     assert box.view().faults == ()
-
-
-def test_the_wait_for_a_reaction_begins_when_the_agent_is_ready():
-    box = with_agent(state=INITIALIZING)
-    say(box)
-    box.play(20.0)
-    assert box.view().faults == ()
-    box.play(agent(box, LISTENING), 7.5)
-    assert box.view().faults == ()
-    box.play(1.0)
-    assert box.view().faults
 
 
 def test_an_agent_whose_session_is_over_is_named_at_once():
@@ -675,41 +540,6 @@ def test_a_talk_goes_on_when_the_agent_comes(is_agent_first, is_tapped):
     assert of(CloseGate, commands) == ()
 
 
-def test_an_expected_agent_that_does_not_come_is_named():
-    box = expecting()
-    say(box)
-    box.play(29.0)
-    assert box.view().faults == ()
-    box.play(2.0)
-    assert "no voice agent has come" in box.view().faults[0]
-    box.play(box.people(ROBOT), agent(box))
-    assert box.view().faults == ()
-
-
-@pytest.mark.parametrize("is_told_later", [False, True])
-def test_an_agent_that_takes_turns_need_not_react_to_what_was_said_before_it_came(
-    is_told_later,
-):
-    box = expecting()
-    say(box)
-    box.play(5.0, box.people(ROBOT))
-    if is_told_later:
-        box.play(agent(box, INITIALIZING), 1.0)
-    box.play(agent(box, takes_turns=True), 20.0)
-    assert box.view().faults == ()
-    say(box)
-    box.play(8.5)
-    assert box.view().faults
-
-
-def test_an_agent_that_takes_turns_need_not_react_to_the_talk_before_its_turn():
-    box = expecting()
-    box.play(PRESS, FirstBlockSent(0.01), VOICE, 1.0, QUIET)
-    box.play(box.people(ROBOT), agent(box, takes_turns=True))
-    box.play(RELEASE, TailEnded(), 20.0)
-    assert box.view().faults == ()
-
-
 def test_the_page_says_that_the_agent_is_awaited():
     box = started(Config(room=RoomConfig(expect_agent=True)))
     box.play(box.token())
@@ -720,7 +550,6 @@ def test_the_page_says_that_the_agent_is_awaited():
     assert box.view().agent_note == ""
 
 
-@pytest.mark.parametrize("waited_s", [1.0, ARRIVAL_S + 1.0])
 @pytest.mark.parametrize(
     ("loss", "recovery"),
     [
@@ -729,35 +558,18 @@ def test_the_page_says_that_the_agent_is_awaited():
         (lambda _: MICROPHONE_LOST, lambda _: MICROPHONE_FOUND),
     ],
 )
-def test_the_page_promises_nothing_while_nobody_can_talk(loss, recovery, waited_s):
+def test_the_page_promises_nothing_while_nobody_can_talk(loss, recovery):
     box = expecting()
-    box.play(waited_s)
-    note = box.view().agent_note
     box.play(loss(box))
-    assert (note, box.view().agent_note) == (AWAITED if waited_s == 1.0 else LATE, "")
+    assert box.view().agent_note == ""
     box.play(recovery(box))
-    assert box.view().agent_note == note
-
-
-def test_the_page_says_when_speech_may_not_be_kept_for_the_agent():
-    box = expecting()
-    box.play(ARRIVAL_S - 1.0)
     assert box.view().agent_note == AWAITED
-    box.play(2.0)
-    assert box.view().agent_note == LATE
 
 
-@pytest.mark.parametrize(
-    ("button", "mode", "note"),
-    [(17, HOLD, OVER_WITH_BUTTON), (17, OPEN, OVER_OPEN), (None, HOLD, OVER)],
-)
-def test_the_page_says_what_calls_an_agent_that_has_left(button, mode, note):
-    """The page's own talk button does not."""
-    room, buttons = RoomConfig(expect_agent=True), ButtonsConfig(talk=button)
-    box = started(Config(room=room, buttons=buttons, talk=TalkConfig(mode=mode)))
-    box.play(box.token(), box.joined())
+def test_the_page_says_what_calls_an_agent_that_has_left():
+    box = expecting()
     box.play(box.people(ROBOT), agent(box), gone(box), box.people())
-    assert box.view().agent_note == note
+    assert box.view().agent_note == OVER
 
 
 def test_after_the_agent_has_left_a_press_is_refused_again():
@@ -827,11 +639,8 @@ def test_in_a_latched_talk_a_pause_does_not_end_the_turn():
     assert of(TakeTurn, box.play(PRESS, RELEASE, TailEnded())) == (TakeTurn(1, END),)
 
 
-@pytest.mark.parametrize("mode", [OPEN, HYBRID])
-def test_a_unresponsive_agent_is_named_although_the_talk_goes_on(mode):
-    box = with_agent(mode)
-    if mode is HYBRID:
-        box.play(PRESS, FirstBlockSent(0.01), 0.1, RELEASE)
+def test_a_unresponsive_agent_is_named_although_the_talk_goes_on():
+    box = with_agent(OPEN)
     box.play(FirstBlockSent(0.01))
     speak(box)
     box.play(7.0)
@@ -839,14 +648,6 @@ def test_a_unresponsive_agent_is_named_although_the_talk_goes_on(mode):
     box.play(1.0)
     assert "Robot does not react" in box.view().faults[0]
     assert box.is_live()
-
-
-def test_an_expected_agent_that_does_not_come_is_named_in_open_mode_too():
-    box = expecting(OPEN)
-    box.play(FirstBlockSent(0.01))
-    speak(box)
-    box.play(31.0)
-    assert "no voice agent has come" in box.view().faults[0]
 
 
 def test_an_agent_need_not_react_to_a_short_noise_in_a_talk_that_goes_on():
@@ -876,28 +677,13 @@ def test_an_agent_is_not_unresponsive_while_somebody_goes_on_speaking():
     assert box.view().faults
 
 
-def test_an_agent_that_takes_turns_need_not_react_before_the_latched_turn_ends():
+def test_an_agent_need_not_react_before_a_latched_talk_ends():
     box = with_agent(HYBRID)
-    box.play(agent(box, takes_turns=True))
     box.play(PRESS, FirstBlockSent(0.01), 0.1, RELEASE)
     speak(box)
     box.play(20.0)
     assert box.view().faults == ()
     box.play(PRESS, RELEASE, TailEnded(), 8.5)
-    assert box.view().faults
-
-
-def test_an_agent_that_never_says_that_it_is_ready_is_named_at_last():
-    box = with_agent(state=INITIALIZING)
-    say(box)
-    box.play(26.0)
-    assert box.view().faults == ()
-    box.play(2.0)
-    assert "Robot does not react" in box.view().faults[0]
-    box.play(agent(box, THINKING), agent(box, INITIALIZING), 60.0)
-    assert box.view().faults == ()
-    say(box)
-    box.play(8.5)
     assert box.view().faults
 
 

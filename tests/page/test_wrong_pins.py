@@ -7,7 +7,7 @@ import re
 import pytest
 
 from appliance.core.events import PageServed, PairingAsked, PhonePaired
-from appliance.core.pairing import SHOWN_S
+from appliance.core.state import PIN_SHOWN_S
 from appliance.page.access import NOT_ON_SCREEN, ON_SCREEN
 from appliance.page.messages import RequestRefused
 from appliance.page.pairing import Pairing, PairingFile
@@ -159,11 +159,11 @@ def test_opening_the_form_repeatedly_does_not_keep_the_pin_on_the_screen(
         clock.now_s += every_s
         before = len(asked_s)
         is_shown = pairing.request_pin_display()
-        ends_s = asked_s[-1] + SHOWN_S - clock() if asked_s else 0.0
+        ends_s = asked_s[-1] + PIN_SHOWN_S - clock() if asked_s else 0.0
         assert is_shown is (ends_s > 0)
         if len(asked_s) > before:
-            since_s = clock() - asked_s[-2] if before else SHOWN_S
-            shown_s += min(since_s, SHOWN_S)
+            since_s = clock() - asked_s[-2] if before else PIN_SHOWN_S
+            shown_s += min(since_s, PIN_SHOWN_S)
     # Six minutes at first, and a quarter of the three hours.
     assert shown_s <= 360 + 10_800 / 4
 

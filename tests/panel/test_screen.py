@@ -32,8 +32,7 @@ from appliance.core.events import (
     RoomPaused,
     VolumeAsked,
 )
-from appliance.core.pairing import SHOWN_S
-from appliance.core.state import ScreenPage
+from appliance.core.state import PIN_SHOWN_S, ScreenPage
 from appliance.display.rendering import picture, pixel_shift
 from appliance.errors import PanelError
 from appliance.panel.screen import (
@@ -465,7 +464,7 @@ def test_a_request_for_the_pin_wakes_a_screen_that_shows_it_already():
     box.play(PairingAsked())
     asked = activity(box.view())
     assert asked != before
-    box.play(SHOWN_S)
+    box.play(PIN_SHOWN_S)
     assert activity(box.view()) == asked, "nobody asked again"
 
 

@@ -152,7 +152,6 @@ async def test_a_server_shutdown_has_its_own_reason(server, box):
     lost = (await box.until(RoomLost)).failure
     assert lost.cause is Cause.SERVER_LOST
     assert "shutting down" in lost.reason
-    assert lost.is_announced
 
 
 async def test_being_removed_has_its_own_reason(server, box):
