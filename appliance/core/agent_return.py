@@ -19,8 +19,6 @@ from appliance.core.state import Goal, State, Step
 
 FIRST_S: Final = 60.0
 """First wait in the room; our choice: a worker that restarts needs less."""
-LONGEST_S: Final = 600.0
-"""Longest wait in the room; our choice, as after a refusal."""
 CLOSED_S: Final = 25.0
 """LiveKit keeps a room for 20 s by default after the last participant has left."""
 PAUSE_S: Final = 5.0
@@ -81,7 +79,7 @@ def is_returning(state: State) -> bool:
 
 def _wait_s(state: State) -> float:
     """Return how long the agent has to be missing before the box leaves."""
-    wait_s = reconnect.minutes_wait_s(state.agent_returns + 1, LONGEST_S)
+    wait_s = reconnect.minutes_wait_s(state.agent_returns + 1)
     # Many boxes may wait for the agents of one server.
     return wait_s * (0.9 + 0.2 * state.jitter)
 

@@ -6,7 +6,6 @@ from typing import Final
 
 from appliance.core import agent_text, fault_table
 from appliance.core.events import Part, PartEvent, PartLost
-from appliance.core.session import room_name
 from appliance.core.state import State
 
 SINGLE_PARTS: Final = frozenset({Part.MICROPHONE, Part.SPEAKER, Part.SCREEN})
@@ -71,12 +70,9 @@ def is_working(state: State, part: Part) -> bool:
 
 
 def is_lamp_lit(state: State, faults: tuple[str, ...]) -> bool:
-    """Return whether the fault lamp is lit.
-
-    An optional screen does not count, nor does a room that the box went back from.
-    """
+    """Return whether the fault lamp is lit; an optional screen does not count."""
     optional = sum(_is_optional(state, lost.part) for lost in state.lost)
-    return len(faults) > optional + (state.failed_change is not None)
+    return len(faults) > optional
 
 
 def ids(state: State) -> tuple[str, ...]:
@@ -124,16 +120,8 @@ def sentences(state: State) -> tuple[str, ...]:
         *_permission_faults(state),
         *agent_text.faults(state),
         *_sound_faults(state),
-        *_failed_change(state),
     )
     return tuple(dict.fromkeys((*parts, *buttons, *room, *reasons)))
-
-
-def _failed_change(state: State) -> tuple[str, ...]:
-    if (failed := state.failed_change) is None:
-        return ()
-    room = room_name(failed.preset)
-    return (f"{room}: {failed.reason}; the box returned to the previous room",)
 
 
 def _sound_faults(state: State) -> tuple[str, ...]:

@@ -2,9 +2,8 @@
 
 The first retry comes soon, later ones up to 30 s apart. Where nothing answers, the wait
 stays at 8 s for five minutes first; after a refusal it is 10 minutes. After a moderator
-removed the box it doubles from 1 to 10 minutes, after another client with the same
-identity replaced it from 1 to 30 minutes. If another room cannot be joined, the box
-returns to the previous room.
+removed the box, or another client with its identity replaced it, it doubles from 1 to
+10 minutes.
 """
 
 from dataclasses import replace
@@ -14,7 +13,7 @@ from typing import Final
 from appliance.core import session
 from appliance.core.commands import DropToken
 from appliance.core.events import Cause, LinkChanged, RoomFailed, RoomLost, TokenFailed
-from appliance.core.state import FailedChange, Goal, Phase, State, Step
+from appliance.core.state import Goal, Phase, State, Step
 
 FIRST_S: Final = 0.5
 """First wait; each further one is twice as long."""
@@ -27,19 +26,11 @@ restart of a server, router or provider takes."""
 JITTER_S: Final = 0.25
 """Spreads the retries of many appliances that lost one server over half a second."""
 MINUTE_S: Final = 60.0
-"""First wait after an eviction: the session was ended by a moderator, or by another
-client with this box's identity. An agent that ends its call by deleting the room must
+"""First wait after an eviction. An agent that ends its call by deleting the room must
 not be called back at once."""
-REPLACED_LONGEST_S: Final = 1800.0
-"""Our choice: two clients with one identity must not replace each other all day."""
-REMOVED_LONGEST_S: Final = 600.0
-"""Our choice: whoever removes the box from the room has a reason."""
-CHANGE_S: Final = 30.0
-"""Time to join another room; the first failure after it sends the box back. Our choice:
-a server that is just starting and a Wi-Fi gap of 20 s are over by then. It begins anew
-when the network comes back."""
-REFUSED_S: Final = 600.0
-"""Our choice: soon enough for an owner who waits for it, rare enough for a server."""
+TEN_MINUTES_S: Final = 600.0
+"""Wait after a refusal, and longest one after evictions. Our choice: soon enough for an
+owner who waits for it, rare enough for a server."""
 LONGEST_ASKED_S: Final = 300.0
 """Longest wait that a token source can ask for (header `Retry-After`)."""
 
@@ -50,11 +41,8 @@ TIMEOUT_S: Final = {
     Phase.LEAVING: session.LEAVE_S,
 }
 """Longest wait for an answer, by phase."""
-EVICTION_LONGEST_S: Final = {
-    Cause.REPLACED: REPLACED_LONGEST_S,
-    Cause.ROOM_CLOSED: REMOVED_LONGEST_S,
-}
-"""Causes of evictions and the longest wait after each."""
+EVICTIONS: Final = frozenset({Cause.REPLACED, Cause.ROOM_CLOSED})
+"""Causes for which another client or a moderator ended the session."""
 RETRYING: Final = frozenset({Phase.WAITING, Phase.REFUSED})
 """Phases that end with the next attempt, at `retry_at_s`."""
 UNREACHABLE: Final = frozenset({Cause.SERVER_LOST, Cause.NO_INTERNET})
@@ -64,16 +52,13 @@ UNREACHABLE: Final = frozenset({Cause.SERVER_LOST, Cause.NO_INTERNET})
 def failed(
     state: State, event: TokenFailed | RoomFailed | RoomLost, now_s: float
 ) -> Step:
-    """Schedule the next attempt after a failure, or return to the previous room."""
+    """Schedule the next attempt after a failure."""
     is_token = isinstance(event, TokenFailed)
     if state.phase not in ({Phase.FETCHING} if is_token else session.AT_SERVER):
         return state, ()
     state = session.with_backoff_reset(state, now_s)
     failure = event.failure
     state = _with_failure(state, failure.cause, failure.reason, now_s)
-    back = _change_undone(state, now_s, is_final=failure.is_final)
-    if back is not None:
-        return session.after_end(replace(back, goal=Goal.REJOIN), now_s)
     if failure.is_final:
         return _refused(state, now_s), ()
     asked_s = min(failure.retry_after_s, LONGEST_ASKED_S)
@@ -87,8 +72,6 @@ def link_changed(state: State, event: LinkChanged, now_s: float) -> Step:
     state = replace(state, address=event.address, sources=event.sources)
     # The first report is no change: it only makes the address known.
     is_new = is_other and event.address is not None and before != ""
-    if is_new and state.changed_at_s is not None:
-        state = replace(state, changed_at_s=now_s)
     if not (is_new and _should_retry_at_once(state, before)):
         return state, ()
     return session.end(replace(state, failures=0), Goal.REJOIN, now_s)
@@ -105,12 +88,10 @@ def tick(state: State, now_s: float) -> Step:
     if state.phase is Phase.FETCHING:
         reason = "no token arrived in time"
         state = _with_failure(state, Cause.TOKEN_SOURCE, reason, now_s)
-        if (back := _change_undone(state, now_s)) is not None:
-            return session.end(back, Goal.REJOIN, now_s)
         return _with_retry(state, now_s), (DropToken(state.ticket),)
     reason = "the server did not answer in time"
     state = _with_failure(state, Cause.SERVER_LOST, reason, now_s)
-    return session.end(_change_undone(state, now_s) or state, Goal.REJOIN, now_s)
+    return session.end(state, Goal.REJOIN, now_s)
 
 
 def deadline_s(state: State) -> float:
@@ -137,14 +118,14 @@ def unreachable_wait_s(failures: int, jitter: float) -> float:
     return wait_s(min(failures, max(STEADY_FAILURES, failures - held)), jitter)
 
 
-def minutes_wait_s(count: int, longest_s: float) -> float:
+def minutes_wait_s(count: int) -> float:
     """Return the wait after the same thing so many times: doubled from a minute."""
-    return min(MINUTE_S * 2.0 ** min(count - 1, 10), longest_s)
+    return min(MINUTE_S * 2.0 ** min(count - 1, 10), TEN_MINUTES_S)
 
 
 def _with_failure(state: State, cause: Cause, reason: str, now_s: float) -> State:
     """Return the state with one more failure, and with the lines that it may lose."""
-    is_evicted = cause in EVICTION_LONGEST_S
+    is_evicted = cause in EVICTIONS
     chat = state.chat
     if state.is_in_room and not is_evicted:
         chat = chat.cut(state.since_s if state.phase is Phase.PAUSED else now_s)
@@ -158,29 +139,10 @@ def _with_failure(state: State, cause: Cause, reason: str, now_s: float) -> Stat
     )
 
 
-def _change_undone(
-    state: State, now_s: float, *, is_final: bool = False
-) -> State | None:
-    """Return the state with the previous room as target, if the change has failed."""
-    changed_at_s, cause = state.changed_at_s, state.cause
-    is_change = state.preset != state.joined_preset
-    if changed_at_s is None or cause is None or not is_change:
-        return None
-    is_over = now_s >= changed_at_s + CHANGE_S and not state.is_link_down
-    if not (is_final or is_over):
-        return None
-    return replace(
-        session.failures_cleared(state),
-        preset=state.joined_preset,
-        failed_change=FailedChange(state.preset, cause, state.reason),
-    )
-
-
 def _with_retry(state: State, now_s: float, least_s: float = 0.0) -> State:
     """Return the state waiting for the next attempt, `least_s` or longer."""
-    if state.cause in EVICTION_LONGEST_S:
-        longest_s = EVICTION_LONGEST_S[state.cause]
-        delay_s = minutes_wait_s(state.evictions, longest_s)
+    if state.cause in EVICTIONS:
+        delay_s = minutes_wait_s(state.evictions)
     elif state.cause in UNREACHABLE:
         delay_s = unreachable_wait_s(state.failures, state.jitter)
     else:
@@ -195,7 +157,7 @@ def _refused(state: State, now_s: float) -> State:
     A refusal may be temporary: a token source that is being deployed answers 401 or
     names no server for a minute, or the owner corrects a key.
     """
-    retry_at_s = now_s + REFUSED_S * (0.9 + 0.2 * state.jitter)
+    retry_at_s = now_s + TEN_MINUTES_S * (0.9 + 0.2 * state.jitter)
     return replace(session.entered(state, Phase.REFUSED, now_s), retry_at_s=retry_at_s)
 
 
@@ -209,4 +171,4 @@ def _should_retry_at_once(state: State, before: str | None) -> bool:
     if state.phase is Phase.FETCHING:
         return before is None
     is_out = state.phase in {Phase.WAITING, Phase.REFUSED}
-    return is_out and state.cause not in EVICTION_LONGEST_S
+    return is_out and state.cause not in EVICTIONS

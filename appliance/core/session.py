@@ -23,10 +23,9 @@ lengthens the next wait."""
 AGENT_ENDS_S: Final = 4.0
 """Wait before a room is joined again after leaving it and its voice agent, which hears
 nobody then, but stays until the room ends: up to 3 s with `departureTimeout: 1`."""
-EVICTION_RESET_S: Final = 3600.0
-"""A session this long, interruptions included, resets the back-off after evictions. It
-is twice the longest wait, so that two clients with one identity replace each other ever
-more rarely."""
+EVICTION_RESET_S: Final = 1800.0
+"""A session this long, interruptions included, resets the back-off after evictions: it
+is longer than the longest wait, so that two clients with one identity keep it long."""
 
 AT_SERVER: Final = frozenset({Phase.JOINING, Phase.IN_ROOM, Phase.PAUSED})
 IN_SESSION: Final = frozenset({Phase.FETCHING, *AT_SERVER})
@@ -66,7 +65,6 @@ def after_end(state: State, now_s: float) -> Step:
         case Goal.REJOIN:
             return start(state, now_s)
         case Goal.STAY_OUT:
-            state = replace(state, changed_at_s=None, failed_change=None)
             return entered(failures_cleared(state), Phase.LEFT, now_s), ()
         case Goal.WAIT:
             return entered(state, Phase.WAITING, now_s), ()
@@ -86,7 +84,12 @@ def join(
     if preset not in _presets(state):
         return state, ()
     before = (state.preset, state.display_name)
-    state = _with_target(state, preset, display_name, now_s)
+    state = replace(
+        state,
+        preset=preset,
+        display_name=display_name or state.display_name,
+        room=state.room if preset == state.preset else "",
+    )
     is_same = (state.preset, state.display_name) == before
     # Before `Started` no token can be fetched: the first session will use the target.
     if (is_same and state.phase in IN_SESSION) or state.phase is Phase.STARTING:
@@ -131,7 +134,6 @@ def joined(state: State, event: RoomJoined, now_s: float) -> State:
         joined_at_s=now_s,
         cause=None,
         reason="",
-        changed_at_s=None,
         joined_preset=state.preset,
         room=event.room,
         people=event.people,
@@ -189,30 +191,8 @@ def room_settings(config: Config, preset: str | None) -> RoomConfig | Preset:
     return next(named, config.room)
 
 
-def _with_target(
-    state: State, preset: str | None, display_name: str | None, now_s: float
-) -> State:
-    """Return the state with the requested room and name."""
-    is_same_room = preset == state.preset
-    has_room = bool(state.room) and not state.is_left
-    is_change = state.changed_at_s is not None or (has_room and not is_same_room)
-    return replace(
-        state,
-        preset=preset,
-        changed_at_s=now_s if is_change else None,
-        failed_change=None,
-        display_name=display_name or state.display_name,
-        room=state.room if is_same_room else "",
-    )
-
-
 def failures_cleared(state: State) -> State:
     """Return the state without failures: a person's request resets the back-off."""
     return replace(
         state, failures=0, evictions=0, agent_returns=0, cause=None, reason=""
     )
-
-
-def room_name(preset: str | None) -> str:
-    """Return the name of a configured room."""
-    return "first room" if preset is None else preset

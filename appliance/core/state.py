@@ -83,15 +83,6 @@ class ScreenPage(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class FailedChange:
-    """Change to another room that failed, so that the box went back."""
-
-    preset: str | None
-    cause: Cause
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Talk:
     """Talk requests of button and page, mutes, and the state of the gate."""
 
@@ -257,10 +248,6 @@ class State:
     preset: str | None = None
     joined_preset: str | None = None
     """Preset of the room that was joined last."""
-    changed_at_s: float | None = None
-    """Newest request for another room than that one, until one of them is joined."""
-    failed_change: FailedChange | None = None
-    """Shown until a person's next request to join or leave."""
     display_name: str | None = None
     address: str | None = ""
     """LAN address; None: no network; empty: not known yet."""

@@ -9,7 +9,6 @@ from appliance.config import TalkMode
 from appliance.core import (
     agent_text,
     faults,
-    session,
     talk,
     thinking_indicator,
     time_limit,
@@ -284,16 +283,6 @@ def _talk_text(state: State, talk_state: TalkState) -> str:
 
 
 def banner(state: State, now_s: float) -> str:
-    """Return state, cause and next attempt, and which change of rooms failed."""
-    status = _status(state, now_s)
-    failed = state.failed_change
-    if failed is None:
-        return status
-    room = session.room_name(failed.preset)
-    return f"{status} ({room}: {CAUSE_TEXT[failed.cause]})"
-
-
-def _status(state: State, now_s: float) -> str:
     """Return state, cause and next attempt; it fits on two lines of the OLED."""
     if _is_interrupted(state):
         return _with_cause("reconnecting", _cause(state))

@@ -14,7 +14,7 @@ from appliance.core.reconnect import (
     LONGEST_ASKED_S,
     LONGEST_S,
     MINUTE_S,
-    REPLACED_LONGEST_S,
+    TEN_MINUTES_S,
     minutes_wait_s,
     unreachable_wait_s,
     wait_s,
@@ -81,19 +81,15 @@ def test_boxes_stay_spread_even_at_the_cap(count):
     assert waits[-1] - waits[0] > 1.9 * JITTER_S
 
 
-def replaced_wait_s(count: int) -> float:
-    return minutes_wait_s(count, REPLACED_LONGEST_S)
-
-
 @given(failures)
 def test_a_box_that_was_replaced_waits_for_minutes_and_never_for_hours(count):
-    assert MINUTE_S <= replaced_wait_s(count) <= REPLACED_LONGEST_S
-    assert replaced_wait_s(count) <= replaced_wait_s(count + 1)
+    assert MINUTE_S <= minutes_wait_s(count) <= TEN_MINUTES_S
+    assert minutes_wait_s(count) <= minutes_wait_s(count + 1)
 
 
 def test_a_box_that_was_replaced_again_waits_twice_as_long():
-    waits = [replaced_wait_s(count) for count in range(1, 7)]
-    assert waits == [60, 120, 240, 480, 960, 1800]
+    waits = [minutes_wait_s(count) for count in range(1, 7)]
+    assert waits == [60, 120, 240, 480, 600, 600]
 
 
 # back-off
