@@ -59,9 +59,12 @@ def tick(state: State, now_s: float) -> Step:
     if _is_talking(state):
         later = replace(state.conversation, return_at_s=now_s + PAUSE_S)
         return replace(state, conversation=later), ()
-    again_at_s = now_s + session.LEAVE_S + CLOSED_S
-    state = replace(state, agent_returns=state.agent_returns + 1, retry_at_s=again_at_s)
-    return session.end(state, Goal.WAIT, now_s)
+    state, commands = session.end(state, Goal.REJOIN, now_s)
+    return replace(
+        state,
+        agent_returns=state.agent_returns + 1,
+        rejoin_at_s=now_s + session.LEAVE_S + CLOSED_S,
+    ), commands
 
 
 def is_missing(state: State) -> bool:

@@ -66,8 +66,6 @@ def after_end(state: State, now_s: float) -> Step:
             return start(state, now_s)
         case Goal.STAY_OUT:
             return entered(failures_cleared(state), Phase.LEFT, now_s), ()
-        case Goal.WAIT:
-            return entered(state, Phase.WAITING, now_s), ()
         case Goal.STOP:
             return entered(state, Phase.STOPPED, now_s), ()
         case _:

@@ -56,8 +56,6 @@ class Goal(StrEnum):
 
     REJOIN = "rejoin"
     STAY_OUT = "stay_out"
-    WAIT = "wait"
-    """Wait until `retry_at_s`."""
     STOP = "stop"
 
 
@@ -234,8 +232,7 @@ class State:
     failures: int = 0
     """Consecutive failed sessions; determines the next wait."""
     agent_returns: int = 0
-    """Times in a row that the box left and joined again because of a missing agent; 1
-    also if it would have, but somebody uses it."""
+    """Times in a row that the box left and joined again because of a missing agent."""
     evictions: int = 0
     """Consecutive sessions that another client or a moderator ended."""
     retry_at_s: float = 0.0

@@ -115,12 +115,12 @@ def test_neither_a_missing_agent_nor_a_missing_microphone_hides_the_connection()
     box = expecting()
     box.play(MICROPHONE_LOST)
     there = ConnectionState.CONNECTED, True, "in kitchen, waiting for the agent"
-    away = ConnectionState.DISCONNECTED, False
     assert seen() == there
     box.play(61.0)
-    assert seen() == (*away, "leaving")
+    assert seen() == (ConnectionState.RECONNECTING, False, "reconnecting")
     box.play(box.left())
-    assert seen() == (*away, "waiting for the agent, retry in 27 s")
+    waiting = "waiting for the agent, retry in 27 s"
+    assert seen() == (ConnectionState.DISCONNECTED, False, waiting)
     returned(box)
     assert seen() == there
     assert box.view().faults == ("microphone: USB: unplugged", MISSING)
