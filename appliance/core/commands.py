@@ -1,7 +1,4 @@
-"""Commands: requests of the core to the adapters, named as imperatives.
-
-Each command belongs to exactly one adapter and returns nothing: an answer is an event.
-"""
+"""Commands: requests of the core to the adapters, which answer with events."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -17,13 +14,13 @@ class Earcon(StrEnum):
     END = "end"
     """The talk is over."""
     REFUSED = "refused"
-    """The press was refused."""
+    """The press has no effect."""
     WARNING = "warning"
     """The time limit is near."""
     JOINED = "joined"
     LOST = "lost"
     THINKING = "thinking"
-    """The voice agent is working on its answer."""
+    """The voice agent thinks."""
 
 
 class Turn(StrEnum):

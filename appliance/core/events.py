@@ -1,8 +1,4 @@
-"""Events: everything that can happen to the appliance, named in the past tense.
-
-Adapters post events from any thread; `step` handles them one at a time. Every event of
-a session carries that session's ticket.
-"""
+"""Events: everything that can happen to the appliance, named in the past tense."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum

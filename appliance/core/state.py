@@ -276,8 +276,8 @@ class State:
     pairing_until_s: float = 0.0
     """The OLED shows the PIN until then, because somebody pairs a phone."""
     wakes: int = 0
-    """Presses of all buttons, whatever their effect, requests for the PIN, and losses
-    and returns of the room that are not quiet."""
+    """Presses, requests for the PIN, and losses and returns of the room that are not
+    quiet."""
     quiet_until_s: float = 0.0
     """A loss of the room before then soon follows another one."""
     is_outage_quiet: bool = False
@@ -306,10 +306,7 @@ class State:
 
     @property
     def is_connected(self) -> bool:
-        """Whether audio and chat can reach the room.
-
-        The kernel reports at once that an interface is down, LiveKit after 10 to 15 s.
-        """
+        """Whether audio and chat can reach the room, before LiveKit notices it."""
         return self.phase is Phase.IN_ROOM and not self.is_link_down
 
     @property

@@ -1,9 +1,8 @@
 """Decisions of the appliance: `step(state, event, now_s) -> (state, commands)`.
 
-Pure functions: no clock, thread, task, file or device. `_handle` dispatches the event;
-then `_with_effects` compares the state before with the state after and adds what
-follows from every change, whatever its event: gate, sound card, mute of the track,
-agent, queued chat lines and earcons. `_closing` adds the end of the sound.
+`_handle` dispatches the event; then `_with_effects` compares the state before with the
+state after and adds what follows from every change, whatever its event: gate, sound
+card, mute of the track, agent, queued chat lines and earcons.
 """
 
 from dataclasses import replace
@@ -226,12 +225,12 @@ def _room_left(before: State, after: State) -> State:
 
     Going to another room also gives up the queued lines. An outage keeps both.
     """
-    is_other_room = after.preset != before.preset
-    if is_other_room:
+    if after.preset != before.preset:
         after = replace(after, chat=after.chat.given_up(before.chat.queued))
-    if not (is_other_room or after.is_left):
+    elif not after.is_left:
         return after
-    return talk.ended(after)
+    # Somebody who asks for a room hears when it is joined.
+    return replace(talk.ended(after), is_outage_quiet=False)
 
 
 def _opening(before: State, after: State) -> tuple[Command, ...]:
@@ -247,8 +246,6 @@ def _announced(
     Leaving on request has none, nor has an outage soon after another one, nor leaving
     and joining because an agent is missing.
     """
-    if after.is_left or after.preset != before.preset:
-        after = replace(after, is_outage_quiet=False)
     was_in, is_in = _is_heard(before), _is_heard(after)
     if was_in == is_in:
         return after, gate

@@ -6,13 +6,7 @@ from math import ceil
 from typing import Final
 
 from appliance.config import TalkMode
-from appliance.core import (
-    agent_text,
-    faults,
-    talk,
-    thinking_indicator,
-    time_limit,
-)
+from appliance.core import agent_text, faults, talk, thinking_indicator, time_limit
 from appliance.core.chat import ChatLine
 from appliance.core.events import Caption, Cause, Part, Participant, VoiceAgent
 from appliance.core.state import Goal, Lock, Phase, ScreenPage, State
@@ -133,8 +127,7 @@ class View:
     page_url: str
     pin: str = field(repr=False)
     wakes: int = field(default=0, repr=False)
-    """Presses, requests for the PIN, and losses and returns of the room so far; each
-    wakes the screen, even a press without effect."""
+    """So far; each wakes the screen, even a press without effect."""
     is_muted_on_page: bool = False
     """Muted by the switch of the page, which can undo it."""
     is_page_press_ignored: bool = False
@@ -148,7 +141,6 @@ class View:
     is_announcer: bool = False
     """Configured without a microphone, without a speaker: neither is a fault."""
     agent: VoiceAgent | None = None
-    """Voice agent in the room."""
     agent_note: str = ""
     """That the agent is awaited, or whom it listens to among several participants."""
     fault_ids: tuple[str, ...] = ()
@@ -161,7 +153,8 @@ def view(state: State, now_s: float) -> View:
 
     Time appears in whole seconds: an idle appliance has an equal view almost always.
     """
-    talkers = _talkers(state)
+    heard = state.people if state.is_connected else ()
+    talkers = tuple(person.name for person in heard if person.is_speaking)
     sentences = faults.sentences(state)
     talk_state = _talk_state(state)
     shown = View(
@@ -199,11 +192,6 @@ def view(state: State, now_s: float) -> View:
         is_muted_by_room=state.permissions.is_server_muted,
     )
     return _with_settings_and_agent(shown, state)
-
-
-def _talkers(state: State) -> tuple[str, ...]:
-    people = state.people if state.is_connected else ()
-    return tuple(person.name for person in people if person.is_speaking)
 
 
 def _with_settings_and_agent(shown: View, state: State) -> View:
@@ -283,7 +271,7 @@ def _talk_text(state: State, talk_state: TalkState) -> str:
 
 
 def banner(state: State, now_s: float) -> str:
-    """Return state, cause and next attempt; it fits on two lines of the OLED."""
+    """Return state, cause and next attempt in words; two lines of the OLED at most."""
     if _is_interrupted(state):
         return _with_cause("reconnecting", _cause(state))
     match state.phase:
