@@ -40,7 +40,9 @@ def update(before: State, after: State, now_s: float) -> State:
         returns = min(returns, 1)
     elif not is_missing(before):
         is_wanted = conversation.is_awaited or is_used
-        at_s = now_s + _wait_s(after) if is_wanted else inf
+        # Many boxes may wait for the agents of one server.
+        wait_s = reconnect.minutes_wait_s(returns + 1) * (0.9 + 0.2 * after.jitter)
+        at_s = now_s + wait_s if is_wanted else inf
     changed = replace(conversation, return_at_s=at_s, is_used=is_used)
     if (changed, returns) == (conversation, after.agent_returns):
         return after
@@ -78,13 +80,6 @@ def is_returning(state: State) -> bool:
     """Return whether the box is between leaving and joining for this reason."""
     is_out = not state.is_in_room and state.cause is None
     return is_out and state.agent_returns > 0
-
-
-def _wait_s(state: State) -> float:
-    """Return how long the agent has to be missing before the box leaves."""
-    wait_s = reconnect.minutes_wait_s(state.agent_returns + 1)
-    # Many boxes may wait for the agents of one server.
-    return wait_s * (0.9 + 0.2 * state.jitter)
 
 
 def _is_use(before: State, after: State) -> bool:

@@ -156,15 +156,11 @@ class ChatLog:
         return ChatLog(_bounded(lines, new))
 
     def _failed(self, failed: tuple[ChatLine, ...], reason: str) -> "ChatLog":
-        if not failed:
-            return self
-        lines = tuple(
-            replace(line, state=Delivery.FAILED, reason=reason)
-            if line in failed
-            else line
-            for line in self.lines
-        )
-        return ChatLog(_bounded(lines, lines[-1]))
+        log = self
+        for line in failed:
+            new = replace(line, state=Delivery.FAILED, reason=reason)
+            log = log._swapped(line, new)
+        return log
 
     def _added(self, line: ChatLine) -> "ChatLog":
         """Return the log with the line; one with an id that is known adds nothing."""
