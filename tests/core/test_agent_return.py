@@ -157,6 +157,13 @@ def test_after_long_waits_an_agent_that_somebody_wants_is_fetched_soon(use):
     assert leaves(box, *use, PAUSE_S + 1.0) == 1
 
 
+@pytest.mark.parametrize("is_used", [False, True])
+def test_an_agent_that_crashes_is_fetched_only_if_somebody_has_used_it(is_used):
+    box = expecting()
+    box.play(box.people(ROBOT), agent(box), *((PRESS, 1.0, RELEASE) if is_used else ()))
+    assert leaves(box, gone(box), box.people(), 3600.0) == is_used
+
+
 def test_a_box_that_is_used_stays():
     box = expecting(HYBRID)
     assert leaves(box, 55.0, PRESS, FirstBlockSent(0.01), VOICE, 8.0) == 0

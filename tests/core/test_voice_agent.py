@@ -389,12 +389,22 @@ def test_the_words_of_others_are_no_reaction():
     assert box.view().faults
 
 
-def test_among_several_participants_an_agent_that_takes_turns_has_to_react():
+@pytest.mark.parametrize("takes_turns", [False, True])
+def test_among_several_participants_only_an_agent_that_takes_turns_has_to_react(
+    takes_turns,
+):
     box = with_agent()
-    box.play(box.people(ROBOT, ALICE), agent(box, takes_turns=True))
+    box.play(box.people(ROBOT, ALICE), agent(box, takes_turns=takes_turns))
     say(box)
     box.play(20.0)
-    assert box.view().faults
+    assert bool(box.view().faults) is takes_turns
+
+
+def test_an_agent_need_not_react_to_what_was_said_before_it_was_ready():
+    box = with_agent(state=INITIALIZING)
+    say(box)
+    box.play(agent(box, LISTENING), 20.0)
+    assert box.view().faults == ()
 
 
 def test_the_avatar_of_an_agent_is_no_other_participant():
