@@ -6,8 +6,10 @@ from typing import Final
 
 from appliance.core import talk
 from appliance.core.commands import Earcon, PlayEarcon
-from appliance.core.state import Lock, State, Step
+from appliance.core.state import Lock, Phase, State, Step
 
+ALONE_S: Final = 10.0
+"""Time that the other participants have to rejoin after an outage; our choice."""
 INTERRUPTED_S: Final = 120.0
 """Longest interruption after which a latched talk goes on by itself. Our choice: most
 outages are shorter, and after a longer one nobody counts on being heard."""
@@ -43,11 +45,14 @@ def interrupted_until_s(state: State) -> float:
     """Return when an interrupted latched talk ends; infinity: never.
 
     Whatever interrupts it, an outage or a missing microphone, it must not go on by
-    itself hours later; the configured limit may be long, or none.
+    itself hours later; the configured limit may be long, or none. Nor must one who
+    joins an empty room listen in on people who believe themselves alone.
     """
     is_interrupted = state.talk.is_latched and not state.talk.is_open
     if state.is_open_mode or not is_interrupted:
         return inf
+    if state.phase is Phase.IN_ROOM and talk.is_alone(state):
+        return state.since_s + ALONE_S
     return state.talk.closed_at_s + INTERRUPTED_S
 
 

@@ -249,7 +249,7 @@ def test_a_latched_talk_is_given_up_when_nobody_comes_back_after_an_outage(mode)
     box.play(PRESS, 0.1, RELEASE, box.lost())
     box.play(2)
     box.play(box.token())
-    box.play(box.joined(), INTERRUPTED_S)
+    box.play(box.joined(), 60)
     box.play(box.people(BOB))
     assert not box.is_live()
 
