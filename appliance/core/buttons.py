@@ -1,7 +1,8 @@
 """Effects of the buttons, and volume and gain; `talk` has the talk button.
 
-    pressed within 0.04 s of the release       bounce: the press before it goes on
-    over 100 short presses without a rest      a bad contact: no effect until it rests
+    pressed within 0.04 s of the release     bounce: the press before it goes on
+    over 300 presses without a rest          a bad contact: it only mutes an open box,
+                                             until it rests
 
 A button that turns out to have a bad contact, or whose pin is lost, has perhaps not
 been pressed by a person. So its talk ends, an open box is muted, and the box goes back
@@ -31,8 +32,8 @@ BOUNCE_S: Final = 0.04
 """A press this soon after the button's release is bounce of a worn contact, because
 nobody presses again so quickly."""
 REST_S: Final = 5.0
-"""Rest that ends a series of presses. It is longer than a floating wire takes to be
-found (3.6 s), which may have made a single press of all that time."""
+"""Rest, up or down, that ends a series of presses. It is longer than a floating wire
+takes to be found (3.6 s), which may have made a single press of all that time."""
 
 
 def pressed(state: State, event: ButtonPressed, now_s: float) -> Step:
@@ -48,8 +49,10 @@ def pressed(state: State, event: ButtonPressed, now_s: float) -> Step:
     is_bounce = event.is_resumed or at_s < last.moved_at_s + BOUNCE_S
     new = _after_press(state, last, at_s, is_bounce=is_bounce)
     state = _with(state, new)
+    if new.is_bad and last.is_bad and button is not Button.TALK:
+        return state, ()
     if new.is_bad:
-        return (state, ()) if last.is_bad else _failed(state, new, now_s)
+        return _failed(state, new, now_s)
     if is_bounce:
         # It had its effect; only holding it still counts.
         return talk.resume(state) if button is Button.TALK else state, ()
@@ -69,8 +72,7 @@ def released(state: State, event: ButtonReleased, now_s: float) -> Step:
         return _with(state, ButtonState(button)), commands
     if not last.is_down:
         return state, ()
-    long_s = REST_S if last.is_bad else talk.TAP_S
-    presses = last.presses if at_s < last.moved_at_s + long_s else 0
+    presses = last.presses if at_s < last.moved_at_s + REST_S else 0
     up = replace(last, is_down=False, moved_at_s=at_s, presses=presses)
     state = _with(state, up)
     return talk.release(state, at_s) if button is Button.TALK else state, ()
@@ -142,16 +144,21 @@ def _after_press(
 def _failed(state: State, failed: ButtonState, now_s: float) -> Step:
     """Give up the talk of a bad or lost button, and undo what it did to the room."""
     is_recent = not failed.is_at_boot and now_s < failed.moved_at_s + REST_S
-    if failed.button is Button.TALK:
-        return talk.button_failed(state, is_pressed=is_recent), ()
-    is_moved = (failed.preset, failed.had_left) != (state.preset, _has_left(state))
-    is_of_room = failed.button in {Button.LEAVE, Button.NEXT_ROOM}
-    if not (is_recent and is_moved and is_of_room):
+    match failed.button:
+        case Button.TALK:
+            return talk.button_failed(state, is_pressed=is_recent), ()
+        case Button.LEAVE:
+            preset, has_left = state.preset, failed.had_left
+        case Button.NEXT_ROOM:
+            # It does not leave a room: if that is so now, it was somebody's wish.
+            preset, has_left = failed.preset, failed.had_left or _has_left(state)
+        case _:
+            return state, ()
+    if not is_recent or (preset, has_left) == (state.preset, _has_left(state)):
         return state, ()
-    if failed.had_left:
-        state = replace(state, preset=failed.preset)
-        return session.end(state, Goal.STAY_OUT, now_s)
-    return session.join(state, failed.preset, None, now_s)
+    if has_left:
+        return session.end(replace(state, preset=preset), Goal.STAY_OUT, now_s)
+    return session.join(state, preset, None, now_s)
 
 
 def _has_left(state: State) -> bool:
