@@ -82,7 +82,6 @@ class TokenError(ApplianceError, ConnectionError):
         sentence: str,
         *,
         remark: str = "",
-        timing: str = "",
         retry_after_s: float = 0.0,
     ) -> None:
         """Store what the core and people need.
@@ -91,20 +90,16 @@ class TokenError(ApplianceError, ConnectionError):
             cause: a word for the core.
             sentence: the fault and what to do; the same at each retry.
             remark: what the token source itself said; may differ at each retry.
-            timing: a sentence with a time, such as a token's age, that differs at each
-                retry; not part of the reason, which would be shown as a new fault.
             retry_after_s: shortest wait that the token source asked for.
         """
         super().__init__(cause, sentence, remark)
         self.cause = cause
         self.sentence = sentence
-        self.remark = remark
         self.reason = f"{sentence} {remark}".rstrip()
-        self.timing = timing
         self.retry_after_s = retry_after_s
 
     def __str__(self) -> str:
-        return f"{self.reason} {self.timing}".rstrip()
+        return self.reason
 
 
 class TokenRefused(TokenError):

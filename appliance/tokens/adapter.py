@@ -10,23 +10,18 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Self, assert_never
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import msgspec
 
 from appliance.config import Config, Preset, RoomConfig, RoomSettings
 from appliance.core.commands import DropToken, FetchToken, TokenCommand
 from appliance.core.events import Cause, Failure, TokenFailed, TokenReady
-from appliance.errors import TokenError, TokenRefused, TokenUnreachable
+from appliance.errors import TokenError, TokenRefused
 from appliance.net.url import filled, placeholders, texts, without_query
 from appliance.ports import Post
 from appliance.process.background import Background
-from appliance.tokens.token_parser import (
-    Clock,
-    TokenAnswer,
-    fixed_answer,
-    read_answer,
-)
+from appliance.tokens.token_parser import TokenAnswer, fixed_answer, read_answer
 
 if TYPE_CHECKING:
     import httpx
@@ -34,12 +29,7 @@ if TYPE_CHECKING:
     from appliance.tokens.client import TokenClient
 
 START_S: Final = 0.5
-"""Longest delay of the start-up for the first request. Our choice: too short to be
-noticed, and longer than a name lookup that succeeds."""
-LONGEST_WAIT_S: Final = 8.0
-"""Longest wait for a token to become valid; with the 10 s of the request it is less
-than the core's time limit. Tokens that become valid later count as
-unreachable."""
+"""Longest delay of the start-up for the first request; our choice: not noticed."""
 _ROOM_KEYS: Final = frozenset({"room", "room_name", "roomName"})
 """Keys that hold no secret: the log names the room that was joined."""
 _log = logging.getLogger(__name__)
@@ -53,17 +43,11 @@ class Request:
     """The address without its query, which may contain keys; for error sentences."""
     method: str
     url: str = field(repr=False)
-    """As configured, including its own query."""
     headers: dict[str, bytes] = field(repr=False)
-    query: dict[str, str] = field(repr=False)
-    """Added to the query of `url`."""
     body: bytes | None = field(repr=False)
-    allow_insecure: tuple[str, ...] = ()
-    """Hosts to which a redirect without TLS is followed."""
-    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+    room: RoomConfig | Preset = field(repr=False)
+    secrets: frozenset[str] = field(repr=False)
     """Texts of the request that no error sentence may contain."""
-    has_token_body: bool = False
-    """The body has values of `room.token_body`, which no other host may get."""
 
 
 def token_request(room: RoomConfig | Preset, identity: str, name: str) -> Request:
@@ -85,25 +69,20 @@ def token_request(room: RoomConfig | Preset, identity: str, name: str) -> Reques
         headers["content-type"] = b"application/json"
     for key, value in room.token_headers.items():
         headers[key.lower()] = _header(filled(value, fills))
-    url = filled(room.token_url, {key: _escaped(fills[key]) for key in fills})
-    return Request(
-        without_query(url),
-        room.token_method,
-        url,
-        headers,
-        {key: filled(value, fills) for key, value in room.token_query.items()},
-        body,
-        room.allow_insecure,
-        _secrets(room, fills),
-        has_token_body=bool(room.token_body),
-    )
+    # Each name is one segment of the path.
+    url = filled(room.token_url, {key: quote(fills[key], safe="") for key in fills})
+    where = without_query(url)
+    if room.token_query:
+        query = {key: filled(value, fills) for key, value in room.token_query.items()}
+        url += f"{'&' if '?' in url else '?'}{urlencode(query)}"
+    hidden = _secrets(room, fills)
+    return Request(where, room.token_method, url, headers, body, room, hidden)
 
 
 def _body(room: RoomConfig | Preset, fills: dict[str, str]) -> dict[str, object]:
     """Return the body of a POST; the configuration overrides our own keys.
 
-    Source: LiveKit's standard endpoint takes both in a JSON body. With null they are
-    left out: Firebase refuses every key that it does not know.
+    With null they are left out: Firebase refuses every key that it does not know.
     """
     own = {"participant_identity": "{identity}", "participant_name": "{display_name}"}
     wanted = (own | room.token_body).items()
@@ -123,16 +102,8 @@ def _filled(value: object, fills: dict[str, str]) -> object:
             return value
 
 
-def _escaped(text: str) -> str:
-    """Return the text as one segment of a path, which `..` must not leave."""
-    return quote(text, safe="") if text.strip(".") else "%2E" * len(text)
-
-
 def _header(text: str) -> bytes:
-    """Return the value of a header without unprintable characters.
-
-    A display name from the page may contain any.
-    """
+    """Return the value of a header; a display name may have unprintable characters."""
     return "".join(filter(str.isprintable, text)).strip().encode(errors="replace")
 
 
@@ -149,8 +120,7 @@ def _secrets(room: RoomConfig | Preset, fills: dict[str, str]) -> frozenset[str]
 def secrets(config: Config) -> tuple[str, ...]:
     """Return the values that must never be logged, whatever their length.
 
-    Values with placeholders (`{identity}`) are left out: they are filled in before use,
-    so the text with the placeholder appears in no log line.
+    Those with placeholders are left out: they appear in no log line as they are.
     """
     rooms = (config.room, *config.room.presets)
     found = {text: None for room in rooms for text in _room_secrets(room)}
@@ -285,31 +255,17 @@ class TokenAdapter:
         from appliance.tokens.client import TokenClient
 
         if self._client is None:
-            self._client = TokenClient(self._transport, sent=self._has_asked.set)
+            self._client = TokenClient(self._transport, self._has_asked.set)
         reply = await self._client.send(request)
         # A token's times are those of its issuer's clock; ours may be wrong.
-        clock = Clock(self._now_s())
-        if reply.date_s is not None:
-            clock = Clock(reply.date_s, "there")
-        answer = read_answer(reply.body, room, request.where, clock, request.secrets)
+        now_s = self._now_s() if reply.date_s is None else reply.date_s
+        answer = read_answer(reply.body, room, request.where, now_s, request.secrets)
         # Before it becomes valid, the server would refuse it.
-        wait_s = answer.claims.not_before_s - clock.now_s
-        if wait_s > LONGEST_WAIT_S:
-            raise TokenUnreachable(
-                Cause.TOKEN_SOURCE,
-                f"{request.where} gave a token that is not valid yet. "
-                f"Check the clock {clock.place}.",
-                timing=f"It becomes valid in {wait_s:.0f} s.",
-            )
-        await asyncio.sleep(wait_s)
+        await asyncio.sleep(answer.claims.not_before_s - now_s)
         return answer
 
     def _log_failure(self, exc: TokenError) -> None:
-        """Log the failure once, not at every retry.
-
-        What follows its sentence may differ each time (the age of a token, the number
-        of a request).
-        """
+        """Log the failure once, not at every retry, which may bring another remark."""
         is_repeat = exc.sentence == self._last_sentence
         level = logging.DEBUG if is_repeat else logging.WARNING
         self._last_sentence = exc.sentence

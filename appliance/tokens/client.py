@@ -4,18 +4,16 @@ Importing httpx takes 0.1 s, so this module is imported when a token is first fe
 """
 
 import asyncio
-import contextlib
 import errno
 import logging
 import socket
 import ssl
 import time
-import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar
-from typing import Final
+from typing import Final, NamedTuple
 
 import httpx
 
@@ -25,7 +23,7 @@ from appliance.net.http_client import certificate_advice, trust
 from appliance.net.url import address_fault, is_local, without_query
 from appliance.process.redaction import redacted
 from appliance.tokens.adapter import Request
-from appliance.tokens.token_parser import remark
+from appliance.tokens.token_parser import LONGEST_SHOWN, remark
 
 CONNECT_S: Final = 5.0
 """Our choice: enough for three retransmissions of the first packet on bad Wi-Fi."""
@@ -33,8 +31,6 @@ TOTAL_S: Final = 10.0
 """Our choice: enough for a serverless function with a cold start."""
 MAX_BODY: Final = 64 * 1024
 """Bytes, also after decompression; the longest accepted token is a quarter of it."""
-ERROR_BODY_S: Final = 1.0
-"""Our choice: what an error's body adds is worth no longer wait."""
 MAX_REDIRECTS: Final = 3
 
 # Both log whole addresses, including the query, which may contain keys.
@@ -43,12 +39,6 @@ for _name in ("httpx", "httpcore"):
 
 _SENT: Final = "http11.send_request_body.complete"
 """Source: httpcore's documentation, "Extensions", `trace`."""
-_COMPRESSED: Final = {"gzip", "x-gzip", "deflate"}
-_GZIP_OR_ZLIB: Final = 47
-"""Source: zlib's documentation, `windowBits`: 32 + 15 detects the format."""
-
-LONGEST_SHOWN: Final = 300
-"""Characters of an error sentence that a redirect may determine."""
 _SEE_OTHER: Final = 303
 _ANONYMOUS_HEADERS: Final = ("accept", "content-type")
 """Headers that say nothing about the sender, so that any host may get them."""
@@ -63,8 +53,7 @@ _ADVICE: Final = {
 _NO_ROUTE: Final = {errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH}
 
 
-@dataclass(frozen=True, slots=True)
-class HttpReply:
+class HttpReply(NamedTuple):
     """Body and clock of a 2xx response."""
 
     body: bytes
@@ -73,32 +62,20 @@ class HttpReply:
 
 
 class TokenClient:
-    """Client that keeps the cookies of the token sources as long as it exists.
-
-    A token source may recognise the box by them and give it the same identity again.
-    """
+    """Client that keeps cookies: a token source may recognise the box by them."""
 
     def __init__(
         self,
         transport: httpx.AsyncBaseTransport | None = None,
-        *,
-        total_s: float = TOTAL_S,
-        sent: Callable[[], None] | None = None,
+        sent: Callable[[], None] = lambda: None,
     ) -> None:
-        """Start without cookies; `total_s` limits everything.
-
-        `sent` is called when a request has been sent and the response is awaited.
-        """
+        """Start without cookies; `sent` is called when a request has been sent."""
         self._transport = transport
-        self._total_s = total_s
         self._sent = sent
         self._cookies = CookieJar()
 
     async def send(self, request: Request) -> HttpReply:
-        """Send the request and return the 2xx response.
-
-        Each request opens a new connection: requests are minutes apart, and a
-        connection kept open would be dead after a network outage.
+        """Send the request over a new connection, and return the 2xx response.
 
         Raises:
             TokenRefused: 401 or 403.
@@ -106,14 +83,14 @@ class TokenClient:
         """
         where = request.where
         try:
-            async with asyncio.timeout(self._total_s):
+            async with asyncio.timeout(TOTAL_S):
                 for _ in range(MAX_REDIRECTS + 1):
                     reply = await self._exchange(request)
                     if isinstance(reply, HttpReply):
                         return reply
                     request = reply
         except TimeoutError as exc:
-            sentence = f"{request.where} did not answer within {self._total_s:.0f} s."
+            sentence = f"{request.where} did not answer within {TOTAL_S:.0f} s."
             raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence) from exc
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as exc:
             raise no_response_error(exc, request.where) from exc
@@ -123,8 +100,6 @@ class TokenClient:
     async def _exchange(self, request: Request) -> HttpReply | Request:
         """Return the response, or the request to send in its place."""
         url = httpx.URL(request.url)
-        if request.query:
-            url = url.copy_merge_params(request.query)
         fields = [(name.encode(), value) for name, value in request.headers.items()]
         async with (
             httpx.AsyncClient(
@@ -155,96 +130,70 @@ class TokenClient:
             raise status_error(request, response, await _error_body(response))
 
     async def _trace(self, event: str, _: object) -> None:
-        if self._sent is not None and event == _SENT:
+        if event == _SENT:
             self._sent()
 
 
 async def _body(response: httpx.Response, where: str) -> bytes:
     """Return the body, of at most `MAX_BODY` bytes also after decompression."""
     body = b""
-    async for chunk in response.aiter_raw():
+    async for chunk in response.aiter_bytes():
         body += chunk
         if len(body) > MAX_BODY:
-            break
-    coding = response.headers.get("content-encoding", "").strip().lower()
-    if coding in _COMPRESSED:
-        body = _decompressed(body, where)
-    if len(body) > MAX_BODY:
-        most = f"{MAX_BODY // 1024} KiB"
-        sentence = f"{where} answered more than {most}. Is it a token source?"
-        raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
+            most = f"{MAX_BODY // 1024} KiB"
+            sentence = f"{where} answered more than {most}. Is it a token source?"
+            raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
     return body
-
-
-def _decompressed(raw: bytes, where: str) -> bytes:
-    """Return at most one byte more than `MAX_BODY`, whatever the rest would become."""
-    decompress = zlib.decompressobj(_GZIP_OR_ZLIB)
-    with contextlib.suppress(zlib.error):
-        body = decompress.decompress(raw, MAX_BODY + 1)
-        if decompress.eof or len(body) > MAX_BODY:
-            return body
-    sentence = f"{where} sent a compressed response that is damaged."
-    raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
 
 
 async def _error_body(response: httpx.Response) -> bytes:
     """Return the body of an error, or nothing: the status alone says enough."""
     try:
-        async with asyncio.timeout(ERROR_BODY_S):
-            return await _body(response, "")
-    except (TimeoutError, httpx.HTTPError, TokenUnreachable):
+        return await _body(response, "")
+    except (httpx.HTTPError, TokenUnreachable):
         return b""
 
 
 def redirected(request: Request, status: int, location: str) -> Request:
     """Return the request to the address to which the response redirects.
 
-    The method is kept except after 303: the address has moved, and a GET would lose the
-    body. Another host gets neither headers nor body of the configuration.
+    The method is kept except after 303. Another host gets neither headers nor body of
+    the configuration.
 
     Raises:
         TokenUnreachable: the address is not one to follow.
     """
     before = httpx.URL(request.url)
     after = before.join(location)
-    shown = redacted(without_query(str(after)), request.secrets)[:LONGEST_SHOWN]
+    where = redacted(without_query(str(after)), request.secrets)[:LONGEST_SHOWN]
     is_get = status == _SEE_OTHER or request.method == "GET"
     # The same host, or the same one with TLS.
     is_same = after.host == before.host and (
         after.port == before.port or after.scheme != before.scheme
     )
-    fault = address_fault(str(after), "https", request.allow_insecure)
-    fault = fault or _fault(before, after)
-    if fault is None and request.has_token_body and not (is_same or is_get):
+    fault = address_fault(str(after), "https", request.room.allow_insecure)
+    if fault is None and before.scheme == "https" != after.scheme:
+        fault = "it is without TLS."
+    elif fault is None and is_local(str(after)) and not is_local(str(before)):
+        fault = "only this machine itself may name a service on it."
+    elif fault is None and request.room.token_body and not (is_same or is_get):
         fault = (
             "another host would get what room.token_body says. If it should, write its "
             "address to room.token_url."
         )
     if fault is not None:
-        sentence = (
-            f"{request.where} redirects to {shown}, which is not followed: "
-            f"{redacted(fault, request.secrets)[:LONGEST_SHOWN]}"
-        )
-        raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
+        reason = redacted(fault, request.secrets)[:LONGEST_SHOWN]
+        sentence = f"{request.where} redirects to {where}, which is not followed: "
+        raise TokenUnreachable(Cause.TOKEN_SOURCE, f"{sentence}{reason}")
     kept = request.headers.keys() if is_same else _ANONYMOUS_HEADERS
     return replace(
         request,
-        where=shown,
+        where=where,
         method="GET" if is_get else request.method,
         url=str(after),
         headers={x: value for x, value in request.headers.items() if x in kept},
-        query={},
         body=None if is_get else request.body,
     )
-
-
-def _fault(before: httpx.URL, after: httpx.URL) -> str | None:
-    """Return why a redirect between these allowed addresses is not followed."""
-    if before.scheme == "https" and after.scheme != "https":
-        return "it is without TLS."
-    if is_local(str(after)) and not is_local(str(before)):
-        return "only this machine itself may name a service on it."
-    return None
 
 
 def date_s(text: str) -> float | None:
@@ -303,16 +252,13 @@ def no_response_error(exc: Exception, where: str) -> TokenError:
 def _retry_after_s(headers: httpx.Headers) -> float:
     """Return the wait that the server asks for, in seconds or until a date; 0: none.
 
-    Source: RFC 9110, section 10.2.3. Its own clock counts, if it is known.
+    Source: RFC 9110, section 10.2.3.
     """
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])
     until_s = date_s(text)
-    if until_s is None:
-        return 0.0
-    now_s = date_s(headers.get("date", ""))
-    return max(0.0, until_s - (time.time() if now_s is None else now_s))
+    return 0.0 if until_s is None else max(0.0, until_s - time.time())
 
 
 def _causes(exc: BaseException | None) -> Iterator[BaseException]:

@@ -1,8 +1,8 @@
 """Parser of a token source's response, and of the access token in it.
 
 The token's claims are read without verifying the signature, for which only the server
-has the key (RFC 7519, section 7.2). Each error's sentence begins with its subject, so
-that it can be shown unchanged.
+has the key. Each error's sentence begins with its subject, so that it can be shown
+unchanged.
 """
 
 import binascii
@@ -10,7 +10,7 @@ import contextlib
 import re
 from base64 import urlsafe_b64decode
 from dataclasses import dataclass
-from typing import Annotated, Final, NamedTuple, TypeVar
+from typing import Annotated, Final
 
 import msgspec
 
@@ -22,6 +22,11 @@ from appliance.process.redaction import HIDDEN, redacted
 
 MAX_TOKEN_CHARACTERS: Final = 16_384
 """Our choice: servers accept 8 KiB in a header; a longer text is not a token."""
+LONGEST_WAIT_S: Final = 8.0
+"""Longest wait for a token to become valid; with the 10 s of the request it is less
+than the core's time limit."""
+LONGEST_SHOWN: Final = 300
+"""Characters of an error sentence that the token source may determine."""
 # Python's decoder skips all other characters, the server's does not.
 _JWT: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]*")
 _TOKEN_KEYS: Final = (
@@ -40,12 +45,7 @@ _LONGEST_REMARK: Final = 120
 _FALLBACKS_KEY: Final = "fallback_urls"
 """Key of our own token server's answers about dTelecom rooms."""
 _MAX_FALLBACKS: Final = 4
-_LONGEST_KEYS: Final = 80
-"""Characters of an error sentence that may list the keys of a response."""
-_LONGEST_URL: Final = 500
-"""Characters; the error sentence contains the address twice."""
-
-StructT = TypeVar("StructT", bound=msgspec.Struct)
+_NOT_JSON: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
 class _Header(msgspec.Struct):
@@ -58,7 +58,7 @@ class _Video(msgspec.Struct, rename="camel"):
 
 
 class _Payload(msgspec.Struct, rename="camel"):
-    iss: object = None
+    iss: str = ""
     sub: str = ""
     exp: Annotated[float, msgspec.Meta(ge=0)] | None = None
     nbf: Annotated[float, msgspec.Meta(ge=0)] = 0.0
@@ -77,52 +77,42 @@ class Claims:
     """Seconds since the epoch; None: never."""
     not_before_s: float
     """Seconds since the epoch; 0: valid from the start."""
-    profile: RoomKind
-    """`DTELECOM` if signed with EdDSA by an Ed25519 key in base58, else `LIVEKIT`."""
+    is_dtelecom: bool = False
+    """Signed with EdDSA by an Ed25519 key in base58."""
     expects_agent: bool = False
     """The server brings a voice agent into the room (claim `roomConfig.agents`)."""
 
 
 def read_claims(token: str) -> Claims | None:
     """Return the claims of a token; None if it is not a JSON Web Token of this kind."""
-    parts = _JWT.fullmatch(token) if len(token) <= MAX_TOKEN_CHARACTERS else None
-    if parts is None:
+    parts = _JWT.fullmatch(token)
+    if parts is None or len(token) > MAX_TOKEN_CHARACTERS:
         return None
-    header, payload = _decoded(parts[1], _Header), _decoded(parts[2], _Payload)
-    if header is None or payload is None:
+    try:
+        header = msgspec.json.decode(urlsafe_b64decode(f"{parts[1]}=="), type=_Header)
+        payload = msgspec.json.decode(urlsafe_b64decode(f"{parts[2]}=="), type=_Payload)
+    except (binascii.Error, *_NOT_JSON):
         return None
+    is_dtelecom = header.alg == "EdDSA"
+    if is_dtelecom:
+        # Imported only for such rooms.
+        from appliance.dtelecom.tokens import is_public_key
+
+        is_dtelecom = is_public_key(payload.iss)
     match payload.room_config:
         case {"agents": [_, *_]}:
             expects_agent = True
         case _:
             expects_agent = False
-    is_dtelecom = _is_dtelecom(header.alg, payload.iss)
     return Claims(
         identity=payload.sub,
         room=payload.video.room,
         may_join=payload.video.room_join,
         expires_at_s=payload.exp,
         not_before_s=payload.nbf,
-        profile=RoomKind.DTELECOM if is_dtelecom else RoomKind.LIVEKIT,
+        is_dtelecom=is_dtelecom,
         expects_agent=expects_agent,
     )
-
-
-def _decoded(part: str, shape: type[StructT]) -> StructT | None:
-    try:
-        raw = urlsafe_b64decode(part.encode("ascii") + b"==")
-        return msgspec.json.decode(raw, type=shape)
-    except (binascii.Error, UnicodeError, msgspec.MsgspecError, RecursionError):
-        return None
-
-
-def _is_dtelecom(alg: str, issuer: object) -> bool:
-    """Return whether the signature is dTelecom's, whose API keys are Ed25519 keys."""
-    if alg != "EdDSA" or not isinstance(issuer, str):
-        return False
-    from appliance.dtelecom.tokens import is_public_key
-
-    return is_public_key(issuer)
 
 
 def _values(body: bytes) -> dict[str, object] | None:
@@ -131,41 +121,29 @@ def _values(body: bytes) -> dict[str, object] | None:
     The forms: a JSON object, perhaps inside another one; JSON in a JSON string; the
     token alone, as plain text or as a JSON string.
     """
-    try:
-        text = body.decode("utf-8-sig").strip()
-    except UnicodeError:
-        return None
-    values = _object(text)
+    values = _object(_text_of(body))
     if values is None:
         return None
     inner = next(filter(None, (_object(values.get(key)) for key in _WRAPPERS)), {})
     return values if _texts(values, _TOKEN_KEYS) else values | inner
 
 
+def _text_of(body: bytes) -> str:
+    return body.decode("utf-8-sig", errors="ignore").strip()
+
+
 def _object(value: object) -> dict[str, object] | None:
     """Return the decoded JSON object; a bare token becomes `{"token": …}`."""
-    for _ in range(3):
+    for _ in range(2):
         if not isinstance(value, str):
             break
-        text = value.strip()
-        is_long = len(text) > MAX_TOKEN_CHARACTERS and _JWT.fullmatch(text) is not None
-        if is_long or read_claims(text) is not None:
+        if _JWT.fullmatch(value.strip()):
             return {"token": value}
         try:
             value = msgspec.json.decode(value)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        except _NOT_JSON:
             return None
     return value if isinstance(value, dict) else None
-
-
-def _kind_of(body: bytes) -> str:
-    """Return what a body without any known form seems to be, for an error sentence."""
-    start = body.lstrip()[:1]
-    if not start:
-        return "nothing"
-    if start == b"<":
-        return "a web page (wrong address, or a network that requires a login?)"
-    return "something that is not a JSON object"
 
 
 def _texts(values: dict[str, object], keys: tuple[str, ...]) -> list[str]:
@@ -185,37 +163,23 @@ def remark(body: bytes, secrets: frozenset[str]) -> str:
     """
     values = _values(body)
     if values is None:
-        key, found = [], _first_line(body)
+        plain = _text_of(body)
+        # Neither a web page nor JSON that is cut off.
+        said = [] if plain[:1] in {"<", "{", "["} else plain.strip('"').splitlines()
+        key: list[str] = []
     else:
         inner = values.get("error")
-        found = _texts(inner, ("message",)) if isinstance(inner, dict) else []
-        key, found = _texts(values, ("key",)), found + _texts(values, _REMARK_KEYS)
-    field, text = _line(key, secrets), _line(found, secrets)
-    said = f"{field}: {text}" if field else text
-    return "" if text in {"", HIDDEN} else f'It says: "{said}".'
-
-
-def _line(found: list[str], secrets: frozenset[str]) -> str:
-    """Return the first text on one line, with secrets hidden and its end cut off."""
-    text = " ".join(found[0].split()) if found else ""
+        said = _texts(inner, ("message",)) if isinstance(inner, dict) else []
+        said += _texts(values, _REMARK_KEYS)
+        key = _texts(values, ("key",))
+    text = " ".join(": ".join(key[:1] + said[:1]).split()) if said else ""
     # Redacted last: characters that are left out could hide a secret.
     text = redacted("".join(filter(str.isprintable, text)), secrets)
-    return text if len(text) <= _LONGEST_REMARK else f"{text[: _LONGEST_REMARK - 1]}…"
-
-
-def _first_line(body: bytes) -> list[str]:
-    """Return the first line of plain text or of a JSON string, if it is one of them."""
-    try:
-        text = body.decode("utf-8-sig").strip()
-    except UnicodeError:
-        return []
-    try:
-        value = msgspec.json.decode(text)
-        text = value.strip() if isinstance(value, str) else ""
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        # A web page, or JSON that is cut off.
-        text = "" if text[:1] in {"<", "{"} else text
-    return text.splitlines()[:1]
+    if text in {"", HIDDEN}:
+        return ""
+    if len(text) > _LONGEST_REMARK:
+        text = f"{text[: _LONGEST_REMARK - 1]}…"
+    return f'It says: "{text}".'
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,18 +190,11 @@ class TokenAnswer:
     claims: Claims
 
 
-class Clock(NamedTuple):
-    """Seconds since the epoch, by the clock here or there, at the token source."""
-
-    now_s: float
-    place: str = "here"
-
-
 def read_answer(
     body: bytes,
     room: RoomSettings,
     where: str,
-    clock: Clock,
+    now_s: float,
     secrets: frozenset[str] = frozenset(),
 ) -> TokenAnswer:
     """Return token and server address from a 2xx response, whatever its Content-Type.
@@ -246,7 +203,7 @@ def read_answer(
         body: of the response.
         room: names the server if the response does not.
         where: address of the token source without secrets.
-        clock: the token source's, if it is known.
+        now_s: seconds since the epoch, by the token source's clock if it is known.
         secrets: texts that no error sentence may contain.
 
     Raises:
@@ -255,23 +212,28 @@ def read_answer(
     """
     values = _values(body)
     if values is None:
-        sentence = f"{where} answered with {_kind_of(body)}, where JSON was expected."
+        sentence = (
+            f"{where} answered with something other than JSON. Is the address wrong, "
+            "or does the network require a login?"
+        )
         raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
     tokens = _texts(values, _TOKEN_KEYS)
     if not tokens:
-        names = ", ".join(sorted(filter(str.isidentifier, values)))
-        # Cut off last: a part of a secret would not be recognised.
-        keys = redacted(names, secrets)[:_LONGEST_KEYS] or "none"
-        sentence = (
-            f"{where} answered without a token. Expected one of these keys: "
-            f"{', '.join(_TOKEN_KEYS)}; found {keys}."
-        )
+        keys = ", ".join(_TOKEN_KEYS)
+        sentence = f"{where} answered without a token. Expected one of the keys {keys}."
         said = remark(body, secrets)
         raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence, remark=said)
     token = next((text for text in tokens if read_claims(text)), tokens[0])
-    claims = _claims(token, room, f"{where} gave", clock)
-    url = _server(_texts(values, _URL_KEYS), room, where, secrets)
-    return _answer(url, token, claims, room.kind, _fallbacks(values, room, where))
+    claims = _claims(token, room, where, now_s)
+    details = ConnectionDetails(
+        _server(_texts(values, _URL_KEYS), room, where, secrets),
+        token,
+        claims.identity,
+        claims.expects_agent,
+        room.kind is RoomKind.DTELECOM or claims.is_dtelecom,
+        _fallbacks(values, room, where),
+    )
+    return TokenAnswer(details, claims)
 
 
 def fixed_answer(room: RoomSettings, now_s: float) -> TokenAnswer:
@@ -280,51 +242,24 @@ def fixed_answer(room: RoomSettings, now_s: float) -> TokenAnswer:
     Raises:
         TokenRefused: the token cannot be used.
     """
-    assert room.token is not None
-    advice = " Write another, or token_url."
+    body = msgspec.json.encode({"token": room.token})
     try:
-        claims = _claims(room.token, room, "room.token is", Clock(now_s))
-        advice = ""
-        url = _server([], room, "room.token")
+        return read_answer(body, room, "room.token", now_s)
     except TokenUnreachable as exc:
-        sentence = f"{exc.sentence}{advice}"
-        raise TokenRefused(Cause.MISCONFIGURED, sentence, timing=exc.timing) from exc
-    # The server itself judges the start of its validity.
-    return _answer(url, room.token, claims, room.kind)
+        raise TokenRefused(Cause.MISCONFIGURED, exc.sentence) from exc
 
 
-def _answer(
-    url: str,
-    token: str,
-    claims: Claims,
-    kind: RoomKind,
-    fallback_urls: tuple[str, ...] = (),
-) -> TokenAnswer:
-    details = ConnectionDetails(
-        url,
-        token,
-        claims.identity,
-        claims.expects_agent,
-        RoomKind.DTELECOM in {kind, claims.profile},
-        fallback_urls,
-    )
-    return TokenAnswer(details, claims)
-
-
-def _claims(token: str, room: RoomSettings, subject: str, clock: Clock) -> Claims:
-    """Return the claims of a token that can be used.
+def _claims(token: str, room: RoomSettings, where: str, now_s: float) -> Claims:
+    """Return the claims of a token that can be used now or within `LONGEST_WAIT_S`.
 
     Raises:
-        TokenUnreachable: it cannot; the sentence begins with `subject`, and asks for
-            the clock here or there.
+        TokenUnreachable: it cannot.
     """
-    claims, timing = read_claims(token), ""
-    if len(token) > MAX_TOKEN_CHARACTERS:
-        fault = f"a token of more than {MAX_TOKEN_CHARACTERS} characters."
-        timing = f"It has {len(token)}."
-    elif claims is None:
+    claims = read_claims(token)
+    clocks = "Check the clocks of the box and of the token's issuer."
+    if claims is None:
         fault = "a text that is not a JSON Web Token."
-    elif claims.profile is not RoomKind.LIVEKIT and room.kind is RoomKind.LIVEKIT:
+    elif claims.is_dtelecom and room.kind is RoomKind.LIVEKIT:
         fault = "an EdDSA token, for which room.kind must be auto."
     elif not claims.room:
         fault = "a token without a room (its claim video.room is empty)."
@@ -332,13 +267,13 @@ def _claims(token: str, room: RoomSettings, subject: str, clock: Clock) -> Claim
         fault = "a token that cannot join (its claim video.roomJoin is not true)."
     elif not claims.identity:
         fault = "a token without an identity (its claim sub is empty)."
-    elif claims.expires_at_s is not None and claims.expires_at_s <= clock.now_s:
-        fault = f"a token that has expired. Is the clock {clock.place} right?"
-        timing = f"It expired {clock.now_s - claims.expires_at_s:.0f} s ago."
+    elif claims.expires_at_s is not None and claims.expires_at_s <= now_s:
+        fault = f"a token that has expired. {clocks}"
+    elif claims.not_before_s > now_s + LONGEST_WAIT_S:
+        fault = f"a token that is not valid yet. {clocks}"
     else:
         return claims
-    sentence = f"{subject} {fault}"
-    raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence, timing=timing)
+    raise TokenUnreachable(Cause.TOKEN_SOURCE, f"{where} gave {fault}")
 
 
 def _server(
@@ -359,16 +294,14 @@ def _server(
         raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
     # Some sources give the https address that their dashboard shows.
     url = re.sub(r"^http(?=s?://)", "ws", url)
-    fault = f"its address has more than {_LONGEST_URL} characters."
-    if len(url) <= _LONGEST_URL:
-        fault = address_fault(url, "wss", room.allow_insecure) or ""
-    if not fault and answered and is_local(url) and not is_local(where):
+    fault = address_fault(url, "wss", room.allow_insecure)
+    if fault is None and answered and is_local(url) and not is_local(where):
         fault = (
             f"{without_query(url)} means this box itself. Write the address that the "
             "server has in the network there, for example in LIVEKIT_URL."
         )
-    if fault:
-        shown = redacted(fault, secrets)
+    if fault is not None:
+        shown = redacted(fault, secrets)[:LONGEST_SHOWN]
         sentence = f"the server that {where} names cannot be used: {shown}"
         raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
     return url

@@ -10,7 +10,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.config import RoomKind
 from appliance.dtelecom.node_registry import (
     AUTHORITY,
     CONTRACT,
@@ -158,7 +157,7 @@ def test_a_token_is_verified_with_the_api_key_alone():
     public.verify(raw(signature), signed.encode())
     claims = read_claims(token)
     assert claims is not None
-    assert claims.profile is RoomKind.DTELECOM
+    assert claims.is_dtelecom
 
 
 def raw(part):

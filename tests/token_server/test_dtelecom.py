@@ -11,7 +11,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from appliance.config import RoomKind
 from appliance.dtelecom.tokens import encode_base58
 from appliance.errors import ConfigError
 from appliance.token_server.dtelecom import DTelecomIssuer
@@ -69,7 +68,7 @@ async def test_a_request_is_answered_with_a_token_and_a_node():
     assert (answer["wsUrl"], answer["server_url"]) == ("wss://a.example.com",) * 2
     claims = read_claims(answer["token"])
     assert claims is not None
-    assert claims.profile is RoomKind.DTELECOM
+    assert claims.is_dtelecom
     assert answer["participant_token"] == answer["token"]
     claims = claims_of(response)
     assert (claims["sub"], claims["video"]["room"]) == ("box", "kitchen")

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.config import RoomKind
 from appliance.token_server.config import TokenServerConfig, TokenServerSettings
 from appliance.token_server.request import Grant
 from appliance.token_server.signing import LiveKitIssuer, Signer
@@ -56,7 +55,7 @@ def test_read_claims_parses_an_issued_token():
     claims = read_claims(signed())
     assert claims is not None
     assert (claims.identity, claims.room, claims.may_join) == ("box", "kitchen", True)
-    assert (claims.expires_at_s, claims.profile) == (1600, RoomKind.LIVEKIT)
+    assert (claims.expires_at_s, claims.is_dtelecom) == (1600, False)
 
 
 async def issued(grant):
@@ -89,4 +88,4 @@ async def test_the_client_parses_an_issued_token():
     claims = read_claims(answer.token)
     assert claims is not None
     assert (claims.identity, claims.room, claims.may_join) == ("box", "kitchen", True)
-    assert (claims.expires_at_s, claims.profile) == (NOW_S + 600, RoomKind.LIVEKIT)
+    assert (claims.expires_at_s, claims.is_dtelecom) == (NOW_S + 600, False)

@@ -237,11 +237,7 @@ def test_every_token_source_of_the_table_has_a_block():
     text = DOCUMENT.read_text()
     rows = re.findall(r"\[(\d+)\]\(#(\S+)\)", text)
     headings = re.findall(r"^## (\d+) (.+)$", text, re.MULTILINE)
-    anchors = [
-        (n, f"{n}-{re.sub('[^a-z0-9 -]', '', h.lower()).replace(' ', '-')}")
-        for n, h in headings
-    ]
-    assert rows == anchors
+    assert rows == [(n, anchor(f"{n} {heading}")) for n, heading in headings]
     # Three for our own server, two for dTelecom's documentation.
     assert len(rooms(DOCUMENT)) == len(rows) + 3
     assert len(rooms(REPOSITORY / "README.md")) >= 4

@@ -5,8 +5,10 @@ import gzip
 import socket
 import ssl
 import subprocess
+import time
 import zlib
 from contextlib import ExitStack
+from email.utils import formatdate
 
 import httpx
 import pytest
@@ -285,7 +287,7 @@ async def test_cookies_are_kept_for_the_host_that_set_them():
     assert sent == [None, "postfix=x7", None]
 
 
-@pytest.mark.parametrize("coding", ["gzip", "x-gzip", "GZIP"])
+@pytest.mark.parametrize("coding", ["gzip", "GZIP"])
 async def test_a_response_in_gzip_is_understood(coding):
     client, _ = answering(reply(200, gzip.compress(b"{}"), content_encoding=coding))
     assert (await client.send(request_to("https://h"))).body == b"{}"
@@ -294,6 +296,12 @@ async def test_a_response_in_gzip_is_understood(coding):
 async def test_a_response_in_deflate_is_understood():
     client, _ = answering(reply(200, zlib.compress(b"{}"), content_encoding="deflate"))
     assert (await client.send(request_to("https://h"))).body == b"{}"
+
+
+async def test_a_compressed_response_that_is_damaged_may_be_retried():
+    client, _ = answering(reply(200, b"not gzip", content_encoding="gzip"))
+    with pytest.raises(TokenUnreachable):
+        await client.send(request_to("https://h"))
 
 
 async def test_a_small_response_that_becomes_a_large_one_is_cut_off():
@@ -305,27 +313,28 @@ async def test_a_small_response_that_becomes_a_large_one_is_cut_off():
 
 
 @pytest.mark.parametrize(
-    ("after", "date", "wait_s"),
+    ("after", "wait_s"),
     [
-        ("120", "", 120.0),
-        (" 7 ", "", 7.0),
-        ("Tue, 14 Nov 2023 22:15:20 GMT", "Tue, 14 Nov 2023 22:13:20 GMT", 120.0),
-        ("Tue, 14 Nov 2023 22:13:00 GMT", "Tue, 14 Nov 2023 22:13:20 GMT", 0.0),
-        ("Tue, 14 Nov 2023 22:13:00 GMT", "", 0.0),
-        ("soon", "", 0.0),
-        ("-5", "", 0.0),
-        ("²", "", 0.0),
-        ("", "", 0.0),
-        ("9" * 5000, "", 999_999_999.0),
+        ("120", 120.0),
+        (" 7 ", 7.0),
+        ("Tue, 14 Nov 2023 22:13:00 GMT", 0.0),
+        ("soon", 0.0),
+        ("-5", 0.0),
+        ("²", 0.0),
+        ("", 0.0),
+        ("9" * 5000, 999_999_999.0),
     ],
 )
 @pytest.mark.parametrize("status", ["429 x", "503 x", "404 x"])
-async def test_the_wait_that_the_server_asks_for_is_reported(
-    status, after, date, wait_s
-):
-    headers = (f"Retry-After: {after}", f"Date: {date}")
-    exc = await trouble_with(says(http(status, b"", *headers)))
+async def test_the_wait_that_the_server_asks_for_is_reported(status, after, wait_s):
+    exc = await trouble_with(says(http(status, b"", f"Retry-After: {after}")))
     assert exc.retry_after_s == wait_s
+
+
+async def test_a_server_may_ask_for_a_time():
+    after = formatdate(time.time() + 120, usegmt=True)
+    exc = await trouble_with(says(http("503 x", b"", f"Retry-After: {after}")))
+    assert 60 < exc.retry_after_s <= 120
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 429, 500])
@@ -335,11 +344,6 @@ async def test_what_an_error_response_says_is_in_the_sentence(status):
     with pytest.raises(TokenError) as caught:
         await client.send(request_to("https://h"))
     assert caught.value.reason.endswith('. It says: "no seats left for <hidden>".')
-
-
-async def test_an_error_response_without_end_is_still_an_error_of_its_status():
-    exc = await trouble_with(begins(b"HTTP/1.1 401 No\r\n\r\n{"))
-    assert isinstance(exc, TokenRefused)
 
 
 @pytest.mark.parametrize(
@@ -352,7 +356,6 @@ async def test_an_error_response_without_end_is_still_an_error_of_its_status():
         b"SSH-2.0-OpenSSH_9.2\r\n",
         b"",
         b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
-        http("200 OK", b"x", "Content-Encoding: gzip"),
         http("304 Not Modified"),
     ],
 )
@@ -371,10 +374,11 @@ async def test_a_body_without_end_is_cut_off():
 @pytest.mark.parametrize(
     "raw", [b"", b"HTTP/1.1 200 OK\r\n", http("200 OK", b"{}")[:-1]]
 )
-async def test_a_response_without_end_times_out(raw):
+async def test_a_response_without_end_times_out(raw, monkeypatch):
+    monkeypatch.setattr("appliance.tokens.client.TOTAL_S", 0.05)
     async with serving(begins(raw), []) as url:
         with pytest.raises(TokenUnreachable, match="did not answer within"):
-            await TokenClient(total_s=0.05).send(request_to(url))
+            await TokenClient().send(request_to(url))
 
 
 async def test_a_refused_connection_is_explained():

