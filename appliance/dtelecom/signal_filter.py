@@ -9,7 +9,6 @@ keeps fields that it does not know.
 Source: LiveKit's `livekit_rtc.proto` and `livekit_models.proto`.
 """
 
-from itertools import accumulate, chain
 from typing import Any, Final
 
 from google.protobuf.descriptor_pb2 import (
@@ -21,9 +20,6 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
-MAX_PARTS: Final = 3000
-"""Rooms and participants in one message, and the joins and updates that list them; our
-choice: more than the largest room has. A message with more is passed on as it is."""
 _FIELDS: Final[tuple[tuple[str, str, int, Any], ...]] = (
     ("Room", "key", 11, FieldDescriptorProto.TYPE_BYTES),
     ("Participant", "flag", 14, FieldDescriptorProto.TYPE_UINT64),
@@ -71,36 +67,25 @@ class SignalFilter:
     def filtered(self, message: bytes) -> bytes:
         """Return a `SignalResponse` that LiveKit's SDK can parse; never a longer one.
 
-        The message itself, which is untrusted, if it has nothing to remove, is
-        malformed or has more than `MAX_PARTS`.
+        The message itself, which is untrusted, if it has nothing to remove or is
+        malformed.
         """
         try:
             response = _RESPONSE.FromString(message)
         except DecodeError:
             return message
-        # Counted first: each becomes an object of Python's when it is looked at.
-        lists = chain(
-            (response.joins, response.updates, response.room_updates),
-            (join.rooms for join in response.joins),
-            (join.own for join in response.joins),
-            (join.others for join in response.joins),
-            (update.participants for update in response.updates),
-            (update.rooms for update in response.room_updates),
-        )
-        if any(parts > MAX_PARTS for parts in accumulate(map(len, lists))):
-            return message
         joined = [room for join in response.joins for room in join.rooms]
         updated = [room for update in response.room_updates for room in update.rooms]
-        keyed = [room for room in (*joined, *updated) if room.HasField("key")]
+        keyed = [room for room in joined + updated if room.HasField("key")]
         # The absence of the key tells a server of LiveKit's own: its number is left
         # out while it is 0. A participant's kind has to pass there, because that is how
         # agents are known.
         if any(room.ByteSize() for room in joined) and not keyed:
             self._is_livekit = True
-        people = chain(
-            *((*join.own, *join.others) for join in response.joins),
-            *(update.participants for update in response.updates),
-        )
+        people = [
+            *(x for join in response.joins for x in (*join.own, *join.others)),
+            *(x for update in response.updates for x in update.participants),
+        ]
         flagged = [x for x in people if x.HasField("flag") and not self._is_livekit]
         for room in keyed:
             room.ClearField("key")
