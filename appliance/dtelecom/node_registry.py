@@ -1,34 +1,28 @@
-"""List of the network's nodes: from the registry on Solana, or configured.
+"""List of the network's nodes, from its registry on Solana, and choice of one of them.
 
 The registry is a program on Solana; each node has one account there. Any public
-JSON-RPC server can list them. What it answers is untrusted and bounded.
+JSON-RPC server can list them. What it and the nodes answer is untrusted and bounded.
 """
 
 import asyncio
 import hashlib
 import logging
-import re
+import random
 import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import urljoin
 
+import httpx
 import msgspec
 
-from appliance.dtelecom.tokens import (
-    KEY_BYTES,
-    decode_base58,
-    encode_base58,
-    is_public_key,
-)
+from appliance.dtelecom.tokens import KEY_BYTES, decode_base58, encode_base58
 from appliance.errors import ApplianceError
-from appliance.net.url import ip, without_query
-
-if TYPE_CHECKING:
-    import httpx
+from appliance.net.http_client import PostError, post_json
+from appliance.net.url import ip, is_host, without_query
 
 ACCOUNT_BYTES: Final = 334
 """Size of every account; the domain's length varies, the rest is zero."""
@@ -38,9 +32,6 @@ REGISTRY_NAME: Final = b"dtel-nodes"
 
 _DOMAIN_OFFSET: Final = REGISTRY_OFFSET + 2 * KEY_BYTES
 """After the addresses of registry and node."""
-_LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_DOMAIN: Final = re.compile(rf"(?:{_LABEL}\.)+{_LABEL}", re.IGNORECASE)
-_DOMAIN_CHARACTERS: Final = 253
 _PRIME: Final = 2**255 - 19
 """Prime of the field. Source: RFC 8032, section 5.1, as the next constant."""
 _CURVE_D: Final = -121665 * pow(121666, -1, _PRIME) % _PRIME
@@ -50,17 +41,21 @@ RPC_URL: Final = "https://api.mainnet-beta.solana.com"
 AUTHORITY: Final = "6KVRs6Yr2oYzddepFdtWrFmVq8sgELcXzbUy7apwuQX4"
 FRESH_S: Final = 300.0
 """Time for which a list is used without asking again; our choice."""
-STALE_S: Final = 3600.0
-"""Age from which a list is not used before the registry has been asked; our choice:
-nodes come and go over a night."""
 RETRY_S: Final = 10.0
 """Pause after a failure, so that every token request does not ask again."""
 RPC_S: Final = 5.0
-"""Time-out for the whole answer."""
-MAX_BODY: Final = 2 * 1024 * 1024
-"""Bytes; space for 3,000 nodes."""
-MAX_NODES: Final = 1000
-"""Further nodes are ignored."""
+"""Time-out for the whole answer; a box waits 10 s for its token."""
+MAX_LIST: Final = 2 * 1024 * 1024
+"""Bytes of the registry's answer; space for 3,000 nodes."""
+ANSWER_S: Final = 1.0
+"""Time-out for each node that is asked. Source: npm `@dtelecom/server-sdk-js`."""
+ASKED: Final = 4
+"""Nodes that are asked at most: a box waits 10 s for its token."""
+MAX_BODY: Final = 64 * 1024
+"""Bytes of a node's answer."""
+FALLBACKS: Final = 3
+"""Further nodes named; our choice: if four nodes are dead, ask again."""
+_NOT_JSON: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _log = logging.getLogger(__name__)
 
 
@@ -85,42 +80,31 @@ def registry_address(authority: str, contract: str) -> bytes:
 def is_domain(text: str) -> bool:
     """Return whether the text is a DNS name of two labels or more, and no IP address.
 
-    Nodes are asked over HTTPS by these names; a hostile list cannot direct the requests
-    to this machine or its network by their addresses.
+    A hostile list cannot direct the requests to this machine or its network.
     """
-    if len(text) > _DOMAIN_CHARACTERS or ip(text) is not None:
-        return False
-    last = text.rpartition(".")[2].lower()
-    is_public = not last.isdecimal() and last not in {"localhost", "local"}
-    return is_public and _DOMAIN.fullmatch(text) is not None
+    before, _, last = text.lower().rpartition(".")
+    is_public = not last.isdecimal() and last not in {"", "localhost", "local"}
+    return bool(before) and is_public and text.isascii() and is_host(text)
 
 
 def program_address(seeds: Sequence[bytes], program: bytes) -> bytes:
     """Return the address that Solana derives for a program; 32 bytes.
 
     The first hash that is not a point of Ed25519's curve, so that nobody has a private
-    key for it. There are at most 15 seeds of at most 32 bytes; `program` has 32.
-
-    Raises:
-        ValueError: every candidate is a point of the curve; practically impossible.
-
-    Source: Solana's documentation, "Program Derived Address": SHA-256 over seeds, a
-    number that counts down from 255, the program and a constant.
+    key for it. Source: Solana's documentation, "Program Derived Address".
     """
     for bump in range(255, -1, -1):
         parts = (*seeds, bytes([bump]), program, b"ProgramDerivedAddress")
         candidate = hashlib.sha256(b"".join(parts)).digest()
         if not is_on_curve(candidate):
-            return candidate
-    message = "these seeds have no program address"
-    raise ValueError(message)
+            break
+    return candidate
 
 
 def is_on_curve(point: bytes) -> bool:
     """Return whether the 32 bytes are a compressed point of Ed25519's curve.
 
-    Source: RFC 8032, section 5.1.3: y is on the curve if (y² - 1) / (d y² + 1) is a
-    square; Euler's criterion tells that without computing the root.
+    Source: RFC 8032, section 5.1.3: (y² - 1) / (d y² + 1) is a square.
     """
     encoded = int.from_bytes(point, "little")
     y, sign = encoded & (2**255 - 1), encoded >> 255
@@ -140,16 +124,11 @@ class RegistryError(ApplianceError, ConnectionError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrySettings:
-    """Settings with the names and defaults of the npm package's variables."""
+    """Program, JSON-RPC server and owner of the list; defaults of the npm package."""
 
-    nodes: tuple[str, ...] = ()
-    """Domains of nodes; not empty: the registry is not asked."""
     contract: str = CONTRACT
-    """Address of the registry's program (`SOLANA_CONTRACT_ADDRESS`)."""
     rpc_url: str = RPC_URL
-    """JSON-RPC server (`SOLANA_NETWORK_HOST_HTTP`)."""
     authority: str = AUTHORITY
-    """Owner of the list of nodes (`SOLANA_REGISTRY_AUTHORITY`)."""
 
 
 class _Account(msgspec.Struct):
@@ -160,17 +139,12 @@ class _Keyed(msgspec.Struct):
     account: _Account
 
 
-class _Refusal(msgspec.Struct):
-    code: int = 0
-
-
 class _Answer(msgspec.Struct):
-    result: list[_Keyed] | None = None
-    error: _Refusal | None = None
+    result: list[_Keyed] = []
 
 
 class NodeRegistry:
-    """Cached list of nodes; at most one request is under way.
+    """List of nodes, kept for `FRESH_S`; one request at a time is under way.
 
     Thread: the loop's.
     """
@@ -178,41 +152,34 @@ class NodeRegistry:
     def __init__(
         self,
         settings: RegistrySettings,
-        transport: "httpx.AsyncBaseTransport | None" = None,
+        transport: httpx.AsyncBaseTransport | None = None,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start with an empty list, which the first call fetches.
 
-        `settings_fault` has checked the settings; `transport` is for tests.
+        The settings were checked; `transport` is for tests.
         """
         self._settings = settings
         self._transport = transport
         self._now_s = now_s
-        self._asking: asyncio.Task[None] | None = None
-        self._nodes = settings.nodes
-        self._until_s = float("inf") if settings.nodes else float("-inf")
-        self._stale_at_s = self._until_s
-        self._failure: RegistryError | None = None
+        self._asking = asyncio.Lock()
+        self._nodes: tuple[str, ...] = ()
+        self._until_s = float("-inf")
+        self._failure = ""
 
     async def nodes(self) -> tuple[str, ...]:
         """Return the domains of the active nodes; never empty.
 
-        An old list is better than none: up to `STALE_S` it is used until the registry
-        has answered, beyond that if the registry does not answer.
+        The old list is used if the registry does not answer.
 
         Raises:
             RegistryError: there has never been a list.
         """
-        now_s = self._now_s()
-        is_asking = self._asking is not None and not self._asking.done()
-        if now_s >= self._until_s and not is_asking:
-            self._asking = asyncio.create_task(self._ask())
-        if now_s >= self._stale_at_s and self._asking is not None:
-            # Others wait for it, too.
-            await asyncio.shield(self._asking)
+        async with self._asking:
+            if self._now_s() >= self._until_s:
+                await self._ask()
         if not self._nodes:
-            assert self._failure is not None
-            raise RegistryError(str(self._failure)) from self._failure
+            raise RegistryError(self._failure)
         return self._nodes
 
     async def _ask(self) -> None:
@@ -221,61 +188,44 @@ class NodeRegistry:
         except RegistryError as exc:
             level = logging.DEBUG if self._failure else logging.WARNING
             _log.log(level, "node list not fetched  reason=%s", exc)
-            self._failure = exc
+            self._failure = str(exc)
             self._until_s = self._now_s() + RETRY_S
             return
-        self._failure = None
+        self._failure = ""
         self._until_s = self._now_s() + FRESH_S
-        self._stale_at_s = self._now_s() + STALE_S
         _log.info("node list fetched  nodes=%d", len(self._nodes))
 
 
 async def fetch_nodes(
-    settings: RegistrySettings, transport: "httpx.AsyncBaseTransport | None" = None
+    settings: RegistrySettings, transport: httpx.AsyncBaseTransport | None = None
 ) -> tuple[str, ...]:
     """Ask the registry once, and return its active nodes' domains; never empty.
 
     Raises:
         RegistryError: no answer, one that is malformed, or one without a node.
     """
-    from appliance.net.http_client import PostError, post_json
-
     # Providers put their keys into the path, and clients are told the sentence.
     where = urljoin(without_query(settings.rpc_url), "/")
     try:
         body = await post_json(
-            settings.rpc_url, _request(settings), transport, MAX_BODY, RPC_S
+            settings.rpc_url, _request(settings), transport, MAX_LIST, RPC_S
         )
-        answer = msgspec.json.decode(body, type=_Answer)
+        listed = msgspec.json.decode(body, type=_Answer).result
     except PostError as exc:
         message = f"{where} {exc}; check SOLANA_NETWORK_HOST_HTTP, or configure nodes."
         raise RegistryError(message) from exc
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
+    except _NOT_JSON as exc:
         message = f"{where} answered with something other than Solana's JSON-RPC."
         raise RegistryError(message) from exc
-    if answer.error is not None or answer.result is None:
-        code = answer.error.code if answer.error else 0
-        message = f"{where} refused to list the nodes (error {code})."
-        raise RegistryError(message)
     # Each once.
-    nodes = tuple(dict.fromkeys(_listed(answer.result)))[:MAX_NODES]
+    nodes = tuple(dict.fromkeys(_domains(listed)))
     if not nodes:
-        message = f"{where} lists no active node; check SOLANA_REGISTRY_AUTHORITY."
+        message = (
+            f"{where} lists no active node; check SOLANA_NETWORK_HOST_HTTP and "
+            "SOLANA_REGISTRY_AUTHORITY."
+        )
         raise RegistryError(message)
     return nodes
-
-
-def settings_fault(settings: RegistrySettings) -> tuple[str, str] | None:
-    """Return variable and sentence of the first fault, or None."""
-    if not all(map(is_domain, settings.nodes)):
-        return ("nodes", "expected names like node1.example.com, found something else.")
-    for name, text in (
-        ("SOLANA_CONTRACT_ADDRESS", settings.contract),
-        ("SOLANA_REGISTRY_AUTHORITY", settings.authority),
-    ):
-        if not is_public_key(text):
-            return (name, "expected an address of Solana: 32 bytes in base58.")
-    return None
 
 
 def _request(settings: RegistrySettings) -> bytes:
@@ -291,7 +241,7 @@ def _request(settings: RegistrySettings) -> bytes:
     return msgspec.json.encode({**request, "params": parameters})
 
 
-def _listed(accounts: list[_Keyed]) -> Iterator[str]:
+def _domains(accounts: list[_Keyed]) -> Iterator[str]:
     """Yield the domain of each active node."""
     for keyed in accounts:
         text, encoding = keyed.account.data
@@ -301,3 +251,46 @@ def _listed(accounts: list[_Keyed]) -> Iterator[str]:
             domain = read_account(b64decode(text, validate=True))
             if domain is not None:
                 yield domain
+
+
+class _Relevant(msgspec.Struct):
+    domain: str
+
+
+async def choose_nodes(
+    nodes: Sequence[str],
+    client_ip: str,
+    transport: httpx.AsyncBaseTransport | None = None,
+    shuffle: Callable[[list[str]], None] = random.shuffle,
+) -> tuple[str, ...]:
+    """Return the URLs of the node that the network recommends, and of further ones.
+
+    The nodes are asked in random order; the first that recommends one decides, else the
+    first node is used. `client_ip` is the address from which the client reaches the
+    internet; if it is not such a one, nobody is asked: a node cannot know where a
+    private address is. `transport` and `shuffle` are for tests.
+    """
+    domains = list(nodes)
+    shuffle(domains)
+    known = ip(client_ip)
+    for domain in domains[:ASKED] if known is not None and known.is_global else ():
+        recommended = await _recommended(domain, client_ip, transport)
+        if recommended is not None:
+            domains.insert(0, recommended)
+            break
+    return tuple(f"wss://{each}" for each in dict.fromkeys(domains))[: 1 + FALLBACKS]
+
+
+async def _recommended(
+    domain: str, client_ip: str, transport: httpx.AsyncBaseTransport | None
+) -> str | None:
+    """Return the node that this one recommends, or None."""
+    url, body = f"https://{domain}/relevants", msgspec.json.encode({"ip": client_ip})
+    try:
+        answer = await post_json(url, body, transport, MAX_BODY, ANSWER_S)
+        relevant = msgspec.json.decode(answer, type=list[_Relevant])
+    except (PostError, *_NOT_JSON):
+        return None
+    if not relevant or not is_domain(relevant[0].domain):
+        return None
+    return relevant[0].domain.lower()

@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -23,11 +22,11 @@ from appliance.net.http_protocol import ConnectionLimits, ServerLimits
 from appliance.net.http_server import UVICORN, BoundedServer
 from appliance.net.listen import listener, parsed
 from appliance.net.rate_limit import Rate, RateLimit
-from appliance.net.url import is_local, without_query
-from appliance.process.logs import start_logging
-from appliance.process.systemd import Notify, systemd_notify
-from appliance.token_server.access import Networks, Reason
-from appliance.token_server.application import Counts, app
+from appliance.net.url import is_local
+from appliance.process.logs import LogLimit, start_logging
+from appliance.process.systemd import systemd_notify
+from appliance.token_server.access import Networks
+from appliance.token_server.application import app
 from appliance.token_server.config import (
     TokenServerConfig,
     TokenServerSettings,
@@ -42,15 +41,6 @@ BURST: Final = 5
 """Seconds' worth of requests in a burst over all addresses."""
 BURST_EACH: Final = 20
 """The same from one address: many boxes behind one router may start at once."""
-CONNECTS: Final = Rate(burst=100, per_s=50)
-"""New connections at least: each request of a box has one of its own."""
-CONNECTS_EACH: Final = Rate(burst=40, per_s=10)
-_FOR_PAGES: Final = {
-    "access-control-allow-origin": "*",
-    "access-control-expose-headers": "retry-after",
-}
-"""Headers with which a web page can read a refusal; it is sent before `Origin` is read,
-and says nothing that a page may not know."""
 
 _log = logging.getLogger(__name__)
 
@@ -69,7 +59,7 @@ def serve(path: Path | None, listen: str | None, environment: Mapping[str, str])
     _log.info("token server listens  address=%s port=%d", host, port)
     for sentence in warnings(settings):
         _log.warning("%s", sentence)
-    ready = partial(_tell_ready, systemd_notify(environment))
+    ready = partial(systemd_notify(environment), "READY=1")
     serves = server(settings, client_limits(settings.config), started=ready)
 
     def end(*_: object) -> None:
@@ -83,25 +73,10 @@ def serve(path: Path | None, listen: str | None, environment: Mapping[str, str])
     return 0
 
 
-def _tell_ready(notify: Notify) -> None:
-    """Tell systemd that connections are accepted."""
-    try:
-        notify("READY=1")
-    except OSError as exc:
-        _log.warning("systemd cannot be told that the server is ready: %s", exc)
-
-
 def warnings(settings: TokenServerSettings) -> Iterator[str]:
     """Yield what an administrator should know about the configuration."""
     config = settings.config
     is_here = is_local(f"http://{config.listen}")
-    if is_local(settings.url) and (config.trusted_proxies or not is_here):
-        yield (
-            f"LIVEKIT_URL is {without_query(settings.url)}, which means the "
-            "box itself to each box: write the server's address in the network"
-        )
-    if settings.is_development:
-        yield "the keys are those of `livekit-server --dev`, for trying only"
     if is_here:
         yield (
             "only programs on this machine reach this address; for boxes elsewhere "
@@ -146,9 +121,7 @@ def server(
 
     `started` is called when it accepts connections.
     """
-    counts = Counts()
-    limits = replace(limits, on_refused=lambda _: counts.note_refused(Reason.RATE))
-    served = app(settings, limits, issuer=issuer, counts=counts)
+    served = app(settings, limits, issuer=issuer)
     # No warnings: anybody could fill the journal with malformed requests.
     config = uvicorn.Config(served, **UVICORN, ws="none", log_level="error")
     return BoundedServer(config, limits, started)
@@ -157,30 +130,31 @@ def server(
 def client_limits(config: TokenServerConfig) -> ServerLimits:
     """Return the limits on clients of the server.
 
-    Connections of one address are not limited where there are trusted proxies, which
-    bring all clients from one address; requests are, by the client's own address.
+    Trusted proxies bring all clients from one address: connections of one address are
+    not limited then, but requests are, by the client's own address. A second brings at
+    most as many new connections as may be open.
     """
     total, each = config.connections, config.connections_each
     per_s, per_s_each = config.requests_per_s, config.requests_per_s_each
-    rate = _at_least(CONNECTS, total, per_s)
-    rate_each = _at_least(CONNECTS_EACH, each, per_s_each)
     if config.trusted_proxies:
-        each, rate_each = total, rate
-    headers = {"retry-after": "5", "connection": "close"}
-    error = {"error": "too many requests; wait a few seconds."}
+        each = total
+    log_limit = LogLimit(1)
+
+    def refused(_address: str) -> None:
+        log_limit.log(_log, logging.INFO, "requests refused for rate")
+
     return ServerLimits(
         connections=ConnectionLimits(
-            total=total, each=each, rate=rate, rate_each=rate_each
+            total=total, each=each, rate=Rate(total, total), rate_each=Rate(each, each)
         ),
         requests=RateLimit(
             Rate(BURST_EACH * per_s_each, per_s_each), Rate(BURST * per_s, per_s)
         ),
         refusal=JSONResponse(
-            error, 429, headers | _FOR_PAGES if config.origins else headers
+            {"error": "too many requests; wait a few seconds."},
+            429,
+            {"retry-after": "5", "connection": "close"},
         ),
+        on_refused=refused,
         proxies=Networks(config.trusted_proxies),
     )
-
-
-def _at_least(rate: Rate, burst: float, per_s: float) -> Rate:
-    return Rate(burst=max(rate.burst, burst), per_s=max(rate.per_s, per_s))

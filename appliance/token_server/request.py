@@ -4,16 +4,17 @@ Every field is used or refused, none is dropped: a client that asks for an agent
 gets a token without one would wait for it in vain.
 """
 
-import json
+import re
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
-from appliance.token_server.access import LONGEST_NAME, Access, Reason, Refused
-from appliance.token_server.config import ROOM_FIELDS, TokenServerConfig
+from appliance.token_server.access import LONGEST_NAME, Access, Refused
+from appliance.token_server.config import TokenServerConfig
 
 LONGEST_TEXT: Final = 4096
 """Characters of metadata, and of all attributes together."""
@@ -25,108 +26,44 @@ MAX_AGENTS: Final = 8
 MAX: Final = 86_400
 """Largest number: a day in seconds."""
 
-Values = Mapping[str, object]
-_IDENTITY: Final = "participant_identity"
-_METADATA: Final = "participant_metadata"
-_ATTRIBUTES: Final = "participant_attributes"
+Fields = Iterable[tuple[str, object]]
+"""Name and value of each field, in any spelling; a name may occur twice."""
+USER_ID: Final = "X-User-Id"
+"""Header that counts as a field with the identity."""
 _SPELLINGS: Final[dict[str, tuple[str, ...]]] = {
-    "room_name": ("room_name", "roomName", "room"),
-    _IDENTITY: (_IDENTITY, "participantIdentity", "identity"),
-    "participant_name": ("participant_name", "participantName", "name"),
-    _METADATA: (_METADATA, "participantMetadata", "metadata"),
-    _ATTRIBUTES: (_ATTRIBUTES, "participantAttributes", "attributes"),
-    "room_config": ("room_config", "roomConfig"),
+    "room_name": ("roomName", "room"),
+    "participant_identity": ("participantIdentity", "identity", USER_ID),
+    "participant_name": ("participantName", "name"),
+    "participant_metadata": ("participantMetadata", "metadata"),
+    "participant_attributes": ("participantAttributes", "attributes"),
+    "room_config": ("roomConfig",),
 }
 """Fields by their names in LiveKit's standard endpoint, with those that others use."""
-_KNOWN: Final = {name for names in _SPELLINGS.values() for name in names}
+_NAMES: Final = {x: name for name in _SPELLINGS for x in (name, *_SPELLINGS[name])}
+_EMPTY: Final[tuple[object, ...]] = (None, "", [], {})
+"""Values that count as missing."""
+_Number = Annotated[int, Meta(ge=0, le=MAX)] | UnsetType
 
 
-def _room_config(
-    value: object, key: str, room: str, config: TokenServerConfig
-) -> dict[str, object]:
-    """Return the configuration of `room`: what is asked, and the configured agents.
+class _Agent(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    agent_name: Annotated[str, Meta(max_length=LONGEST_NAME)] = ""
+    metadata: Annotated[str, Meta(max_length=LONGEST_TEXT)] = ""
 
-    `value` is the field `room_config`, None if it is missing; `key` is its spelling.
+
+class RoomConfig(
+    msgspec.Struct, rename="camel", forbid_unknown_fields=True, omit_defaults=True
+):
+    """What a request may ask for its room, with the names of a token.
+
+    Without `egress`, which can send a recording anywhere. Source: livekit_room.proto,
+    `RoomConfiguration`.
     """
-    asked = _asked(value, key, config.room_config)
-    agents = {
-        agent.name: {"agentName": agent.name, "metadata": agent.metadata}
-        for agent in config.agents
-        if _matches(room, (agent.room,))
-    }
-    wished = asked.get("agents")
-    for at, agent in enumerate(wished if isinstance(wished, list) else ()):
-        known = agents.setdefault(agent["agentName"], agent)
-        if agent["metadata"] not in {"", known["metadata"]}:
-            sentence = "the server's file has this agent with other metadata; "
-            where = f"{key}.agents[{at}].metadata"
-            raise Refused(403, Reason.FIELD, f"{sentence}leave it out.", where)
-    if not agents:
-        return asked
-    return {"departureTimeout": DEPARTURE_S, **asked, "agents": [*agents.values()]}
 
-
-def _asked(value: object, key: str, allowed: tuple[str, ...]) -> dict[str, object]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise _wrong(key, "expected fields and their values.")
-    asked: dict[str, object] = {}
-    for name, item in value.items():
-        if not _is_given(item):
-            continue
-        full = f"{key}.{shown(name)}"
-        known = next((x for x in ROOM_FIELDS if name in {x, ROOM_FIELDS[x]}), None)
-        if known is None:
-            raise _wrong(full, "this field is not known here; leave it out.")
-        if known not in allowed:
-            raise _not_passed(full, f"room_config: [{known}]")
-        given = _value(known, item, full)
-        if asked.setdefault(ROOM_FIELDS[known], given) != given:
-            raise _wrong(full, "differs from its other spelling; send one of them.")
-    return asked
-
-
-def _value(name: str, value: object, key: str) -> object:
-    match name:
-        case "agents":
-            return _agents(value, key)
-        case "metadata":
-            return _long_text(value, key)
-        case "name":
-            return _text(value, key)
-        case "sync_streams" if not isinstance(value, bool):
-            raise _wrong(key, "expected true or false.")
-        case "sync_streams":
-            return value
-        case _ if type(value) is not int or not 0 <= value <= MAX:
-            raise _wrong(key, f"expected a whole number 0-{MAX}.")
-        case _:
-            return value
-
-
-def _agents(value: object, key: str) -> list[dict[str, str]]:
-    if not isinstance(value, list) or len(value) > MAX_AGENTS:
-        raise _wrong(key, f"expected a list of at most {MAX_AGENTS} agents.")
-    agents: dict[str, dict[str, str]] = {}
-    for at, item in enumerate(value):
-        where = f"{key}[{at}]"
-        agent = _agent(item, where)
-        if agents.setdefault(agent["agentName"], agent) is not agent:
-            raise _wrong(where, "the name of an earlier agent; name each of them once.")
-    return [*agents.values()]
-
-
-def _agent(value: object, key: str) -> dict[str, str]:
-    known = {"agent_name", "agentName", "metadata"}
-    if not isinstance(value, dict) or not value.keys() <= known:
-        raise _wrong(key, "expected agent_name and metadata.")
-    names = [value[name] for name in ("agent_name", "agentName") if value.get(name)]
-    if any(name != names[0] for name in names):
-        where = f"{key}.agentName"
-        raise _wrong(where, "differs from agent_name; send one of them.")
-    name = _text(names[0] if names else None, key) or ""
-    return {"agentName": name, "metadata": _long_text(value.get("metadata"), key)}
+    agents: Annotated[list[_Agent], Meta(max_length=MAX_AGENTS)] = []
+    departure_timeout: _Number = UNSET
+    empty_timeout: _Number = UNSET
+    max_participants: _Number = UNSET
+    metadata: Annotated[str, Meta(max_length=LONGEST_TEXT)] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,105 +80,137 @@ class Grant:
 
 
 def grant(
-    values: Values,
-    user_id: str | None,
-    own: str | None,
-    access: Access,
-    config: TokenServerConfig,
+    fields: Fields, own: str | None, access: Access, config: TokenServerConfig
 ) -> Grant:
     """Return what the token says.
 
-    `values` are the fields of the request, `user_id` is the header `X-User-Id`, and
-    `own` the only identity that the sender may use, if there is such a one.
+    `own` is the only identity that the sender may use, if there is such a one.
 
     Raises:
         Refused: with the name of the field.
     """
-    for name in values:
-        if name not in _KNOWN and name not in config.metadata_fields:
-            raise _wrong(shown(name), "this field is not known here; leave it out.")
-    room = _room(values, config.rooms)
-    identity = access.identity(_wished_identity(values, user_id), own)
+    values = _collected(fields, {x: x for x in config.metadata_fields} | _NAMES)
+    room = _room(_text(values, "room_name"), config.rooms)
+    identity = access.identity(_text(values, "participant_identity") or None, own)
     identity = identity or f"guest-{secrets.token_hex(4)}"
     return Grant(
         room,
         identity,
-        _text(*_found(values, "participant_name")) or identity,
+        _text(values, "participant_name") or identity,
         _metadata(values, config),
-        _attributes(*_found(values, _ATTRIBUTES), config.attributes),
-        _room_config(*_found(values, "room_config"), room, config),
+        _attributes(values.get("participant_attributes", {}), config.attributes),
+        _room_config(values.get("room_config", {}), room, config),
     )
 
 
-def _room(values: Values, rooms: tuple[str, ...]) -> str:
-    room = _text(*_found(values, "room_name"))
-    if room is None and rooms[0].endswith("*"):
-        sentence = "expected the name of a room, found none."
-        raise Refused(400, Reason.ROOM, sentence, "room_name")
+def _collected(fields: Fields, names: Mapping[str, str]) -> dict[str, object]:
+    """Return the fields by their names; empty ones are left out."""
+    values: dict[str, object] = {}
+    for spelled, value in fields:
+        name = names.get(spelled)
+        if name is None:
+            sentence = "this field is not known here; leave it out."
+            raise Refused(400, sentence, spelled)
+        if value not in _EMPTY and values.setdefault(name, value) != value:
+            sentence = "this field is given twice, with different values."
+            raise Refused(400, sentence, spelled)
+    return values
+
+
+def _room(room: str, rooms: tuple[str, ...]) -> str:
+    if not room and rooms[0].endswith("*"):
+        raise Refused(400, "expected the name of a room, found none.", "room_name")
     room = room or rooms[0]
     if not _matches(room, rooms):
-        sentence = "tokens for this room are not issued here."
-        raise Refused(403, Reason.ROOM, sentence, "room_name")
+        raise Refused(403, "tokens for this room are not issued here.", "room_name")
     return room
 
 
-def _metadata(values: Values, config: TokenServerConfig) -> str:
+def _metadata(values: Mapping[str, object], config: TokenServerConfig) -> str:
     """Return the metadata of the request with `metadata_fields` added."""
-    value, key = _found(values, _METADATA)
-    own = _long_text(value, key)
+    key = "participant_metadata"
+    own = values.get(key, "")
+    if not isinstance(own, str) or len(own) > LONGEST_TEXT:
+        sentence = f"expected text of at most {LONGEST_TEXT} characters."
+        raise Refused(400, sentence, key)
     if own and not config.metadata:
-        raise _not_passed(key, "metadata: true")
-    added = {
-        name: _text(values[name], name)
-        for name in config.metadata_fields
-        if _is_given(values.get(name))
-    }
+        raise _not_accepted(key, "metadata: true")
+    given = filter(values.__contains__, config.metadata_fields)
+    added = {name: _text(values, name) for name in given}
     if not added:
         return own
     try:
         merged = msgspec.json.decode(own or "{}", type=dict[str, object]) | added
-        return json.dumps(merged, separators=(",", ":"), ensure_ascii=False)
+        return msgspec.json.encode(merged).decode()
     except (msgspec.MsgspecError, RecursionError) as exc:
-        field_name = next(iter(added))
-        sentence = f"expected a JSON object, because {field_name} is added to it."
-        raise _wrong(key, sentence) from exc
+        sentence = f"expected a JSON object: {next(iter(added))} is added to it."
+        raise Refused(400, sentence, key) from exc
 
 
-def _found(values: Values, name: str) -> tuple[object, str]:
-    """Return value and spelling of a field; None if it is missing or empty."""
-    spelled = [x for x in _SPELLINGS[name] if _is_given(values.get(x))]
-    if not spelled:
-        return None, name
-    value = values[spelled[0]]
-    if any(values[other] != value for other in spelled[1:]):
-        raise _wrong(spelled[1], f"differs from {spelled[0]}; send one of them.")
-    return value, spelled[0]
-
-
-def _wished_identity(values: Values, user_id: str | None) -> str | None:
-    identity = _text(*_found(values, _IDENTITY))
-    header = _text(user_id, "X-User-Id")
-    if None not in {identity, header} and identity != header:
-        sentence = f"differs from {_IDENTITY}; send one of them."
-        raise Refused(400, Reason.IDENTITY, sentence, "X-User-Id")
-    return identity or header
-
-
-def _attributes(value: object, key: str, allowed: tuple[str, ...]) -> dict[str, str]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise _wrong(key, "expected names and their texts.")
-    for name, item in value.items():
-        if not isinstance(item, str) or not name.isprintable():
-            raise _wrong(key, "expected names and their texts.")
+def _attributes(value: object, allowed: tuple[str, ...]) -> dict[str, str]:
+    key = "participant_attributes"
+    try:
+        attributes = msgspec.convert(value, dict[str, str])
+    except msgspec.ValidationError as exc:
+        sentence = "expected names and their texts."
+        raise Refused(400, sentence, key) from exc
+    for name in attributes:
         # "*" does not mean those of LiveKit.
         own = [x for x in allowed if x.startswith("lk.") or not name.startswith("lk.")]
         if not _matches(name, own):
-            raise _not_passed(key, f"attributes: [{shown(name)}]")
-    if sum(len(name) + len(item) for name, item in value.items()) > LONGEST_TEXT:
-        raise _wrong(key, f"expected at most {LONGEST_TEXT} characters.")
-    return value
+            raise _not_accepted(key, f"attributes: [{name}]")
+    if sum(len(name) + len(text) for name, text in attributes.items()) > LONGEST_TEXT:
+        sentence = f"expected at most {LONGEST_TEXT} characters."
+        raise Refused(400, sentence, key)
+    return attributes
+
+
+def _room_config(
+    value: object, room: str, config: TokenServerConfig
+) -> dict[str, object]:
+    """Return the configuration of `room`: what is asked, and the configured agents."""
+    asked = _asked(value, config.room_config)
+    agents = {
+        agent.name: {"agentName": agent.name, "metadata": agent.metadata}
+        for agent in config.agents
+        if _matches(room, (agent.room,))
+    }
+    for agent in asked.get("agents", []):
+        known = agents.setdefault(agent["agentName"], agent)
+        if agent["metadata"] not in {"", known["metadata"]}:
+            sentence = "there is such an agent with other metadata; leave it out."
+            raise Refused(403, sentence, "room_config.agents")
+    if not agents:
+        return asked
+    return {"departureTimeout": DEPARTURE_S, **asked, "agents": [*agents.values()]}
+
+
+def _asked(value: object, allowed: tuple[str, ...]) -> dict[str, Any]:
+    """Return the fields of a request's `room_config`, if all of them are allowed."""
+    try:
+        asked = msgspec.to_builtins(msgspec.convert(_camel_case(value), RoomConfig))
+    except msgspec.ValidationError as exc:
+        raise Refused(400, f"{exc}.", "room_config") from exc
+    for each in msgspec.structs.fields(RoomConfig):
+        if each.encode_name in asked and each.name not in allowed:
+            key = f"room_config.{each.name}"
+            raise _not_accepted(key, f"room_config: [{each.name}]")
+    return dict(asked)
+
+
+def _camel_case(value: object) -> object:
+    """Return the JSON value with keys as in a token, and without empty values."""
+    match value:
+        case dict():
+            return {
+                re.sub("_([a-z])", lambda found: found[1].upper(), key): _camel_case(x)
+                for key, x in value.items()
+                if x not in _EMPTY
+            }
+        case list():
+            return [_camel_case(item) for item in value]
+        case _:
+            return value
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:
@@ -252,42 +221,16 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
     )
 
 
-def _wrong(key: str, sentence: str) -> Refused:
-    """Return the refusal of a field with a wrong value."""
-    return Refused(400, Reason.FIELD, sentence, key)
-
-
-def _not_passed(key: str, configuration: str) -> Refused:
+def _not_accepted(key: str, configuration: str) -> Refused:
     """Return the refusal of a field that `configuration` would accept."""
     sentence = f"this is not accepted here; the server's file needs {configuration}."
-    return Refused(403, Reason.FIELD, sentence, key)
+    return Refused(403, sentence, key)
 
 
-def _is_given(value: object) -> bool:
-    """Return whether a value is neither null nor empty."""
-    return value not in (None, "", [], {})
-
-
-def _text(value: object, key: str) -> str | None:
-    """Return a short text on one line, or refuse it; None: it is missing or empty."""
-    if not _is_given(value):
-        return None
-    if not isinstance(value, str) or len(value) > LONGEST_NAME:
-        raise _wrong(key, f"expected text of 1-{LONGEST_NAME} characters.")
-    if not value.isprintable():
-        raise _wrong(key, "expected text on one line.")
-    return value
-
-
-def _long_text(value: object, key: str) -> str:
-    """Return a text that may have several lines, or refuse it."""
-    if not _is_given(value):
-        return ""
-    if not isinstance(value, str) or len(value) > LONGEST_TEXT:
-        raise _wrong(key, f"expected text of at most {LONGEST_TEXT} characters.")
-    return value
-
-
-def shown(name: str) -> str:
-    """Return the name of a field for a sentence, whatever the client sent."""
-    return "".join(sign if sign.isprintable() else "�" for sign in name[:60])
+def _text(values: Mapping[str, object], name: str) -> str:
+    """Return a short text on one line, or refuse it; "": it is missing."""
+    text = values.get(name, "")
+    if not isinstance(text, str) or len(text) > LONGEST_NAME or not text.isprintable():
+        sentence = f"expected text of 1-{LONGEST_NAME} characters on one line."
+        raise Refused(400, sentence, name)
+    return text

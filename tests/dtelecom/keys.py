@@ -5,7 +5,7 @@ import time
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from appliance.dtelecom.tokens import TokenContents, encode_base58, read_key_pair, sign
+from appliance.dtelecom.tokens import Signer, encode_base58
 
 
 def pair(first=1):
@@ -23,5 +23,5 @@ KEY, SECRET = pair()
 
 
 def token(identity, name="", room="kitchen"):
-    contents = TokenContents(identity=identity, room=room, name=name, ttl_s=600)
-    return sign(read_key_pair(KEY, SECRET), contents, int(time.time()))
+    signer, now_s = Signer(KEY, SECRET), int(time.time())
+    return signer.token(identity, name, room, ttl_s=600, now_s=now_s)

@@ -8,17 +8,9 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from appliance.token_server.access import Reason
 from appliance.token_server.application import MAX_BODY, PATHS, app
 from appliance.token_server.command import client_limits
-from tests.token_server.clients import (
-    NOW_S,
-    SHARED,
-    asking,
-    bearer,
-    claims_of,
-    settings,
-)
+from tests.token_server.clients import NOW_S, asking, claims_of, settings
 
 
 @pytest.fixture
@@ -100,7 +92,6 @@ async def test_every_endpoint_takes_both_methods(client):
     for path in PATHS:
         assert (await client.get(path)).status_code == 200
         assert (await client.post(path)).status_code == 201
-        assert (await client.post(f"{path}/")).status_code == 201
 
 
 async def test_an_empty_request_gets_the_first_room_and_an_identity(client):
@@ -165,17 +156,13 @@ def preflight(header):
     }
 
 
-async def test_a_cors_preflight_allows_the_usual_headers(client):
-    headers = preflight("content-type, x-user-id, authorization")
+async def test_a_cors_preflight_allows_every_header_of_a_listed_origin(client):
+    headers = preflight("content-type, x-user-id, authorization, x-sandbox-id")
     assert (await client.options("/api/token", headers=headers)).status_code == 200
-
-
-async def test_further_headers_of_a_web_page_are_configured(client):
-    headers = preflight("x-sandbox-id")
-    assert (await client.options("/api/token", headers=headers)).status_code == 400
-    async with asking(request_headers=["X-Sandbox-ID"]) as other:
-        response = await other.options("/api/token", headers=headers)
-    assert response.status_code == 200
+    headers["origin"] = "https://evil.example.com"
+    response = await client.options("/api/token", headers=headers)
+    assert response.status_code == 400
+    assert "access-control-allow-origin" not in response.headers
 
 
 async def status_for(host, *, local="127.0.0.1", **keys):
@@ -257,69 +244,3 @@ async def test_a_body_that_is_not_sent_times_out():
 async def test_health_is_open_to_everybody():
     async with asking(address="198.51.100.1") as client:
         assert (await client.get("/health")).json() == {"status": "ok"}
-
-
-async def test_metrics_count_tokens_and_refusals(client):
-    await client.post("/api/token")
-    await client.post("/api/token", json={"room": "garage"})
-    await client.post("/api/token", headers={"host": "evil.example.com"})
-    text = (await client.get("/metrics")).text
-    assert "ptt_tokens_issued_total 1.0" in text
-    assert 'ptt_token_requests_refused_total{reason="room"} 1.0' in text
-    assert 'ptt_token_requests_refused_total{reason="host"} 1.0' in text
-    assert 'ptt_token_requests_refused_total{reason="address"} 0.0' in text
-    assert text.count("ptt_token_requests_refused_total{") == len(Reason)
-    assert "# TYPE ptt_tokens_issued_total counter" in text
-    assert "_created" not in text
-    assert "process_resident_memory_bytes" in text
-
-
-async def test_metrics_are_for_this_machine_and_for_the_shared_secret():
-    async with asking(address="192.168.1.5", secret=SHARED, allow=["anybody"]) as far:
-        assert (await far.get("/metrics")).status_code == 403
-        response = await far.get("/metrics", headers=bearer("x" * 20))
-        assert response.status_code == 403
-        response = await far.get("/metrics", headers=bearer(SHARED))
-        assert response.status_code == 200
-    async with asking() as near:
-        forwarded = {"x-forwarded-for": "127.0.0.1"}
-        assert (await near.get("/metrics", headers=forwarded)).status_code == 403
-
-
-@pytest.mark.parametrize(
-    ("address", "headers", "status"),
-    [
-        ("127.0.0.1", {}, 200),
-        ("::ffff:127.0.0.1", {}, 200),
-        ("127.0.0.1", {"x-forwarded-for": "198.51.100.1"}, 403),
-        ("127.0.0.1", {"x-forwarded-for": "127.0.0.1"}, 403),
-        ("127.0.0.1", {"x-real-ip": "198.51.100.1"}, 403),
-        ("127.0.0.1", {"via": "1.1 proxy"}, 403),
-        ("192.168.1.2", {}, 403),
-    ],
-)
-async def test_metrics_can_be_read_beside_a_proxy_on_this_machine(
-    address, headers, status
-):
-    """A request without a proxy's headers is from a program on this machine."""
-    proxies = ["127.0.0.1", "192.168.1.2"]
-    async with asking(address=address, trusted_proxies=proxies) as client:
-        response = await client.get("/metrics", headers=headers)
-    assert response.status_code == status
-
-
-async def test_a_web_page_can_read_that_it_asks_too_often():
-    origin = {"origin": "https://app.example.com"}
-    async with asking(requests_per_s_each=1) as client:
-        answers = [await client.get("/api/token", headers=origin) for _ in range(30)]
-    refused = answers[-1]
-    assert refused.status_code == 429
-    assert refused.headers["access-control-allow-origin"] in {"*", origin["origin"]}
-    assert refused.headers["access-control-expose-headers"] == "retry-after"
-
-
-async def test_without_web_pages_no_origin_may_read_anything():
-    async with asking(requests_per_s_each=1, origins=[]) as client:
-        answers = [await client.get("/api/token") for _ in range(30)]
-    assert answers[-1].status_code == 429
-    assert "access-control-allow-origin" not in answers[-1].headers

@@ -118,24 +118,6 @@ def test_the_start_says_who_can_get_a_token(keys, words):
     assert all(sentence.startswith(words) for sentence in found)
 
 
-@pytest.mark.parametrize(
-    ("keys", "is_said"),
-    [
-        ({"listen": "0.0.0.0:8787"}, True),
-        ({"trusted_proxies": ["127.0.0.1"]}, True),
-        ({}, False),
-    ],
-)
-def test_the_start_says_that_boxes_elsewhere_do_not_reach_a_server_on_loopback(
-    keys, is_said
-):
-    chosen = settings({"LIVEKIT_URL": "ws://localhost:7880"}, **keys)
-    found = "\n".join(warnings(chosen))
-    assert ("LIVEKIT_URL is ws://localhost:7880, which means the box" in found) is (
-        is_said
-    )
-
-
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
 def test_a_response_is_not_held_back_until_the_client_acknowledges(host):
     """asyncio sets TCP_NODELAY only for sockets that name their protocol."""
@@ -194,7 +176,6 @@ async def test_an_ipv4_client_of_a_server_on_ipv6_is_known_by_its_ipv4_address()
         running("[::]") as url,
         httpx.AsyncClient(base_url=url, trust_env=False) as client,
     ):
-        assert (await client.get("/metrics")).status_code == 200
         answers = [await client.get("/api/token") for _ in range(60)]
         assert (answers[0].status_code, answers[-1].status_code) == (200, 429)
         # Refused before the head is complete.
@@ -205,20 +186,11 @@ async def test_an_ipv4_client_of_a_server_on_ipv6_is_known_by_its_ipv4_address()
         writer.close()
 
 
-async def test_requests_beyond_the_rate_are_counted_and_logged(caplog):
+async def test_requests_beyond_the_rate_are_logged_once(caplog):
     caplog.set_level("INFO")
-    other = httpx.AsyncHTTPTransport(local_address="127.0.0.2")
-    async with (
-        running() as url,
-        httpx.AsyncClient(trust_env=False) as client,
-        httpx.AsyncClient(transport=other, trust_env=False) as near,
-    ):
+    async with running() as url, httpx.AsyncClient(trust_env=False) as client:
         answers = [await client.get(f"{url}/api/token") for _ in range(60)]
-        text = (await near.get(f"{url}/metrics")).text
-    refused = [answer for answer in answers if answer.status_code == 429]
-    count = f'ptt_token_requests_refused_total{{reason="rate"}} {len(refused)}.0'
-    assert refused
-    assert count in text
+    assert answers[-1].status_code == 429
     assert caplog.messages.count("requests refused for rate") == 1
 
 
@@ -326,8 +298,8 @@ def test_connections_are_limited_as_configured():
         settings(connections=500, connections_each=200).config
     ).connections
     assert (found.total, found.each) == (500, 200)
-    assert found.rate == Rate(500, 50)
-    assert found.rate_each == Rate(200, 10)
+    assert found.rate == Rate(500, 500)
+    assert found.rate_each == Rate(200, 200)
 
 
 def test_a_proxy_may_open_all_the_connections():

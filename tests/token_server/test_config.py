@@ -120,12 +120,12 @@ def test_each_missing_setting_is_named():
             "TOKEN_SERVER_USER_HEADER: only trusted proxies are believed",
         ),
         (
-            {"TOKEN_SERVER_REQUEST_HEADERS": "['a b']"},
-            "TOKEN_SERVER_REQUEST_HEADERS: expected names of headers",
+            {"TOKEN_SERVER_USER_HEADER": "a b"},
+            "TOKEN_SERVER_USER_HEADER: expected the name of a header",
         ),
         (
             {"TOKEN_SERVER_ROOM_CONFIG": "[egress]"},
-            "TOKEN_SERVER_ROOM_CONFIG: expected some of agents, departure_timeout",
+            "TOKEN_SERVER_ROOM_CONFIG[0]: expected one of agents, departure_timeout",
         ),
         (
             {"TOKEN_SERVER_SECRET": "'short'"},
@@ -189,14 +189,6 @@ def test_a_secret_belongs_to_one_box_only(keys):
     assert SHARED not in line
 
 
-def test_a_secret_may_be_a_file(tmp_path):
-    path = tmp_path / "secret"
-    path.write_text(f"{SECRET}\n")
-    given = ENVIRONMENT | {"LIVEKIT_API_SECRET_FILE": str(path)}
-    del given["LIVEKIT_API_SECRET"]
-    assert read(given).api_secret == SECRET
-
-
 @pytest.mark.parametrize("prefix", ["", "token-server_"])
 def test_systemds_credentials_are_read(tmp_path, prefix):
     for name, text in KEYS.items():
@@ -221,35 +213,11 @@ def test_a_folder_of_credentials_that_is_missing_changes_nothing(tmp_path):
     read(ENVIRONMENT | {"CREDENTIALS_DIRECTORY": str(tmp_path / "missing")})
 
 
-@pytest.mark.parametrize(
-    ("content", "reason"), [(None, "no such file"), (b"\xff", "it is not text")]
-)
-def test_a_secret_file_that_cannot_be_read_is_named(tmp_path, content, reason):
-    path = tmp_path / "secret"
-    if content is not None:
-        path.write_bytes(content)
-    (line,) = faults_of(ENVIRONMENT | {"LIVEKIT_API_SECRET_FILE": str(path)})
+def test_a_credential_that_cannot_be_read_is_named(tmp_path):
+    path = tmp_path / "TOKEN_SERVER_SECRET"
+    path.write_bytes(b"\xff")
+    (line,) = faults_of(ENVIRONMENT | {"CREDENTIALS_DIRECTORY": str(tmp_path)})
     assert line.startswith(
-        f"environment: LIVEKIT_API_SECRET_FILE: the file {path} cannot be read: "
-        f"{reason}"
+        f"environment: TOKEN_SERVER_SECRET: the file {path} cannot be read: "
+        "it is not text"
     )
-
-
-DEVELOPMENT = ENVIRONMENT | {
-    "LIVEKIT_URL": "ws://127.0.0.1:7880",
-    "LIVEKIT_API_KEY": "devkey",
-    "LIVEKIT_API_SECRET": "secret",
-}
-
-
-def test_the_keys_of_a_development_server_are_accepted_on_this_machine_only():
-    assert read(DEVELOPMENT).is_development
-    assert not read(ENVIRONMENT).is_development
-    for changes in (
-        {"LIVEKIT_URL": "wss://lk.example.com"},
-        {"TOKEN_SERVER_LISTEN": "0.0.0.0:8787"},
-    ):
-        (line,) = faults_of(DEVELOPMENT | changes)
-        assert line.startswith("environment: LIVEKIT_API_SECRET: everybody knows")
-    (line,) = faults_of(DEVELOPMENT | {"LIVEKIT_API_KEY": "key"})
-    assert "expected 32 bytes or more, found 6" in line

@@ -80,7 +80,7 @@ async def test_other_fields_for_the_metadata_are_configured():
         ),
         (
             {"participantAttributes": {"a": "b"}},
-            "participantAttributes",
+            "participant_attributes",
             "attributes: [a]",
         ),
         (
@@ -90,7 +90,7 @@ async def test_other_fields_for_the_metadata_are_configured():
         ),
         (
             {"roomConfig": {"emptyTimeout": 5}},
-            "roomConfig.emptyTimeout",
+            "room_config.empty_timeout",
             "room_config: [empty_timeout]",
         ),
     ],
@@ -104,9 +104,8 @@ async def test_a_field_that_is_not_accepted_says_what_would_accept_it(body, key,
     ("body", "key"),
     [
         ({"region": "eu"}, "region"),
-        ({"a\nb": ""}, "a�b"),
-        ({"room_config": {"egress": {"room": {}}}}, "room_config.egress"),
-        ({"room_config": {"x" * 99: 1}}, f"room_config.{'x' * 60}"),
+        ({"a\nb": ""}, "a\nb"),
+        ({"room_config": {"egress": {"room": 1}}}, "room_config"),
     ],
 )
 async def test_an_unknown_field_is_refused_and_not_dropped(body, key):
@@ -135,7 +134,6 @@ async def test_accepted_metadata_and_attributes_are_in_the_token():
         ({"other": "x"}, 403),
         ({"a": 1}, 400),
         ({"a": None}, 400),
-        ({"a\n": "x"}, 400),
         (["a"], 400),
         ("a=b", 400),
         ({"a": "x" * 5000}, 400),
