@@ -28,8 +28,6 @@ ACCOUNT_BYTES: Final = 334
 """Size of every account; the domain's length varies, the rest is zero."""
 REGISTRY_OFFSET: Final = 8
 """Place of the registry's address in an account, after the discriminator."""
-REGISTRY_NAME: Final = b"dtel-nodes"
-
 _DOMAIN_OFFSET: Final = REGISTRY_OFFSET + 2 * KEY_BYTES
 """After the addresses of registry and node."""
 _PRIME: Final = 2**255 - 19
@@ -45,16 +43,13 @@ RETRY_S: Final = 10.0
 """Pause after a failure, so that every token request does not ask again."""
 RPC_S: Final = 5.0
 """Time-out for the whole answer; a box waits 10 s for its token."""
-MAX_LIST: Final = 2 * 1024 * 1024
-"""Bytes of the registry's answer; space for 3,000 nodes."""
+MAX_BODY: Final = 2 * 1024 * 1024
+"""Bytes of an answer; space for 3,000 nodes."""
 ANSWER_S: Final = 1.0
 """Time-out for each node that is asked. Source: npm `@dtelecom/server-sdk-js`."""
-ASKED: Final = 4
-"""Nodes that are asked at most: a box waits 10 s for its token."""
-MAX_BODY: Final = 64 * 1024
-"""Bytes of a node's answer."""
-FALLBACKS: Final = 3
-"""Further nodes named; our choice: if four nodes are dead, ask again."""
+NAMED: Final = 4
+"""Nodes that are asked, and that a client is told, at most; our choice: a box waits
+10 s for its token, and if four nodes are dead, it asks again."""
 _NOT_JSON: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _log = logging.getLogger(__name__)
 
@@ -71,12 +66,6 @@ def read_account(raw: bytes) -> str | None:
     return domain.lower() if is_active and is_domain(domain) else None
 
 
-def registry_address(authority: str, contract: str) -> bytes:
-    """Return the address of the list of nodes of `authority`; both texts are base58."""
-    owner, program = decode_base58(authority), decode_base58(contract)
-    return program_address((owner, REGISTRY_NAME), program)
-
-
 def is_domain(text: str) -> bool:
     """Return whether the text is a DNS name of two labels or more, and no IP address.
 
@@ -91,31 +80,17 @@ def program_address(seeds: Sequence[bytes], program: bytes) -> bytes:
     """Return the address that Solana derives for a program; 32 bytes.
 
     The first hash that is not a point of Ed25519's curve, so that nobody has a private
-    key for it. Source: Solana's documentation, "Program Derived Address".
+    key for it. Sources: Solana's documentation, "Program Derived Address"; RFC 8032,
+    section 5.1.3: y is on the curve if (y² - 1) / (d y² + 1) is a square.
     """
     for bump in range(255, -1, -1):
         parts = (*seeds, bytes([bump]), program, b"ProgramDerivedAddress")
         candidate = hashlib.sha256(b"".join(parts)).digest()
-        if not is_on_curve(candidate):
+        y = int.from_bytes(candidate, "little") & (2**255 - 1)
+        product = (y * y - 1) * (_CURVE_D * y * y + 1)
+        if pow(product, (_PRIME - 1) // 2, _PRIME) != 1:
             break
     return candidate
-
-
-def is_on_curve(point: bytes) -> bool:
-    """Return whether the 32 bytes are a compressed point of Ed25519's curve.
-
-    Source: RFC 8032, section 5.1.3: (y² - 1) / (d y² + 1) is a square.
-    """
-    encoded = int.from_bytes(point, "little")
-    y, sign = encoded & (2**255 - 1), encoded >> 255
-    if y >= _PRIME:
-        return False
-    numerator = (y * y - 1) % _PRIME
-    denominator = (_CURVE_D * y * y + 1) % _PRIME
-    if numerator == 0:
-        # x is 0, which has no negative counterpart.
-        return sign == 0
-    return pow(numerator * denominator, (_PRIME - 1) // 2, _PRIME) == 1
 
 
 class RegistryError(ApplianceError, ConnectionError):
@@ -208,7 +183,7 @@ async def fetch_nodes(
     where = urljoin(without_query(settings.rpc_url), "/")
     try:
         body = await post_json(
-            settings.rpc_url, _request(settings), transport, MAX_LIST, RPC_S
+            settings.rpc_url, _request(settings), transport, MAX_BODY, RPC_S
         )
         listed = msgspec.json.decode(body, type=_Answer).result
     except PostError as exc:
@@ -229,7 +204,8 @@ async def fetch_nodes(
 
 
 def _request(settings: RegistrySettings) -> bytes:
-    registry = registry_address(settings.authority, settings.contract)
+    seeds = (decode_base58(settings.authority), b"dtel-nodes")
+    registry = program_address(seeds, decode_base58(settings.contract))
     memcmp = {
         "offset": REGISTRY_OFFSET,
         "bytes": encode_base58(registry),
@@ -273,12 +249,12 @@ async def choose_nodes(
     domains = list(nodes)
     shuffle(domains)
     known = ip(client_ip)
-    for domain in domains[:ASKED] if known is not None and known.is_global else ():
+    for domain in domains[:NAMED] if known is not None and known.is_global else ():
         recommended = await _recommended(domain, client_ip, transport)
         if recommended is not None:
             domains.insert(0, recommended)
             break
-    return tuple(f"wss://{each}" for each in dict.fromkeys(domains))[: 1 + FALLBACKS]
+    return tuple(f"wss://{each}" for each in dict.fromkeys(domains))[:NAMED]
 
 
 async def _recommended(

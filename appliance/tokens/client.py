@@ -4,6 +4,7 @@ Importing httpx takes 0.1 s, so this module is imported when a token is first fe
 """
 
 import asyncio
+import contextlib
 import errno
 import logging
 import socket
@@ -127,7 +128,11 @@ class TokenClient:
             if response.has_redirect_location:
                 location = response.headers["location"]
                 return redirected(request, response.status_code, location)
-            raise status_error(request, response, await _error_body(response))
+            body = b""
+            # Without it the status says enough.
+            with contextlib.suppress(httpx.HTTPError, TokenUnreachable):
+                body = await _body(response, request.where)
+            raise status_error(request, response, body)
 
     async def _trace(self, event: str, _: object) -> None:
         if event == _SENT:
@@ -144,14 +149,6 @@ async def _body(response: httpx.Response, where: str) -> bytes:
             sentence = f"{where} answered more than {most}. Is it a token source?"
             raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
     return body
-
-
-async def _error_body(response: httpx.Response) -> bytes:
-    """Return the body of an error, or nothing: the status alone says enough."""
-    try:
-        return await _body(response, "")
-    except (httpx.HTTPError, TokenUnreachable):
-        return b""
 
 
 def redirected(request: Request, status: int, location: str) -> Request:

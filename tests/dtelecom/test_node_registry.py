@@ -15,7 +15,7 @@ from appliance.dtelecom.node_registry import (
     ACCOUNT_BYTES,
     CONTRACT,
     FRESH_S,
-    MAX_LIST,
+    MAX_BODY,
     RETRY_S,
     NodeRegistry,
     RegistryError,
@@ -103,7 +103,7 @@ async def test_the_registry_is_asked_for_the_accounts_of_its_active_nodes():
         (b"<html>", 200, "https://rpc.example.com/ answered with something other"),
         (b"[" * 9999, 200, "https://rpc.example.com/ answered with something other"),
         (b"\xff", 200, "https://rpc.example.com/ answered with something other"),
-        (b" " * (MAX_LIST + 1), 200, "https://rpc.example.com/ answered more than"),
+        (b" " * (MAX_BODY + 1), 200, "https://rpc.example.com/ answered more than"),
         (httpx.ConnectError("x"), 200, "https://rpc.example.com/ could not be reached"),
         (
             {"error": {"code": -32600, "message": "SECRET"}},

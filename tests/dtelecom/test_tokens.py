@@ -11,13 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.dtelecom.node_registry import (
-    AUTHORITY,
-    CONTRACT,
-    is_on_curve,
-    program_address,
-    registry_address,
-)
+from appliance.dtelecom.node_registry import AUTHORITY, CONTRACT, program_address
 from appliance.dtelecom.tokens import (
     KeyPairError,
     Signer,
@@ -70,7 +64,6 @@ def oracle(node_modules):
             {"seeds": [seed.hex(), b"dtel-nodes".hex()], "program": CONTRACT}
             for seed in [decode_base58(AUTHORITY), *SEEDS]
         ],
-        "curve": [seed.hex() for seed in SEEDS],
     }
     done = subprocess.run(
         [node, NPM / "oracle.cjs"],
@@ -124,30 +117,6 @@ def test_a_derived_address_is_the_one_of_solanas_own_package(oracle):
         for seed in [decode_base58(AUTHORITY), *SEEDS]
     ]
     assert ours == oracle["addresses"]
-    assert (
-        encode_base58(registry_address(AUTHORITY, CONTRACT)) == oracle["addresses"][0]
-    )
-
-
-def test_points_of_the_curve_are_those_of_solanas_own_package(oracle):
-    ours = [is_on_curve(seed) for seed in SEEDS]
-    assert ours == oracle["curve"]
-    assert set(ours) == {True, False}
-
-
-@pytest.mark.parametrize(
-    ("point", "is_point"),
-    [
-        # The neutral element, and the same with an impossible sign.
-        ((1).to_bytes(32, "little"), True),
-        ((1 | 1 << 255).to_bytes(32, "little"), False),
-        # Not reduced: the same number plus the prime.
-        ((2**255 - 18).to_bytes(32, "little"), False),
-        (bytes(32), True),
-    ],
-)
-def test_a_point_has_one_encoding_only(point, is_point):
-    assert is_on_curve(point) == is_point
 
 
 def test_a_token_never_changes():

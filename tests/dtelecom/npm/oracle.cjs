@@ -1,4 +1,4 @@
-// Answers of dTelecom's own packages: tokens, program addresses and points of the curve.
+// Answers of dTelecom's own packages: tokens and program addresses.
 const { AccessToken } = require("@dtelecom/server-sdk-js");
 const { PublicKey } = require("@solana/web3.js");
 
@@ -15,12 +15,9 @@ function address({ seeds, program }) {
   return found.toBase58();
 }
 
-const isOnCurve = (hex) => PublicKey.isOnCurve(Buffer.from(hex, "hex"));
-
 const asked = JSON.parse(require("fs").readFileSync(0, "utf8"));
 const answers = {
   tokens: asked.tokens.map(token),
   addresses: asked.addresses.map(address),
-  curve: asked.curve.map(isOnCurve),
 };
 process.stdout.write(JSON.stringify(answers));
