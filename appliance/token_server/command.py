@@ -4,12 +4,11 @@ It stores nothing. `config` reads its configuration, and `application` responds 
 requests.
 """
 
-import errno
 import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -22,7 +21,6 @@ from appliance.net.http_protocol import ConnectionLimits, ServerLimits
 from appliance.net.http_server import UVICORN, BoundedServer
 from appliance.net.listen import listener, parsed
 from appliance.net.rate_limit import Rate, RateLimit
-from appliance.net.url import is_local
 from appliance.process.logs import LogLimit, start_logging
 from appliance.process.systemd import systemd_notify
 from appliance.token_server.access import Networks
@@ -56,9 +54,9 @@ def serve(path: Path | None, listen: str | None, environment: Mapping[str, str])
     start_logging("info", settings.secrets)
     listening = listening_socket(settings.config.listen)
     host, port = listening.getsockname()[:2]
-    _log.info("token server listens  address=%s port=%d", host, port)
-    for sentence in warnings(settings):
-        _log.warning("%s", sentence)
+    allowed = ",".join(settings.config.allow)
+    message = "token server listens  address=%s allow=%s port=%d"
+    _log.info(message, host, allowed, port)
     ready = partial(systemd_notify(environment), "READY=1")
     serves = server(settings, client_limits(settings.config), started=ready)
 
@@ -73,23 +71,6 @@ def serve(path: Path | None, listen: str | None, environment: Mapping[str, str])
     return 0
 
 
-def warnings(settings: TokenServerSettings) -> Iterator[str]:
-    """Yield what an administrator should know about the configuration."""
-    config = settings.config
-    is_here = is_local(f"http://{config.listen}")
-    if is_here:
-        yield (
-            "only programs on this machine reach this address; for boxes elsewhere "
-            "write listen: 0.0.0.0:8787, and who may ask: allow, secret or boxes"
-        )
-    elif "anybody" in config.allow:
-        yield "everybody who reaches this address gets tokens (allow: [anybody])"
-    elif set(config.allow) <= {"loopback"} and not (
-        config.secret or config.boxes or config.user_header
-    ):
-        yield "other machines are refused; write who may ask: allow, secret or boxes"
-
-
 def listening_socket(listen: str) -> socket.socket:
     """Return a socket that listens on `HOST:PORT`.
 
@@ -99,16 +80,10 @@ def listening_socket(listen: str) -> socket.socket:
     try:
         return listener(*parsed(listen), BACKLOG)
     except OSError as exc:
-        raise ListenError(listen_sentence(listen, exc)) from exc
-
-
-def listen_sentence(listen: str, exc: OSError) -> str:
-    """Return why the address cannot be listened on, and what to do."""
-    remedy = "Choose another address."
-    if exc.errno == errno.EACCES:
-        remedy = "Ports below 1024 are for root: choose a higher one."
-    reason = os.strerror(exc.errno or 0).lower()
-    return f"cannot listen on {listen}: {reason}. {remedy}"
+        reason = os.strerror(exc.errno or 0).lower()
+        remedy = "Choose another address, or a port from 1024 on."
+        message = f"cannot listen on {listen}: {reason}. {remedy}"
+        raise ListenError(message) from exc
 
 
 def server(
