@@ -33,7 +33,7 @@ HeaderName = Annotated[
 RoomField = Literal[
     "agents", "departure_timeout", "empty_timeout", "max_participants", "metadata"
 ]
-"""Field of `request.RoomConfig`."""
+"""Field of `request.RoomConfiguration`."""
 WORDS: Final = {
     "loopback": ("127.0.0.0/8", "::1/128"),
     "anybody": ("0.0.0.0/0", "::/0"),

@@ -50,13 +50,13 @@ class _Agent(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     metadata: Annotated[str, Meta(max_length=LONGEST_TEXT)] = ""
 
 
-class RoomConfig(
+class RoomConfiguration(
     msgspec.Struct, rename="camel", forbid_unknown_fields=True, omit_defaults=True
 ):
     """What a request may ask for its room, with the names of a token.
 
     Without `egress`, which can send a recording anywhere. Source: livekit_room.proto,
-    `RoomConfiguration`.
+    the message of this name.
     """
 
     agents: Annotated[list[_Agent], Meta(max_length=MAX_AGENTS)] = []
@@ -188,14 +188,15 @@ def _room_config(
 def _asked(value: object, allowed: tuple[str, ...]) -> dict[str, Any]:
     """Return the fields of a request's `room_config`, if all of them are allowed."""
     try:
-        asked = msgspec.to_builtins(msgspec.convert(_camel_case(value), RoomConfig))
+        converted = msgspec.convert(_camel_case(value), RoomConfiguration)
     except msgspec.ValidationError as exc:
         raise Refused(400, f"{exc}.", "room_config") from exc
-    for each in msgspec.structs.fields(RoomConfig):
+    asked: dict[str, Any] = msgspec.to_builtins(converted)
+    for each in msgspec.structs.fields(RoomConfiguration):
         if each.encode_name in asked and each.name not in allowed:
             key = f"room_config.{each.name}"
             raise _not_accepted(key, f"room_config: [{each.name}]")
-    return dict(asked)
+    return asked
 
 
 def _camel_case(value: object) -> object:

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import fields
 
 from appliance.token_server.config import RoomField
-from appliance.token_server.request import RoomConfig
+from appliance.token_server.request import RoomConfiguration
 from tests.token_server.clients import asking, claims_of
 
 EVERYTHING = get_args(RoomField)
@@ -43,7 +43,7 @@ async def test_accepted_fields_have_the_names_of_a_token():
 
 
 def test_every_field_that_a_request_may_have_can_be_accepted():
-    assert {field.name for field in fields(RoomConfig)} == set(EVERYTHING)
+    assert {field.name for field in fields(RoomConfiguration)} == set(EVERYTHING)
 
 
 async def test_a_room_with_an_agent_closes_one_second_after_the_last_person_left():
