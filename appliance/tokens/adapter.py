@@ -21,7 +21,7 @@ from appliance.errors import TokenError, TokenRefused
 from appliance.net.url import filled, placeholders, texts, without_query
 from appliance.ports import Post
 from appliance.process.background import Background
-from appliance.tokens.token_parser import TokenAnswer, fixed_answer, read_answer
+from appliance.tokens.token_parser import Clock, TokenAnswer, fixed_answer, read_answer
 
 if TYPE_CHECKING:
     import httpx
@@ -69,8 +69,7 @@ def token_request(room: RoomConfig | Preset, identity: str, name: str) -> Reques
         headers["content-type"] = b"application/json"
     for key, value in room.token_headers.items():
         headers[key.lower()] = _header(filled(value, fills))
-    # Each name is one segment of the path.
-    url = filled(room.token_url, {key: quote(fills[key], safe="") for key in fills})
+    url = filled(room.token_url, {key: _escaped(fills[key]) for key in fills})
     where = without_query(url)
     if room.token_query:
         query = {key: filled(value, fills) for key, value in room.token_query.items()}
@@ -100,6 +99,11 @@ def _filled(value: object, fills: dict[str, str]) -> object:
             return {key: _filled(item, fills) for key, item in value.items()}
         case _:
             return value
+
+
+def _escaped(text: str) -> str:
+    """Return the text as one segment of a path, which `..` must not leave."""
+    return quote(text, safe="") if text.strip(".") else "%2E" * len(text)
 
 
 def _header(text: str) -> bytes:
@@ -258,10 +262,12 @@ class TokenAdapter:
             self._client = TokenClient(self._transport, self._has_asked.set)
         reply = await self._client.send(request)
         # A token's times are those of its issuer's clock; ours may be wrong.
-        now_s = self._now_s() if reply.date_s is None else reply.date_s
-        answer = read_answer(reply.body, room, request.where, now_s, request.secrets)
+        clock = Clock(self._now_s())
+        if reply.date_s is not None:
+            clock = Clock(reply.date_s, "the token source")
+        answer = read_answer(reply.body, room, request.where, clock, request.secrets)
         # Before it becomes valid, the server would refuse it.
-        await asyncio.sleep(answer.claims.not_before_s - now_s)
+        await asyncio.sleep(answer.claims.not_before_s - clock.now_s)
         return answer
 
     def _log_failure(self, exc: TokenError) -> None:

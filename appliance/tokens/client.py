@@ -10,6 +10,7 @@ import logging
 import socket
 import ssl
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
@@ -40,6 +41,9 @@ for _name in ("httpx", "httpcore"):
 
 _SENT: Final = "http11.send_request_body.complete"
 """Source: httpcore's documentation, "Extensions", `trace`."""
+_COMPRESSED: Final = {"gzip", "x-gzip", "deflate"}
+_GZIP_OR_ZLIB: Final = 47
+"""Source: zlib's documentation, `windowBits`: 32 + 15 detects the format."""
 _SEE_OTHER: Final = 303
 _ANONYMOUS_HEADERS: Final = ("accept", "content-type")
 """Headers that say nothing about the sender, so that any host may get them."""
@@ -142,12 +146,21 @@ class TokenClient:
 async def _body(response: httpx.Response, where: str) -> bytes:
     """Return the body, of at most `MAX_BODY` bytes also after decompression."""
     body = b""
-    async for chunk in response.aiter_bytes():
+    async for chunk in response.aiter_raw():
         body += chunk
         if len(body) > MAX_BODY:
-            most = f"{MAX_BODY // 1024} KiB"
-            sentence = f"{where} answered more than {most}. Is it a token source?"
-            raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
+            break
+    if response.headers.get("content-encoding", "").strip().lower() in _COMPRESSED:
+        try:
+            # Limited here: httpx would make 64 MB of 64 KiB.
+            body = zlib.decompressobj(_GZIP_OR_ZLIB).decompress(body, MAX_BODY + 1)
+        except zlib.error as exc:
+            sentence = f"{where} sent a compressed response that is damaged."
+            raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence) from exc
+    if len(body) > MAX_BODY:
+        most = f"{MAX_BODY // 1024} KiB"
+        sentence = f"{where} answered more than {most}. Is it a token source?"
+        raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
     return body
 
 
@@ -249,13 +262,14 @@ def no_response_error(exc: Exception, where: str) -> TokenError:
 def _retry_after_s(headers: httpx.Headers) -> float:
     """Return the wait that the server asks for, in seconds or until a date; 0: none.
 
-    Source: RFC 9110, section 10.2.3.
+    Source: RFC 9110, section 10.2.3. Its own clock counts, if it is known.
     """
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])
     until_s = date_s(text)
-    return 0.0 if until_s is None else max(0.0, until_s - time.time())
+    now_s = date_s(headers.get("date", "")) or time.time()
+    return 0.0 if until_s is None else max(0.0, until_s - now_s)
 
 
 def _causes(exc: BaseException | None) -> Iterator[BaseException]:

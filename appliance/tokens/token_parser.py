@@ -10,7 +10,7 @@ import contextlib
 import re
 from base64 import urlsafe_b64decode
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
@@ -190,11 +190,19 @@ class TokenAnswer:
     claims: Claims
 
 
+class Clock(NamedTuple):
+    """Clock by which a token is judged."""
+
+    now_s: float
+    """Seconds since the epoch."""
+    owner: str = "this box"
+
+
 def read_answer(
     body: bytes,
     room: RoomSettings,
     where: str,
-    now_s: float,
+    clock: Clock,
     secrets: frozenset[str] = frozenset(),
 ) -> TokenAnswer:
     """Return token and server address from a 2xx response, whatever its Content-Type.
@@ -203,7 +211,7 @@ def read_answer(
         body: of the response.
         room: names the server if the response does not.
         where: address of the token source without secrets.
-        now_s: seconds since the epoch, by the token source's clock if it is known.
+        clock: the token source's, if it is known.
         secrets: texts that no error sentence may contain.
 
     Raises:
@@ -224,7 +232,7 @@ def read_answer(
         said = remark(body, secrets)
         raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence, remark=said)
     token = next((text for text in tokens if read_claims(text)), tokens[0])
-    claims = _claims(token, room, where, now_s)
+    claims = _claims(token, room, where, clock)
     details = ConnectionDetails(
         _server(_texts(values, _URL_KEYS), room, where, secrets),
         token,
@@ -242,21 +250,23 @@ def fixed_answer(room: RoomSettings, now_s: float) -> TokenAnswer:
     Raises:
         TokenRefused: the token cannot be used.
     """
-    body = msgspec.json.encode({"token": room.token})
+    claims = read_claims(room.token or "")
+    # The server judges the start of its validity: a Pi's clock may be behind.
+    clock = Clock(max(now_s, claims.not_before_s if claims else 0.0))
     try:
-        return read_answer(body, room, "room.token", now_s)
+        body = msgspec.json.encode({"token": room.token})
+        return read_answer(body, room, "room.token", clock)
     except TokenUnreachable as exc:
         raise TokenRefused(Cause.MISCONFIGURED, exc.sentence) from exc
 
 
-def _claims(token: str, room: RoomSettings, where: str, now_s: float) -> Claims:
+def _claims(token: str, room: RoomSettings, where: str, clock: Clock) -> Claims:
     """Return the claims of a token that can be used now or within `LONGEST_WAIT_S`.
 
     Raises:
         TokenUnreachable: it cannot.
     """
     claims = read_claims(token)
-    clocks = "Check the clocks of the box and of the token's issuer."
     if claims is None:
         fault = "a text that is not a JSON Web Token."
     elif claims.is_dtelecom and room.kind is RoomKind.LIVEKIT:
@@ -267,10 +277,10 @@ def _claims(token: str, room: RoomSettings, where: str, now_s: float) -> Claims:
         fault = "a token that cannot join (its claim video.roomJoin is not true)."
     elif not claims.identity:
         fault = "a token without an identity (its claim sub is empty)."
-    elif claims.expires_at_s is not None and claims.expires_at_s <= now_s:
-        fault = f"a token that has expired. {clocks}"
-    elif claims.not_before_s > now_s + LONGEST_WAIT_S:
-        fault = f"a token that is not valid yet. {clocks}"
+    elif claims.expires_at_s is not None and claims.expires_at_s <= clock.now_s:
+        fault = f"a token that has expired. Is the clock of {clock.owner} right?"
+    elif claims.not_before_s > clock.now_s + LONGEST_WAIT_S:
+        fault = f"a token that is not valid yet. Is the clock of {clock.owner} right?"
     else:
         return claims
     raise TokenUnreachable(Cause.TOKEN_SOURCE, f"{where} gave {fault}")

@@ -6,6 +6,7 @@ import socket
 import ssl
 import subprocess
 import time
+import tracemalloc
 import zlib
 from contextlib import ExitStack
 from email.utils import formatdate
@@ -27,6 +28,7 @@ from tests.tokens.fake_server import (
     says_each,
     serving,
 )
+from tests.tokens.token_texts import NOW_S
 
 SECRETS = {"X-User-Id": "SECRET"}
 
@@ -300,7 +302,7 @@ async def test_a_response_in_deflate_is_understood():
 
 async def test_a_compressed_response_that_is_damaged_may_be_retried():
     client, _ = answering(reply(200, b"not gzip", content_encoding="gzip"))
-    with pytest.raises(TokenUnreachable):
+    with pytest.raises(TokenUnreachable, match="a compressed response that is damaged"):
         await client.send(request_to("https://h"))
 
 
@@ -308,8 +310,13 @@ async def test_a_small_response_that_becomes_a_large_one_is_cut_off():
     bomb = gzip.compress(b" " * 50_000_000)
     assert len(bomb) < MAX_BODY
     client, _ = answering(reply(200, bomb, content_encoding="gzip"))
-    with pytest.raises(TokenUnreachable, match="more than 64 KiB"):
-        await client.send(request_to("https://h"))
+    tracemalloc.start()
+    try:
+        with pytest.raises(TokenUnreachable, match="more than 64 KiB"):
+            await client.send(request_to("https://h"))
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
@@ -331,9 +338,12 @@ async def test_the_wait_that_the_server_asks_for_is_reported(status, after, wait
     assert exc.retry_after_s == wait_s
 
 
-async def test_a_server_may_ask_for_a_time():
-    after = formatdate(time.time() + 120, usegmt=True)
-    exc = await trouble_with(says(http("503 x", b"", f"Retry-After: {after}")))
+@pytest.mark.parametrize("has_date", [True, False])
+async def test_a_server_may_ask_for_a_time_by_its_own_clock(has_date):
+    now_s = NOW_S if has_date else time.time()
+    headers = [f"Retry-After: {formatdate(now_s + 120, usegmt=True)}"]
+    headers += [f"Date: {formatdate(now_s, usegmt=True)}"] * has_date
+    exc = await trouble_with(says(http("503 x", b"", *headers)))
     assert 60 < exc.retry_after_s <= 120
 
 

@@ -79,6 +79,7 @@ def test_a_value_that_looks_like_a_placeholder_is_not_filled_in():
     ("name", "path"),
     [
         ("../admin?x#y", "..%2Fadmin%3Fx%23y"),
+        ("..", "%2E%2E"),
         ("a b", "a%20b"),
         ("名", "%E5%90%8D"),
     ],
