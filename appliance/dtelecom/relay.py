@@ -30,7 +30,7 @@ from websockets.exceptions import (
     WebSocketException,
 )
 from websockets.http11 import Request, Response
-from websockets.protocol import State
+from websockets.protocol import Event, State
 
 from appliance.dtelecom.signal_filter import SignalFilter
 from appliance.net.http_client import trust
@@ -44,6 +44,11 @@ MAX_MESSAGE: Final = 1024 * 1024
 """Bytes; our choice: enough for joining a room with 2,000 participants."""
 MAX_UNSENT: Final = 2 * MAX_MESSAGE
 """Bytes that wait to be sent to a node: a message, and answers to its pings."""
+MAX_FRAMES: Final = 1000
+"""Frames that a node may have sent at once; our choice: far more than it has to say,
+while 250 KB of empty ones would block the loop for seconds on a Pi."""
+_PORTION_BYTES: Final = 2048
+"""Bytes that are parsed before their frames are counted."""
 MAX_LINE: Final = 32 * 1024
 """Bytes of one header; our choice: enough for the longest token that a box accepts."""
 _UNREACHABLE: Final = (
@@ -69,11 +74,25 @@ class _Attempt(connect):
 class _NodeConnection(ClientConnection):
     """Connection to a node, which is not trusted."""
 
+    _frames = 0
+
     def data_received(self, data: bytes) -> None:
-        """Parse the data; end the connection if the node reads no answers to pings."""
-        super().data_received(data)
-        if self.transport.get_write_buffer_size() > MAX_UNSENT:
-            self.transport.abort()
+        """Parse the data; end the connection if the node floods it or closes it."""
+        self._frames = 0
+        for start in range(0, len(data), _PORTION_BYTES):
+            super().data_received(data[start : start + _PORTION_BYTES])
+            unsent = self.transport.get_write_buffer_size()
+            if self._frames > MAX_FRAMES or unsent > MAX_UNSENT:
+                self.transport.abort()
+                return
+        if self.state is State.CLOSING:
+            # The node may never close its side of TCP.
+            self.loop.call_later(CLOSE_S, self.transport.abort)
+
+    def process_event(self, event: Event) -> None:
+        """Count the frame."""
+        self._frames += 1
+        super().process_event(event)
 
 
 class Relay:

@@ -20,6 +20,9 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
+MAX_PARTS: Final = 3000
+"""Rooms, participants and lists of them in one message; our choice: more than the
+largest room has. Half a million would block the loop for seconds on a Pi."""
 _FIELDS: Final[tuple[tuple[str, str, int, Any], ...]] = (
     ("Room", "key", 11, FieldDescriptorProto.TYPE_BYTES),
     ("Participant", "flag", 14, FieldDescriptorProto.TYPE_UINT64),
@@ -67,12 +70,20 @@ class SignalFilter:
     def filtered(self, message: bytes) -> bytes:
         """Return a `SignalResponse` that LiveKit's SDK can parse; never a longer one.
 
-        The message itself, which is untrusted, if it has nothing to remove or is
-        malformed.
+        The message itself, which is untrusted, if it has nothing to remove, is
+        malformed or has more than `MAX_PARTS`.
         """
         try:
             response = _RESPONSE.FromString(message)
         except DecodeError:
+            return message
+        # Each becomes an object of Python's when it is looked at.
+        lists = [response.joins, response.updates, response.room_updates]
+        if sum(map(len, lists)) <= MAX_PARTS:
+            lists += [x for j in response.joins for x in (j.rooms, j.own, j.others)]
+            lists += [update.participants for update in response.updates]
+            lists += [update.rooms for update in response.room_updates]
+        if sum(map(len, lists)) > MAX_PARTS:
             return message
         joined = [room for join in response.joins for room in join.rooms]
         updated = [room for update in response.room_updates for room in update.rooms]

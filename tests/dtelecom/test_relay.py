@@ -189,6 +189,24 @@ async def test_the_connection_ends_at_once_when_the_node_closes(node, relay):
         await ended(sdk)
 
 
+async def test_the_connection_ends_even_if_the_node_keeps_tcp_open():
+    async with (
+        FakeNode(keeps=True) as node,
+        relay_to([node.url]) as relay,
+        joined(relay) as sdk,
+    ):
+        node.send(frame(b"\x03\xe8", Opcode.CLOSE))
+        await ended(sdk)
+
+
+@pytest.mark.parametrize("opcode", [Opcode.BINARY, Opcode.PING])
+async def test_a_node_that_sends_too_many_frames_at_once_is_left(node, relay, opcode):
+    """The loop, on which a release of the button waits, would be blocked."""
+    async with joined(relay) as sdk:
+        node.send(frame(b"", opcode) * 100_000)
+        await ended(sdk)
+
+
 async def test_a_node_that_reads_no_answers_to_its_pings_is_left(node, relay):
     """They would wait in memory."""
     pings = frame(b"x" * 125, Opcode.PING) * 500

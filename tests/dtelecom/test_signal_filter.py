@@ -1,5 +1,7 @@
 """Removal of what nodes add to messages."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,6 +96,27 @@ def test_a_malformed_message_is_returned_itself(message):
 def test_a_large_room_is_joined():
     join = field(1, field(1, ROOM) + field(3, PERSON) * 1500)
     assert filtered(response_of_fork(join)) == join
+
+
+MANY = 250_000
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        field(5, field(1, field(14, 1)) * MANY),
+        field(11, field(1, "") * MANY),
+        field(1, field(2, "") * MANY + field(3, "")),
+        field(1, "") * MANY,
+    ],
+)
+def test_a_message_with_too_many_parts_is_returned_itself_and_takes_no_memory(message):
+    tracemalloc.start()
+    try:
+        assert filtered(message) is message
+        assert tracemalloc.get_traced_memory()[1] < MANY
+    finally:
+        tracemalloc.stop()
 
 
 @given(st.binary())
