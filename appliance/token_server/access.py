@@ -98,17 +98,9 @@ class Access:
         """
         headers = Headers(scope=scope)
         authorization = header_text(headers, "authorization")
-        if authorization is not None:
-            bearer = _BEARER.fullmatch(authorization.strip())
-            given = bearer[1].encode() if bearer else b""
-            # All are compared, so that the time does not depend on which one it is.
-            fitting = [
-                box
-                for secret, box in self._secrets
-                if hmac.compare_digest(secret.encode(), given)
-            ]
-            if fitting:
-                return fitting[0] or None
+        fitting = self._owners(authorization or "")
+        if fitting:
+            return fitting[0] or None
         if self._user_header is not None and scope["is_proxied"]:
             user = header_text(headers, self._user_header)
             if user is not None:
@@ -141,6 +133,29 @@ class Access:
             raise Refused(403, sentence, "participant_identity")
         return own
 
+    def check_metrics(self, scope: Scope) -> None:
+        """Check that the request is from this machine or has the shared secret.
+
+        Raises:
+            Refused: it is not.
+        """
+        headers = Headers(scope=scope)
+        owners = self._owners(header_text(headers, "authorization") or "")
+        if "" not in owners and _address(scope, headers) not in _LOOPBACK:
+            sentence = "metrics are for this machine and for the shared secret."
+            raise Refused(403, sentence)
+
+    def _owners(self, authorization: str) -> list[str]:
+        """Return the box whose secret this is; "": the shared one; none: no secret."""
+        bearer = _BEARER.fullmatch(authorization.strip())
+        given = bearer[1].encode() if bearer else b""
+        # All are compared, so that the time does not depend on which one it is.
+        return [
+            box
+            for secret, box in self._secrets
+            if hmac.compare_digest(secret.encode(), given)
+        ]
+
     def _checked_user(self, user: str) -> str:
         if user in self._boxes or len(user) > LONGEST_NAME or not user.isprintable():
             sentence = (
@@ -151,9 +166,7 @@ class Access:
         return user
 
     def _check_address(self, scope: Scope, headers: Headers) -> None:
-        address = scope["client"][0]
-        if not scope["is_proxied"] and any(name in headers for name in _FORWARDING):
-            address = ""
+        address = _address(scope, headers)
         if self._is_open or address in self._allowed:
             return
         if self._secrets:
@@ -170,6 +183,12 @@ class Access:
                 "or set a secret."
             )
         raise Refused(403, sentence)
+
+
+def _address(scope: Scope, headers: Headers) -> str:
+    """Return the client's address; empty if a proxy hides it."""
+    is_hidden = not scope["is_proxied"] and any(x in headers for x in _FORWARDING)
+    return "" if is_hidden else str(scope["client"][0])
 
 
 def _last_outside(hops: str, proxies: Networks) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
+from prometheus_client import Counter, generate_latest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -41,6 +42,10 @@ MAX_BODY: Final = 16 * 1024
 """Bytes; longer than everything that may be in a request."""
 PATHS: Final = ("/api/token", "/api/join", "/api/connection-details")
 """LiveKit's standard endpoint, dTelecom's and LiveKit Meet's; all do the same."""
+ISSUED: Final = Counter("ptt_tokens_issued", "Tokens issued.")
+REFUSED: Final = Counter(
+    "ptt_token_requests_refused", "Requests refused, by status.", ["status"]
+)
 _NO_SECRET: Final = 401
 _URL_NAMES: Final = ("server_url", "serverUrl", "wsUrl")
 _TOKEN_NAMES: Final = ("participant_token", "participantToken", "token", "accessToken")
@@ -66,6 +71,7 @@ def app(
         routes=[
             *(Route(path, endpoints.token, methods=["GET", "POST"]) for path in PATHS),
             Route("/health", endpoints.health),
+            Route("/metrics", endpoints.metrics),
         ],
         middleware=[
             # Before the rate limit, which is that of each client's own address.
@@ -76,7 +82,7 @@ def app(
                 CORSMiddleware,
                 allow_origins=list(config.origins),
                 allow_methods=["GET", "POST"],
-                allow_headers=["*"],
+                allow_headers=list(config.request_headers),
             ),
         ],
         exception_handlers={Refused: endpoints.refuse},
@@ -109,6 +115,7 @@ class _Endpoints:
             raise Refused(400, "the JSON is nested too deeply.") from exc
         address, now_s = request.scope["client"][0], int(self.now_s())
         issued = await self.issuer.issue(granted, address, now_s)
+        ISSUED.inc()
         message = "token issued  room=%s identity=%.6s"
         facts = (granted.room, granted.identity)
         self.issued_log.log(_log, logging.INFO, message, *facts)
@@ -127,9 +134,15 @@ class _Endpoints:
         """Respond that the server runs."""
         return JSONResponse({"status": "ok"})
 
+    async def metrics(self, request: Request) -> Response:
+        """Respond with the metrics, to this machine or to the shared secret."""
+        self.access.check_metrics(request.scope)
+        return Response(generate_latest(), media_type="text/plain")
+
     async def refuse(self, request: Request, exc: Exception) -> Response:
         """Respond with the reason of a refusal; Starlette's exception handler."""
         assert isinstance(exc, Refused)
+        REFUSED.labels(exc.status).inc()
         message = f"requests refused with status {exc.status}  address=%s"
         address = request.scope["client"][0]
         self.refused_log.log(_log, logging.INFO, message, address)

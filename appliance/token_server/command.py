@@ -21,10 +21,11 @@ from appliance.net.http_protocol import ConnectionLimits, ServerLimits
 from appliance.net.http_server import UVICORN, BoundedServer
 from appliance.net.listen import listener, parsed
 from appliance.net.rate_limit import Rate, RateLimit
+from appliance.net.url import is_local
 from appliance.process.logs import LogLimit, start_logging
 from appliance.process.systemd import systemd_notify
 from appliance.token_server.access import Networks
-from appliance.token_server.application import app
+from appliance.token_server.application import REFUSED, app
 from appliance.token_server.config import (
     TokenServerConfig,
     TokenServerSettings,
@@ -35,6 +36,7 @@ from appliance.token_server.signing import Issuer
 BACKLOG: Final = 256
 """Connections that wait to be accepted: after a power cut all boxes ask at once, and a
 client that finds no place tries again after a second."""
+TOO_MANY: Final = 429
 BURST: Final = 5
 """Seconds' worth of requests in a burst over all addresses."""
 BURST_EACH: Final = 20
@@ -57,6 +59,13 @@ def serve(path: Path | None, listen: str | None, environment: Mapping[str, str])
     allowed = ",".join(settings.config.allow)
     message = "token server listens  address=%s allow=%s port=%d"
     _log.info(message, host, allowed, port)
+    if is_local(f"http://{settings.config.listen}"):
+        _log.info(
+            "only programs on this machine reach this address; for boxes elsewhere "
+            "write listen: 0.0.0.0:8787, and who may ask: allow, secret or boxes"
+        )
+    if settings.is_development:
+        _log.warning("the keys are those of livekit-server --dev, for trying only")
     ready = partial(systemd_notify(environment), "READY=1")
     serves = server(settings, client_limits(settings.config), started=ready)
 
@@ -116,8 +125,14 @@ def client_limits(config: TokenServerConfig) -> ServerLimits:
     log_limit = LogLimit(1)
 
     def refused(_address: str) -> None:
+        REFUSED.labels(TOO_MANY).inc()
         log_limit.log(_log, logging.INFO, "requests refused for rate")
 
+    headers = {"retry-after": "5", "connection": "close"}
+    if config.origins:
+        # Sent before Origin is read; says nothing that a page may not know.
+        headers["access-control-allow-origin"] = "*"
+        headers["access-control-expose-headers"] = "retry-after"
     return ServerLimits(
         connections=ConnectionLimits(
             total=total, each=each, rate=Rate(total, total), rate_each=Rate(each, each)
@@ -126,9 +141,7 @@ def client_limits(config: TokenServerConfig) -> ServerLimits:
             Rate(BURST_EACH * per_s_each, per_s_each), Rate(BURST * per_s, per_s)
         ),
         refusal=JSONResponse(
-            {"error": "too many requests; wait a few seconds."},
-            429,
-            {"retry-after": "5", "connection": "close"},
+            {"error": "too many requests; wait a few seconds."}, TOO_MANY, headers
         ),
         on_refused=refused,
         proxies=Networks(config.trusted_proxies),

@@ -2,7 +2,8 @@
 
 `systemd/token-server.yaml` is the reference for people. Every variable may also be a
 file, which keeps secrets out of the environment: variable `NAME` is the content of the
-file `NAME` among systemd's credentials (`LoadCredential=`).
+file `NAME` in the folder `CREDENTIALS_DIRECTORY`, which systemd's `LoadCredential=` and
+the container set.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,7 +21,7 @@ from appliance.config.load import read_layers
 from appliance.config.merge import Reading
 from appliance.config.messages import found
 from appliance.errors import ConfigError, Fault
-from appliance.net.url import address_fault, host_and_port, is_host
+from appliance.net.url import address_fault, host_and_port, is_host, is_local
 
 Secret = Annotated[
     str,
@@ -46,6 +47,8 @@ REGISTRY_VARIABLES: Final = {
     "authority": "SOLANA_REGISTRY_AUTHORITY",
 }
 """Settings of dTelecom's list of nodes, and their variables."""
+DEVELOPMENT: Final = ("devkey", "secret")
+"""Key and secret of `livekit-server --dev`, which all know."""
 _SHORTEST_SECRET: Final = 32
 """Bytes; RFC 7518, section 3.2: a key for HS256 is at least as long as the hash."""
 WANTED: Final = {
@@ -83,6 +86,7 @@ class DTelecomConfig:
 
     nodes: tuple[Text, ...] = ()
     web_hook_url: Text | None = None
+    role: Text | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +105,11 @@ class TokenServerConfig:
     user_header: HeaderName | None = None
     hosts: tuple[Text, ...] = ()
     origins: tuple[Text, ...] = ()
+    request_headers: tuple[HeaderName, ...] = (
+        "authorization",
+        "content-type",
+        "x-user-id",
+    )
     metadata: bool = False
     metadata_fields: tuple[Text, ...] = ("provider", "voice_id")
     attributes: tuple[Text, ...] = ()
@@ -125,6 +134,11 @@ class TokenServerSettings:
     """Empty for dTelecom, where the node is chosen for each token."""
     registry: Mapping[str, str] = field(default_factory=dict)
     """Values of the `REGISTRY_VARIABLES` that are set, by setting."""
+
+    @property
+    def is_development(self) -> bool:
+        """Whether the keys are those of `livekit-server --dev`."""
+        return (self.api_key, self.api_secret) == DEVELOPMENT
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -270,7 +284,15 @@ def _livekit_faults(settings: TokenServerSettings) -> Iterator[KeyFault]:
     if url and (fault := address_fault(url, "wss", plain, "allow_insecure")):
         yield ("LIVEKIT_URL", fault)
     size = len(settings.api_secret.encode(errors="replace"))
-    if 0 < size < _SHORTEST_SECRET:
+    if settings.is_development:
+        if not (is_local(url) and is_local(f"http://{settings.config.listen}")):
+            sentence = (
+                "everybody knows the keys of `livekit-server --dev`: they are accepted "
+                "only while LIVEKIT_URL and listen are on this machine itself. Make a "
+                "pair with `livekit-server generate-keys` for both servers."
+            )
+            yield ("LIVEKIT_API_SECRET", sentence)
+    elif 0 < size < _SHORTEST_SECRET:
         sentence = (
             f"expected {_SHORTEST_SECRET} bytes or more, found {size}. Make a "
             "longer one, for example with `openssl rand -hex 32`, on the server too."

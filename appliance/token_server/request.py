@@ -127,7 +127,7 @@ def _room(room: str, rooms: tuple[str, ...]) -> str:
 
 
 def _metadata(values: Mapping[str, object], config: TokenServerConfig) -> str:
-    """Return the metadata of the request with `metadata_fields` added."""
+    """Return the metadata of the request with `metadata_fields` and role added."""
     key = "participant_metadata"
     own = values.get(key, "")
     if not isinstance(own, str) or len(own) > LONGEST_TEXT:
@@ -137,6 +137,8 @@ def _metadata(values: Mapping[str, object], config: TokenServerConfig) -> str:
         raise _not_accepted(key, "metadata: true")
     given = filter(values.__contains__, config.metadata_fields)
     added = {name: _text(values, name) for name in given}
+    if config.kind == "dtelecom" and config.dtelecom.role is not None:
+        added["role"] = config.dtelecom.role
     if not added:
         return own
     try:
@@ -191,6 +193,8 @@ def _asked(value: object, allowed: tuple[str, ...]) -> dict[str, Any]:
         converted = msgspec.convert(_camel_case(value), RoomConfiguration)
     except msgspec.ValidationError as exc:
         raise Refused(400, f"{exc}.", "room_config") from exc
+    if len({agent.agent_name for agent in converted.agents}) < len(converted.agents):
+        raise Refused(400, "name each agent once.", "room_config.agents")
     asked: dict[str, Any] = msgspec.to_builtins(converted)
     for each in msgspec.structs.fields(RoomConfiguration):
         if each.encode_name in asked and each.name not in allowed:
@@ -203,11 +207,14 @@ def _camel_case(value: object) -> object:
     """Return the JSON value with keys as in a token, and without empty values."""
     match value:
         case dict():
-            return {
+            given = {key: x for key, x in value.items() if x not in _EMPTY}
+            renamed = {
                 re.sub("_([a-z])", lambda found: found[1].upper(), key): _camel_case(x)
-                for key, x in value.items()
-                if x not in _EMPTY
+                for key, x in given.items()
             }
+            if len(renamed) < len(given):
+                raise Refused(400, "a field has two spellings.", "room_config")
+            return renamed
         case list():
             return [_camel_case(item) for item in value]
         case _:

@@ -78,7 +78,7 @@ HEADERS = st.lists(
 REQUESTS = st.fixed_dictionaries(
     {
         "method": st.sampled_from(("POST", "POST", "GET", "HEAD", "PUT", "OPTIONS")),
-        "url": st.sampled_from((*PATHS, "/health", "/")),
+        "url": st.sampled_from((*PATHS, "/health", "/metrics", "/")),
         "params": st.dictionaries(st.sampled_from(FIELDS), TEXTS, max_size=2),
         "headers": st.one_of(st.just([]), HEADERS),
         "content": BODIES,

@@ -10,7 +10,15 @@ import pytest
 
 from appliance.token_server.application import MAX_BODY, PATHS, app
 from appliance.token_server.command import client_limits
-from tests.token_server.clients import NOW_S, asking, claims_of, settings
+from tests.token_server.clients import (
+    BOX,
+    NOW_S,
+    SHARED,
+    asking,
+    bearer,
+    claims_of,
+    settings,
+)
 
 
 @pytest.fixture
@@ -156,13 +164,36 @@ def preflight(header):
     }
 
 
-async def test_a_cors_preflight_allows_every_header_of_a_listed_origin(client):
-    headers = preflight("content-type, x-user-id, authorization, x-sandbox-id")
+async def test_a_cors_preflight_allows_the_usual_headers_of_a_listed_origin(client):
+    headers = preflight("content-type, x-user-id, authorization")
     assert (await client.options("/api/token", headers=headers)).status_code == 200
     headers["origin"] = "https://evil.example.com"
     response = await client.options("/api/token", headers=headers)
     assert response.status_code == 400
     assert "access-control-allow-origin" not in response.headers
+
+
+async def test_further_headers_of_a_web_page_are_configured(client):
+    headers = preflight("x-sandbox-id")
+    assert (await client.options("/api/token", headers=headers)).status_code == 400
+    async with asking(request_headers=["X-Sandbox-ID"]) as other:
+        response = await other.options("/api/token", headers=headers)
+    assert response.status_code == 200
+
+
+async def test_a_web_page_can_read_that_it_asks_too_often():
+    async with asking(requests_per_s_each=1) as client:
+        answers = [await client.get("/api/token") for _ in range(30)]
+    assert answers[-1].status_code == 429
+    assert answers[-1].headers["access-control-allow-origin"] == "*"
+    assert answers[-1].headers["access-control-expose-headers"] == "retry-after"
+
+
+async def test_without_web_pages_no_origin_may_read_anything():
+    async with asking(requests_per_s_each=1, origins=[]) as client:
+        answers = [await client.get("/api/token") for _ in range(30)]
+    assert answers[-1].status_code == 429
+    assert "access-control-allow-origin" not in answers[-1].headers
 
 
 async def status_for(host, *, local="127.0.0.1", **keys):
@@ -244,3 +275,54 @@ async def test_a_body_that_is_not_sent_times_out():
 async def test_health_is_open_to_everybody():
     async with asking(address="198.51.100.1") as client:
         assert (await client.get("/health")).json() == {"status": "ok"}
+
+
+async def counted(client):
+    """Return the values of the metrics by name and labels."""
+    text = (await client.get("/metrics")).text
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, value in map(str.split, lines)}
+
+
+async def test_metrics_count_tokens_and_refusals(client):
+    forbidden = {"room": "garage"}
+    await client.post("/api/token", json=forbidden)
+    before = await counted(client)
+    await client.post("/api/token")
+    await client.post("/api/token", json=forbidden)
+    after = await counted(client)
+    for name in (
+        "ptt_tokens_issued_total",
+        'ptt_token_requests_refused_total{status="403"}',
+    ):
+        assert after[name] == before[name] + 1
+    assert "process_resident_memory_bytes" in after
+
+
+@pytest.mark.parametrize(
+    ("address", "headers", "status"),
+    [
+        ("127.0.0.1", {}, 200),
+        ("::ffff:127.0.0.1", {}, 200),
+        ("127.0.0.1", {"x-forwarded-for": "127.0.0.1"}, 403),
+        ("127.0.0.1", {"via": "1.1 proxy"}, 403),
+        ("192.168.1.2", {}, 403),
+        ("192.168.1.2", {"x-forwarded-for": "127.0.0.1"}, 403),
+        ("192.168.1.5", {}, 403),
+        ("192.168.1.5", bearer("x" * 20), 403),
+        ("192.168.1.5", bearer(BOX), 403),
+        ("192.168.1.5", bearer(SHARED), 200),
+    ],
+)
+async def test_metrics_are_for_this_machine_and_for_the_shared_secret(
+    address, headers, status
+):
+    async with asking(
+        address=address,
+        secret=SHARED,
+        boxes={"kitchen": BOX},
+        allow=["anybody"],
+        trusted_proxies=["192.168.1.2"],
+    ) as client:
+        response = await client.get("/metrics", headers=headers)
+    assert response.status_code == status

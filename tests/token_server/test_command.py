@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client import generate_latest
 
 from appliance.net.http_protocol import HEAD_BYTES
 from appliance.net.rate_limit import Rate
@@ -48,6 +49,7 @@ def test_the_program_serves_and_ends_cleanly(stop):
         rest = program.stderr.read()
         assert program.wait() == 0
     assert "address=127.0.0.1 allow=loopback" in line
+    assert "only programs on this machine reach this address" in rest
     assert SECRET not in line + rest
     assert response.json()["participant_token"] not in rest
 
@@ -163,6 +165,7 @@ async def test_requests_beyond_the_rate_are_logged_once(caplog):
     async with running() as url, httpx.AsyncClient(trust_env=False) as client:
         answers = [await client.get(f"{url}/api/token") for _ in range(60)]
     assert answers[-1].status_code == 429
+    assert b'refused_total{status="429"}' in generate_latest()
     assert caplog.messages.count("requests refused for rate") == 1
 
 

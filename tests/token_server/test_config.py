@@ -120,6 +120,10 @@ def test_each_missing_setting_is_named():
             "TOKEN_SERVER_USER_HEADER: only trusted proxies are believed",
         ),
         (
+            {"TOKEN_SERVER_REQUEST_HEADERS": "['a b']"},
+            "TOKEN_SERVER_REQUEST_HEADERS[0]: expected the name of a header",
+        ),
+        (
             {"TOKEN_SERVER_USER_HEADER": "a b"},
             "TOKEN_SERVER_USER_HEADER: expected the name of a header",
         ),
@@ -221,3 +225,23 @@ def test_a_credential_that_cannot_be_read_is_named(tmp_path):
         f"environment: TOKEN_SERVER_SECRET: the file {path} cannot be read: "
         "it is not text"
     )
+
+
+DEVELOPMENT = ENVIRONMENT | {
+    "LIVEKIT_URL": "ws://127.0.0.1:7880",
+    "LIVEKIT_API_KEY": "devkey",
+    "LIVEKIT_API_SECRET": "secret",
+}
+
+
+def test_the_keys_of_a_development_server_are_accepted_on_this_machine_only():
+    assert read(DEVELOPMENT).is_development
+    assert not read(ENVIRONMENT).is_development
+    for changes in (
+        {"LIVEKIT_URL": "wss://lk.example.com"},
+        {"TOKEN_SERVER_LISTEN": "0.0.0.0:8787"},
+    ):
+        (line,) = faults_of(DEVELOPMENT | changes)
+        assert line.startswith("environment: LIVEKIT_API_SECRET: everybody knows")
+    (line,) = faults_of(DEVELOPMENT | {"LIVEKIT_API_KEY": "key"})
+    assert "expected 32 bytes or more, found 6" in line

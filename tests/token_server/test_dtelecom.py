@@ -103,11 +103,13 @@ async def test_the_node_is_chosen_for_the_real_address_of_the_client(
     assert response.json().get("fallback_urls") == fallbacks
 
 
-async def test_the_web_hook_is_configured_and_metadata_are_in_the_token():
-    keys = NODE | {"web_hook_url": "https://example.com/hook"}
-    claims = claims_of(await ask(body={"provider": "x"}, dtelecom=keys))
+async def test_web_hook_and_role_are_configured():
+    keys = NODE | {"web_hook_url": "https://example.com/hook", "role": "guest"}
+    claims = claims_of(await ask(dtelecom=keys))
     assert claims["webHookURL"] == "https://example.com/hook"
-    assert claims["metadata"] == '{"provider":"x"}'
+    assert claims["metadata"] == '{"role":"guest"}'
+    claims = claims_of(await ask(body={"provider": "x"}, dtelecom=keys))
+    assert json.loads(claims["metadata"]) == {"provider": "x", "role": "guest"}
 
 
 async def test_no_list_of_nodes_is_an_error_of_the_server():

@@ -101,10 +101,19 @@ async def test_other_metadata_for_a_configured_agent_is_refused(configured):
     }
 
 
-async def test_two_requested_agents_of_one_name_and_other_metadata_are_refused():
-    config = {"agents": [{"agent_name": "a"}, {"agentName": "a", "metadata": "m"}]}
-    response = await ask(config, room_config=["agents"])
-    assert response.status_code == 403
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"agents": [{"agent_name": "a"}, {"agentName": "a"}]},
+        {"agents": [{"agent_name": "a"}, {"agent_name": "a", "metadata": "m"}]},
+        {"agents": [{"agent_name": "a", "agentName": "b"}]},
+        {"empty_timeout": 5, "emptyTimeout": 6},
+    ],
+)
+async def test_what_is_asked_for_twice_is_refused_and_not_dropped(config):
+    response = await ask(config, room_config=EVERYTHING)
+    assert response.status_code == 400
+    assert response.json()["key"].startswith("room_config")
 
 
 async def test_a_room_without_agents_has_a_token_without_room_configuration():
