@@ -23,7 +23,7 @@ from appliance.net.listen import listener, parsed
 from appliance.net.rate_limit import Rate, RateLimit
 from appliance.net.url import is_local
 from appliance.process.logs import LogLimit, start_logging
-from appliance.process.systemd import systemd_notify
+from appliance.process.systemd import Notify, systemd_notify
 from appliance.token_server.access import Networks
 from appliance.token_server.application import REFUSED, app
 from appliance.token_server.config import (
@@ -59,14 +59,14 @@ def serve(path: Path | None, listen: str | None, environment: Mapping[str, str])
     allowed = ",".join(settings.config.allow)
     message = "token server listens  address=%s allow=%s port=%d"
     _log.info(message, host, allowed, port)
-    if is_local(f"http://{settings.config.listen}"):
+    if settings.is_development:
+        _log.warning("the keys are those of livekit-server --dev, for trying only")
+    elif is_local(f"http://{settings.config.listen}"):
         _log.info(
             "only programs on this machine reach this address; for boxes elsewhere "
             "write listen: 0.0.0.0:8787, and who may ask: allow, secret or boxes"
         )
-    if settings.is_development:
-        _log.warning("the keys are those of livekit-server --dev, for trying only")
-    ready = partial(systemd_notify(environment), "READY=1")
+    ready = partial(_tell_ready, systemd_notify(environment))
     serves = server(settings, client_limits(settings.config), started=ready)
 
     def end(*_: object) -> None:
@@ -78,6 +78,14 @@ def serve(path: Path | None, listen: str | None, environment: Mapping[str, str])
         signal.signal(ending, end)
     serves.run(sockets=[listening])
     return 0
+
+
+def _tell_ready(notify: Notify) -> None:
+    """Tell systemd, or a container's supervisor, that connections are accepted."""
+    try:
+        notify("READY=1")
+    except OSError as exc:
+        _log.warning("systemd cannot be told that the server is ready: %s", exc)
 
 
 def listening_socket(listen: str) -> socket.socket:

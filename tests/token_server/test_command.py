@@ -36,7 +36,8 @@ def test_the_program_serves_and_ends_cleanly(stop):
     with subprocess.Popen(
         command("127.0.0.1:0"),
         cwd=ROOT,
-        env=ENVIRONMENT,
+        # A supervisor that cannot be reached does not end it.
+        env=ENVIRONMENT | {"NOTIFY_SOCKET": "/nowhere/notify"},
         stderr=subprocess.PIPE,
         text=True,
     ) as program:
@@ -49,6 +50,7 @@ def test_the_program_serves_and_ends_cleanly(stop):
         rest = program.stderr.read()
         assert program.wait() == 0
     assert "address=127.0.0.1 allow=loopback" in line
+    assert "systemd cannot be told that the server is ready" in rest
     assert "only programs on this machine reach this address" in rest
     assert SECRET not in line + rest
     assert response.json()["participant_token"] not in rest
