@@ -1,5 +1,6 @@
 """Chat log: received lines, own lines, and the delivery state of each own line."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from math import inf
@@ -10,6 +11,7 @@ from appliance.core.events import (
     ChatMessage,
     ChatSent,
     ChatTyped,
+    Participant,
 )
 
 KEPT_LINES = 50
@@ -108,6 +110,18 @@ class ChatLog:
                 state=Delivery.SENT if is_own else Delivery.RECEIVED,
             )
         )
+
+    def named(self, people: Iterable[Participant]) -> "ChatLog":
+        """Return the log with the names that these participants have now."""
+        # Anybody may have the identity that stands for an unknown one.
+        nobody = {"", UNKNOWN_ID}
+        names = {person.id: person.name for person in people if person.id not in nobody}
+        log = self
+        for line in self.lines:
+            name = names.get(line.sender_id, line.sender_name)
+            if name != line.sender_name:
+                log = log._swapped(line, replace(line, sender_name=name))
+        return log
 
     def answered(self, event: ChatSent | ChatFailed, now_s: float) -> "ChatLog":
         """Return the log with our line sent or failed.

@@ -70,9 +70,12 @@ def is_working(state: State, part: Part) -> bool:
 
 
 def is_lamp_lit(state: State, faults: tuple[str, ...]) -> bool:
-    """Return whether the fault lamp is lit; an optional screen does not count."""
+    """Return whether the fault lamp is lit.
+
+    An optional screen does not count, nor does a room from which the box went back.
+    """
     optional = sum(_is_optional(state, lost.part) for lost in state.lost)
-    return len(faults) > optional
+    return len(faults) > optional + (state.failed_room is not None)
 
 
 def ids(state: State) -> tuple[str, ...]:
@@ -121,6 +124,9 @@ def sentences(state: State) -> tuple[str, ...]:
         *agent_text.faults(state),
         *_sound_faults(state),
     )
+    if (failed := state.failed_room) is not None:
+        sentence = f"{failed.name}: {failed.reason}; the box went back to the last room"
+        room = (*room, sentence)
     return tuple(dict.fromkeys((*parts, *buttons, *room, *reasons)))
 
 

@@ -3,7 +3,7 @@
 The first retry comes soon, later ones up to 30 s apart. Where nothing answers, the wait
 stays at 8 s for five minutes first; after a refusal it is 10 minutes. After a moderator
 removed the box, or another client with its identity replaced it, it doubles from 1 to
-10 minutes.
+10 minutes. If a chosen room cannot be joined, the box goes back to the room before.
 """
 
 from dataclasses import replace
@@ -12,8 +12,15 @@ from typing import Final
 
 from appliance.core import session
 from appliance.core.commands import DropToken
-from appliance.core.events import Cause, LinkChanged, RoomFailed, RoomLost, TokenFailed
-from appliance.core.state import Goal, Phase, State, Step
+from appliance.core.events import (
+    Cause,
+    Failure,
+    LinkChanged,
+    RoomFailed,
+    RoomLost,
+    TokenFailed,
+)
+from appliance.core.state import EVICTIONS, FailedRoom, Goal, Phase, State, Step
 
 FIRST_S: Final = 0.5
 """First wait; each further one is twice as long."""
@@ -31,6 +38,9 @@ not be called back at once."""
 TEN_MINUTES_S: Final = 600.0
 """Wait after a refusal, and longest one after evictions. Our choice: soon enough for an
 owner who waits for it, rare enough for a server."""
+CHANGE_FAILURES: Final = 5
+"""Failures of a chosen room after which the box goes back, about 8 s if each comes at
+once. Our choice: a server that is just starting is there by then."""
 LONGEST_ASKED_S: Final = 300.0
 """Longest wait that a token source can ask for (header `Retry-After`)."""
 
@@ -41,8 +51,6 @@ TIMEOUT_S: Final = {
     Phase.LEAVING: session.LEAVE_S,
 }
 """Longest wait for an answer, by phase."""
-EVICTIONS: Final = frozenset({Cause.REPLACED, Cause.ROOM_CLOSED})
-"""Causes for which another client or a moderator ended the session."""
 RETRYING: Final = frozenset({Phase.WAITING, Phase.REFUSED})
 """Phases that end with the next attempt, at `retry_at_s`."""
 UNREACHABLE: Final = frozenset({Cause.SERVER_LOST, Cause.NO_INTERNET})
@@ -52,14 +60,14 @@ UNREACHABLE: Final = frozenset({Cause.SERVER_LOST, Cause.NO_INTERNET})
 def failed(
     state: State, event: TokenFailed | RoomFailed | RoomLost, now_s: float
 ) -> Step:
-    """Schedule the next attempt after a failure."""
+    """Schedule the next attempt after a failure, perhaps in the room before."""
     is_token = isinstance(event, TokenFailed)
     if state.phase not in ({Phase.FETCHING} if is_token else session.AT_SERVER):
         return state, ()
-    state = session.with_backoff_reset(state, now_s)
     failure = event.failure
-    state = _with_failure(state, failure.cause, failure.reason, now_s)
-    if failure.is_final:
+    before = session.with_backoff_reset(state, now_s)
+    state = _with_failure(before, failure)
+    if failure.is_final and state.preset == before.preset:
         return _refused(state, now_s), ()
     asked_s = min(failure.retry_after_s, LONGEST_ASKED_S)
     return _with_retry(state, now_s, asked_s), ()
@@ -86,12 +94,11 @@ def tick(state: State, now_s: float) -> Step:
     if state.phase is Phase.LEAVING:
         return session.after_end(state, now_s)
     if state.phase is Phase.FETCHING:
-        reason = "no token arrived in time"
-        state = _with_failure(state, Cause.TOKEN_SOURCE, reason, now_s)
+        failure = Failure(Cause.TOKEN_SOURCE, "no token arrived in time")
+        state = _with_failure(state, failure)
         return _with_retry(state, now_s), (DropToken(state.ticket),)
-    reason = "the server did not answer in time"
-    state = _with_failure(state, Cause.SERVER_LOST, reason, now_s)
-    return session.end(state, Goal.REJOIN, now_s)
+    failure = Failure(Cause.SERVER_LOST, "the server did not answer in time")
+    return session.end(_with_failure(state, failure), Goal.REJOIN, now_s)
 
 
 def deadline_s(state: State) -> float:
@@ -123,20 +130,21 @@ def minutes_wait_s(count: int) -> float:
     return min(MINUTE_S * 2.0 ** min(count - 1, 10), TEN_MINUTES_S)
 
 
-def _with_failure(state: State, cause: Cause, reason: str, now_s: float) -> State:
-    """Return the state with one more failure, and with the lines that it may lose."""
-    is_evicted = cause in EVICTIONS
-    chat = state.chat
-    if state.is_in_room and not is_evicted:
-        chat = chat.cut(state.since_s if state.phase is Phase.PAUSED else now_s)
-    return replace(
+def _with_failure(state: State, failure: Failure) -> State:
+    """Return the state with one more failure, which may send it to the room before."""
+    state = replace(
         state,
-        cause=cause,
-        reason=reason,
+        cause=failure.cause,
+        reason=failure.reason,
         failures=state.failures + 1,
-        evictions=state.evictions + is_evicted,
-        chat=chat,
+        evictions=state.evictions + (failure.cause in EVICTIONS),
     )
+    has_failed = state.failures >= CHANGE_FAILURES and not state.is_link_down
+    if state.preset == state.joined_preset or not (failure.is_final or has_failed):
+        return state
+    name = session.room_name(state.preset)
+    failed = FailedRoom(name, failure.cause, failure.reason)
+    return replace(state, preset=state.joined_preset, failed_room=failed, failures=0)
 
 
 def _with_retry(state: State, now_s: float, least_s: float = 0.0) -> State:

@@ -4,9 +4,10 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from appliance.config import Config, Preset, RoomConfig
+from appliance.core.chat import ChatLog
 from appliance.core.commands import DropToken, FetchToken, JoinRoom, LeaveRoom
 from appliance.core.events import Permissions, RoomJoined, RoomResumed, TokenReady
-from appliance.core.state import Conversation, Goal, Phase, State, Step
+from appliance.core.state import EVICTIONS, Conversation, Goal, Phase, State, Step
 from appliance.net.url import is_local
 
 FETCH_S: Final = 20.0
@@ -33,7 +34,7 @@ IN_SESSION: Final = frozenset({Phase.FETCHING, *AT_SERVER})
 
 def start(state: State, now_s: float) -> Step:
     """Begin a new session with a new token, but not before the left room has ended."""
-    if state.preset == state.joined_preset and now_s < state.rejoin_at_s:
+    if state.preset == state.left_preset and now_s < state.rejoin_at_s:
         state = replace(state, retry_at_s=state.rejoin_at_s)
         return entered(state, Phase.WAITING, now_s), ()
     ticket = state.ticket + 1
@@ -49,9 +50,14 @@ def end(state: State, goal: Goal, now_s: float) -> Step:
     if state.phase in AT_SERVER:
         conversation = state.conversation
         has_agent = conversation.is_expected or conversation.agent is not None
-        if state.is_connected and has_agent:
+        # With people in it the room does not end.
+        if state.is_connected and has_agent and state.has_only_programs:
             # After an outage the agent's session goes on.
-            state = replace(state, rejoin_at_s=now_s + AGENT_ENDS_S)
+            state = replace(
+                state,
+                left_preset=state.joined_preset,
+                rejoin_at_s=now_s + AGENT_ENDS_S,
+            )
         state = replace(entered(state, Phase.LEAVING, now_s), goal=goal)
         return state, (LeaveRoom(state.ticket),)
     dropped = (DropToken(state.ticket),) if state.phase is Phase.FETCHING else ()
@@ -65,7 +71,8 @@ def after_end(state: State, now_s: float) -> Step:
         case Goal.REJOIN:
             return start(state, now_s)
         case Goal.STAY_OUT:
-            return entered(failures_cleared(state), Phase.LEFT, now_s), ()
+            state = replace(failures_cleared(state), failed_room=None)
+            return entered(state, Phase.LEFT, now_s), ()
         case Goal.STOP:
             return entered(state, Phase.STOPPED, now_s), ()
         case _:
@@ -82,9 +89,13 @@ def join(
     if preset not in _presets(state):
         return state, ()
     before = (state.preset, state.display_name)
+    # Nobody wants to go back to a room that was left on request, or never joined.
+    has_last = state.joined_at_s > 0.0 and not state.is_left
     state = replace(
         state,
         preset=preset,
+        joined_preset=state.joined_preset if has_last else preset,
+        failed_room=None,
         display_name=display_name or state.display_name,
         room=state.room if preset == state.preset else "",
     )
@@ -135,6 +146,7 @@ def joined(state: State, event: RoomJoined, now_s: float) -> State:
         joined_preset=state.preset,
         room=event.room,
         people=event.people,
+        chat=state.chat.named(event.people),
         permissions=event.permissions,
     )
 
@@ -166,16 +178,25 @@ def with_backoff_reset(state: State, now_s: float) -> State:
 
 def entered(state: State, phase: Phase, now_s: float) -> State:
     """Return the state in another phase; outside a room, participants are cleared."""
-    state = replace(state, phase=phase, since_s=now_s)
+    before, state = state, replace(state, phase=phase, since_s=now_s)
     if state.is_in_room:
         return state
     return replace(
         state,
+        chat=_chat_after(before, now_s),
         people=(),
         rtt_s=None,
         permissions=Permissions(),
         conversation=Conversation(),
     )
+
+
+def _chat_after(state: State, now_s: float) -> ChatLog:
+    """Return the chat outside of a room, with the lines that an outage may lose."""
+    is_lost = state.cause not in {None, *EVICTIONS} or not state.is_connected
+    if not (state.is_in_room and is_lost):
+        return state.chat
+    return state.chat.cut(state.since_s if state.phase is Phase.PAUSED else now_s)
 
 
 def _presets(state: State) -> tuple[str | None, ...]:
@@ -187,6 +208,11 @@ def room_settings(config: Config, preset: str | None) -> RoomConfig | Preset:
     """Return the settings of a preset; None is the room of the section `room`."""
     named = (one for one in config.room.presets if one.name == preset)
     return next(named, config.room)
+
+
+def room_name(preset: str | None) -> str:
+    """Return the name of a configured room."""
+    return "first room" if preset is None else preset
 
 
 def failures_cleared(state: State) -> State:

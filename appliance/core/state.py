@@ -23,6 +23,8 @@ from appliance.core.events import (
 MOST_PRESSES: Final = 300
 """More presses without a rest are those of a bad contact; our choice: more than anybody
 makes. A child who plays with a button makes 100 a minute."""
+EVICTIONS: Final = frozenset({Cause.REPLACED, Cause.ROOM_CLOSED})
+"""Causes for which another client or a moderator ended the session."""
 PIN_SHOWN_S: Final = 60.0
 """Our choice: time to walk to the appliance and type six digits."""
 
@@ -78,6 +80,15 @@ class ScreenPage(StrEnum):
     CHAT = "chat"
     PAIRING = "pairing"
     HEALTH = "health"
+
+
+@dataclass(frozen=True, slots=True)
+class FailedRoom:
+    """Chosen room that could not be joined, so that the box went back."""
+
+    name: str
+    cause: Cause
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +173,10 @@ class Conversation:
     """In this session somebody here has talked, pressed the talk button or typed."""
     agent: VoiceAgent | None = None
     since_s: float = 0.0
-    """Start of the agent's state."""
+    """Start of the agent's state; without an agent, when others came or it left."""
     is_ready: bool = False
-    """The agent has finished starting, or takes so long that it may not say so."""
+    """The agent has finished starting, or takes so long that it may not say so, or may
+    not come at all."""
     captions: tuple[Caption, ...] = ()
     """The newest ones, in order of their beginning."""
     captions_until_s: float = inf
@@ -172,7 +184,7 @@ class Conversation:
     voice_at_s: float | None = None
     """First voice of this talk to which the agent has not reacted; None: none."""
     utterance_until_s: float | None = None
-    """End of the utterance in `open` mode, infinity while voice is detected; None:
+    """End of the utterance in a latched talk, infinity while voice is detected; None:
     nobody speaks here."""
     has_turn: bool = False
     """The agent was told that our turn has begun."""
@@ -237,14 +249,18 @@ class State:
     """Consecutive sessions that another client or a moderator ended."""
     retry_at_s: float = 0.0
     rejoin_at_s: float = 0.0
-    """Earliest time to join the room of `joined_preset` again."""
+    """Earliest time to join the room of `left_preset` again."""
+    left_preset: str | None = None
+    """Room of a voice agent that was left last."""
     cause: Cause | None = None
     reason: str = ""
     jitter: float = 0.5
     """0-1, random per process, so that many appliances do not reconnect at once."""
     preset: str | None = None
     joined_preset: str | None = None
-    """Preset of the room that was joined last."""
+    """Room that was joined last: the box goes back to it if the chosen one fails."""
+    failed_room: FailedRoom | None = None
+    """Shown until a person's next request to join or leave."""
     display_name: str | None = None
     address: str | None = ""
     """LAN address; None: no network; empty: not known yet."""
@@ -312,8 +328,7 @@ class State:
     @property
     def is_removed(self) -> bool:
         """Whether somebody put the box out of the room, and it waits to rejoin."""
-        is_put_out = self.cause in {Cause.ROOM_CLOSED, Cause.REPLACED}
-        return self.phase is Phase.WAITING and is_put_out
+        return self.phase is Phase.WAITING and self.cause in EVICTIONS
 
     @property
     def is_out(self) -> bool:

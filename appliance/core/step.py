@@ -166,7 +166,7 @@ def _handle_in_room(state: State, event: events.InRoomEvent, now_s: float) -> St
         case events.ConnectionMeasured(rtt_s=rtt_s):
             return replace(state, rtt_s=rtt_s)
         case events.PeopleChanged(people=people):
-            return replace(state, people=people)
+            return replace(state, people=people, chat=state.chat.named(people))
         case events.PermissionsChanged():
             return talk.permissions_changed(state, event)
         case _:

@@ -271,6 +271,13 @@ def _talk_text(state: State, talk_state: TalkState) -> str:
 
 
 def banner(state: State, now_s: float) -> str:
+    """Return state, cause and next attempt, and which room could not be joined."""
+    failed = state.failed_room
+    note = "" if failed is None else f" ({_with_cause(failed.name, failed.cause)})"
+    return _status(state, now_s) + note
+
+
+def _status(state: State, now_s: float) -> str:
     """Return state, cause and next attempt in words; two lines of the OLED at most."""
     if _is_interrupted(state):
         return _with_cause("reconnecting", _cause(state))
@@ -302,7 +309,9 @@ def retry_s(state: State, now_s: float) -> int:
 def _cause(state: State) -> Cause | None:
     """Return the cause of the outage; a missing network explains most others."""
     is_explained = state.cause in {None, *NEED_LINK} and state.is_link_down
-    return Cause.NO_LINK if is_explained else state.cause
+    # A token source may be elsewhere although the server is on this machine.
+    is_offline = state.cause is Cause.NO_INTERNET and state.address is None
+    return Cause.NO_LINK if is_explained or is_offline else state.cause
 
 
 def _with_cause(status: str, cause: Cause | None) -> str:

@@ -71,6 +71,14 @@ def test_another_room_is_joined_at_once():
     assert fetches(box, LEAVE, box.left(), JoinAsked("garage", None)) == 1
 
 
+def test_coming_back_through_another_room_takes_as_long():
+    box = with_agent_and_presets()
+    assert fetches(box, JoinAsked("garage", None), box.left(), 1.0) == 1
+    box.enter()
+    assert fetches(box, JoinAsked(None, None), box.left(), AGENT_ENDS_S - 2.0) == 0
+    assert fetches(box, 2.0) == 1
+
+
 def test_without_an_agent_and_after_an_outage_the_room_is_joined_at_once():
     box = in_room()
     assert fetches(box, LEAVE, box.left(), 1.0, LEAVE) == 1

@@ -209,6 +209,34 @@ def test_somebody_who_leaves_while_it_waits_keeps_it_out():
     assert MISSING not in box.view().faults
 
 
+@pytest.mark.parametrize("people", [(ALICE,), (ALICE, ROBOT)])
+def test_a_room_with_people_does_not_end_and_is_joined_again_at_once(people):
+    box = expecting()
+    box.play(box.people(*people), *([agent(box)] if ROBOT in people else []))
+    box.play(LEAVE, box.left())
+    assert len(of(FetchToken, box.play(1, LEAVE))) == 1
+
+
+@pytest.mark.parametrize(
+    "story",
+    [
+        pytest.param(lambda box: (LEAVE, 0.2, LEAVE, box.left()), id="while it leaves"),
+        pytest.param(lambda box: (box.left(), LEAVE, 0.2, LEAVE), id="leave and join"),
+        pytest.param(lambda box: (box.left(), JoinAsked()), id="join"),
+        pytest.param(
+            lambda box: (box.left(), LinkChanged(None), LinkChanged("10.0.0.7")),
+            id="network",
+        ),
+    ],
+)
+def test_nothing_makes_it_join_before_the_room_has_ended(story):
+    box = expecting()
+    box.play(60.5)
+    assert box.phase() is Phase.LEAVING
+    assert of(FetchToken, box.play(*story(box), CLOSED_S)) == ()
+    assert len(of(FetchToken, box.play(5.0))) == 1
+
+
 def test_another_room_is_joined_at_once_meanwhile():
     box = started(with_presets("garage"))
     box.play(box.token(expects_agent=True), box.joined(), 61.0, box.left())

@@ -138,6 +138,13 @@ def test_a_room_on_this_machine_needs_no_link():
     assert box.is_live()
 
 
+def test_a_missing_link_is_named_although_the_room_is_on_this_machine():
+    box = started()
+    box.play(box.token(LOCAL_URL), box.joined(ALICE), LinkChanged(None), box.lost(), 1)
+    box.play(box.no_token(Cause.NO_INTERNET))
+    assert words(box).startswith("disconnected: no network, retry in")
+
+
 def test_leaving_for_a_new_session_is_a_reconnect_and_names_its_cause():
     box = joining()
     box.play(25)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import reduce
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,16 +11,19 @@ from appliance.core.chat import (
     KEPT_BYTES,
     KEPT_LINES,
     OUTBOX_LINES,
+    UNKNOWN_ID,
     ChatLog,
     Delivery,
 )
 from appliance.core.events import (
     ChatFailed,
     ChatMessage,
+    ChatReceived,
     ChatSent,
     ChatTyped,
+    Participant,
 )
-from tests.core.story import message
+from tests.core.story import in_room, message
 
 TYPED = ChatTyped("c1", "mine", 9)
 
@@ -69,6 +73,28 @@ def test_an_edit_of_an_unknown_line_adds_none():
 def test_a_participant_cannot_edit_the_lines_of_another():
     edit = replace(message("pwned", sender="bob"), is_edit=True)
     assert texts(log(message("hi"), edit)) == ["hi"]
+
+
+@pytest.mark.parametrize("is_joined_again", [False, True])
+def test_lines_get_the_name_that_becomes_known_later(is_joined_again):
+    box = in_room()
+    box.play(ChatReceived(1, message("hi", sender="guest-7f")))
+    zoe = Participant("guest-7f", "Zoe")
+    if is_joined_again:
+        box.play(box.lost(), 1)
+        box.play(box.token(), box.joined(zoe))
+    else:
+        box.play(box.people(zoe))
+    box.play(box.people())
+    assert [line.sender_name for line in box.view().chat] == ["Zoe"]
+
+
+def test_own_lines_and_those_of_unknown_senders_never_get_a_name():
+    box = in_room()
+    box.play(TYPED, ChatReceived(1, message("hi", sender="")))
+    before = box.view().chat
+    box.play(box.people(Participant("", "Eve"), Participant(UNKNOWN_ID, "Boss")))
+    assert box.view().chat == before
 
 
 def test_a_message_without_a_sender_is_not_ours():

@@ -131,6 +131,11 @@ def test_a_late_failure_does_not_take_back_what_was_sent():
             lambda box: (box.paused(), 20, RoomResumed(1, is_new=True)),
             id="new connection",
         ),
+        pytest.param(lambda box: (box.paused(), 20, LEAVE), id="left paused"),
+        pytest.param(lambda _: (LinkChanged(None), LEAVE), id="left without network"),
+        pytest.param(
+            lambda box: (box.paused(), 20, box.lost(Cause.REPLACED)), id="replaced"
+        ),
     ],
 )
 def test_a_line_sent_before_an_outage_is_in_doubt(outage, before_s, expected):

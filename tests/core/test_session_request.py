@@ -11,7 +11,6 @@ from appliance.core.commands import (
 from appliance.core.events import (
     Button,
     ButtonPressed,
-    Cause,
     JoinAsked,
     LeaveAsked,
     StopAsked,
@@ -85,15 +84,6 @@ def test_several_presses_while_leaving_skip_rooms():
     box = in_room(with_presets("garage", "attic"))
     assert box.play(NEXT_ROOM, 0.2, NEXT_ROOM) == (LeaveRoom(1),)
     assert of(FetchToken, box.play(box.left())) == (FetchToken(2, "attic", None),)
-
-
-def test_a_room_that_refuses_the_box_is_named_until_a_press_chooses_the_next():
-    box = in_room(with_presets("garage"))
-    box.play(NEXT_ROOM, box.left())
-    box.play(box.no_token(Cause.REFUSED, is_final=True))
-    assert box.view().preset == "garage"
-    assert box.view().faults == ("no token there",)
-    assert of(FetchToken, box.play(1, NEXT_ROOM)) == (FetchToken(3, None, None),)
 
 
 def test_without_presets_the_next_room_button_does_nothing():

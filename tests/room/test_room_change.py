@@ -98,7 +98,9 @@ async def bad_preset(server, fault):
 
 
 @pytest.mark.parametrize("fault", ["token source refuses", "server refuses"])
-async def test_a_room_that_refuses_the_box_is_named_until_a_press(server, fault):
+async def test_a_room_that_refuses_the_box_is_named_and_the_first_is_joined_again(
+    server, fault
+):
     async with (
         bad_preset(server, fault) as preset,
         server.friend("ann") as ann,
@@ -106,12 +108,13 @@ async def test_a_room_that_refuses_the_box_is_named_until_a_press(server, fault)
     ):
         await hears_tone(ann)
         app.post(NEXT_ROOM)
-        shown = await shows(viewer, lambda view: "refused" in view.banner)
-        assert shown.preset == "garage"
-        assert len(shown.faults) == 1
-        app.post(NEXT_ROOM)
-        assert (await shows(viewer, in_room(None))).faults == ()
+        await shows(viewer, lambda view: view.preset == "garage")
+        shown = await shows(viewer, in_room(None))
         await hears_tone(ann)
+        assert shown.banner == "in kitchen (garage: refused)"
+        (sentence,) = shown.faults
+        assert sentence.startswith("garage: ")
+        assert sentence.endswith("; the box went back to the last room")
 
 
 async def test_a_press_goes_back_at_once_from_a_room_where_nothing_answers(server):
