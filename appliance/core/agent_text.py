@@ -10,8 +10,8 @@ AWAITED: Final = (
     "kept for it."
 )
 OVER: Final = (
-    "The voice agent has left. A typed line or a press on the box's talk button calls "
-    "one."
+    "The voice agent has left. A typed line calls one, and so does the talk button of "
+    "a box that has one."
 )
 MISSING: Final = (
     "the expected voice agent is missing, perhaps because its program does not run; "

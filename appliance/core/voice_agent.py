@@ -3,7 +3,8 @@
 While somebody talks here, the agent is muted locally: it falls silent at
 once, while the agent itself needs up to a second to stop. People are never muted.
 
-A turn is a talk, or in `open` mode an utterance.
+A turn is a talk, or in `open` mode an utterance. An agent that is not told of turns
+has to react to each utterance of a latched talk.
 """
 
 from dataclasses import replace
@@ -29,7 +30,8 @@ CAPTION_S: Final = 10.0
 REACTION_S: Final = 8.0
 """An agent that is connected to its models begins to think within 5 s."""
 STARTING_S: Final = 20.0
-"""Our choice: an agent that is not ready by then may never say that it is."""
+"""Our choice: an agent that is not ready by then may never say that it is, and one
+whose avatar has been there for so long may not come."""
 PAUSE_S: Final = 0.8
 """Pause that ends an utterance; our choice: rare within sentences."""
 UTTERANCE_S: Final = 1.0 + PAUSE_S
@@ -61,7 +63,7 @@ def due_s(state: State) -> float:
         conversation.captions_until_s,
         conversation.utterance_until_s or inf,
         conversation.reaction_due_s,
-        _ready_due_s(conversation),
+        _ready_due_s(state),
         thinking_indicator.due_s(conversation),
     )
 
@@ -75,15 +77,18 @@ def tick(state: State, now_s: float) -> Step:
         conversation = replace(conversation, captions=(), captions_until_s=inf)
     if now_s >= conversation.reaction_due_s:
         conversation = replace(conversation, reaction_due_s=inf, is_unresponsive=True)
-    if now_s >= _ready_due_s(conversation):
+    if now_s >= _ready_due_s(state):
         conversation = replace(conversation, is_ready=True)
     return thinking_indicator.signal(replace(state, conversation=conversation), now_s)
 
 
 def follow(before: State, after: State, now_s: float) -> Step:
     """Mute the agent and tell it about the turn, as the talk demands."""
-    if after.conversation.agent is not None:
-        conversation = _followed(before, after, now_s)
+    conversation = after.conversation
+    if conversation.agent is not None:
+        after = replace(after, conversation=_followed(before, after, now_s))
+    elif bool(before.people) != bool(after.people):
+        conversation = replace(conversation, since_s=now_s, is_ready=False)
         after = replace(after, conversation=conversation)
     after, turn = _with_turn(before, after)
     return after, (*_muting(before, after), *turn)
@@ -113,11 +118,12 @@ def _followed(before: State, after: State, now_s: float) -> Conversation:
         after = replace(after, conversation=conversation)
     conversation = _with_voice(before, after, now_s)
     after = replace(after, conversation=conversation)
-    was_turn, is_turn = _is_turn(before), _is_turn(after)
-    if was_turn and not is_turn:
+    was_speaking, is_speaking = _is_speaking(before), _is_speaking(after)
+    if was_speaking and not is_speaking and conversation.voice_at_s is not None:
         due_s = now_s + REACTION_S if _should_react(after, now_s) else inf
         return replace(conversation, voice_at_s=None, reaction_due_s=due_s)
-    if is_turn and not was_turn:
+    # Not when only the tail of a latched talk is sent.
+    if is_speaking and not was_speaking and after.talk.is_open:
         return replace(conversation, reaction_due_s=inf)
     return conversation
 
@@ -145,7 +151,7 @@ def _with_voice(before: State, after: State, now_s: float) -> Conversation:
             voice_at_s = None
         if until_s == inf:
             until_s = now_s + PAUSE_S
-    if not (after.is_open_mode and after.talk.is_on):
+    if not (after.talk.is_latched and after.talk.is_on):
         until_s = None
     return replace(conversation, voice_at_s=voice_at_s, utterance_until_s=until_s)
 
@@ -157,12 +163,22 @@ def _is_turn(state: State) -> bool:
     return state.talk.is_on
 
 
+def _is_speaking(state: State) -> bool:
+    """Return whether somebody says something here to which the agent will react."""
+    agent = state.conversation.agent
+    is_told = agent is not None and agent.takes_turns
+    if state.is_open_mode or (state.talk.is_latched and not is_told):
+        return state.conversation.utterance_until_s is not None
+    return state.talk.is_on
+
+
 def _should_react(state: State, now_s: float) -> bool:
-    """Return whether the agent has to react to the turn that ends now."""
+    """Return whether the agent has to react to what ends now."""
     agent, voice_at_s = state.conversation.agent, state.conversation.voice_at_s
     if agent is None or agent.state is AgentState.INITIALIZING or voice_at_s is None:
         return False
-    is_noise = state.is_open_mode and now_s - voice_at_s < UTTERANCE_S
+    is_latched = state.is_open_mode or state.talk.is_latched
+    is_noise = is_latched and now_s - voice_at_s < UTTERANCE_S
     # Among several participants it may listen to another one.
     is_listening = agent.takes_turns or state.has_only_programs
     return is_listening and not is_noise and not _is_taken_back(state)
@@ -185,6 +201,7 @@ def _changed(state: State, agent: VoiceAgent | None, now_s: float) -> State:
             is_awaited=conversation.is_awaited and agent is None,
             return_at_s=conversation.return_at_s,
             is_used=conversation.is_used,
+            since_s=now_s,
             captions=conversation.captions,
             captions_until_s=conversation.captions_until_s,
         )
@@ -247,9 +264,14 @@ def _reacted(conversation: Conversation) -> Conversation:
     )
 
 
-def _ready_due_s(conversation: Conversation) -> float:
-    """Return when the agent counts as ready although it does not say so."""
-    if conversation.agent is None or conversation.is_ready:
+def _ready_due_s(state: State) -> float:
+    """Return when the agent counts as ready although it does not say so, or is missing.
+
+    Its avatar may be there without it.
+    """
+    conversation = state.conversation
+    has_avatar = bool(state.people) and state.has_only_programs
+    if conversation.is_ready or not (conversation.agent or has_avatar):
         return inf
     return conversation.since_s + STARTING_S
 
@@ -284,7 +306,8 @@ def _with_turn(before: State, after: State) -> Step:
     methods for turns before it is ready.
     """
     conversation = after.conversation
-    has_turn = _is_turn(after) and conversation.is_ready
+    is_ready = conversation.agent is not None and conversation.is_ready
+    has_turn = _is_turn(after) and is_ready
     if after.is_connected and has_turn != conversation.has_turn:
         ended = Turn.CANCEL if _is_taken_back(after) else Turn.END
         turn = Turn.START if has_turn else ended
@@ -293,7 +316,7 @@ def _with_turn(before: State, after: State) -> Step:
         return after, (TakeTurn(after.ticket, turn),)
     is_over = before.talk.is_on and not after.talk.is_on
     has_agent = conversation.agent is not None or conversation.is_awaited
-    is_kept = has_agent and not conversation.is_ready
+    is_kept = has_agent and not is_ready
     if is_over and is_kept and _is_taken_back(after):
         # What was said is kept for the agent, and it is not to hear that either.
         return after, (TakeTurn(after.ticket, Turn.CANCEL),)

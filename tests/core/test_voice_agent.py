@@ -649,15 +649,26 @@ def test_in_a_latched_talk_a_pause_does_not_end_the_turn():
     assert of(TakeTurn, box.play(PRESS, RELEASE, TailEnded())) == (TakeTurn(1, END),)
 
 
-def test_a_unresponsive_agent_is_named_although_the_talk_goes_on():
-    box = with_agent(OPEN)
-    box.play(FirstBlockSent(0.01))
+@pytest.mark.parametrize("mode", [OPEN, HYBRID])
+def test_a_unresponsive_agent_is_named_although_the_talk_goes_on(mode):
+    box = with_agent(mode)
+    box.play(*((PRESS, 0.1, RELEASE) if mode is HYBRID else ()), FirstBlockSent(0.01))
     speak(box)
     box.play(7.0)
     assert box.view().faults == ()
     box.play(1.0)
     assert "Robot does not react" in box.view().faults[0]
     assert box.is_live()
+
+
+def test_an_agent_is_named_although_the_latched_talk_ends_before_it():
+    box = with_agent(HYBRID)
+    box.play(PRESS, 0.1, RELEASE, FirstBlockSent(0.01))
+    speak(box)
+    box.play(5.0, PRESS, RELEASE, VOICE, 0.1, QUIET, TailEnded(), 2.5)
+    assert box.view().faults == ()
+    box.play(1.0)
+    assert box.view().faults
 
 
 def test_an_agent_need_not_react_to_a_short_noise_in_a_talk_that_goes_on():
@@ -687,9 +698,9 @@ def test_an_agent_is_not_unresponsive_while_somebody_goes_on_speaking():
     assert box.view().faults
 
 
-def test_an_agent_need_not_react_before_a_latched_talk_ends():
+def test_an_agent_that_takes_turns_need_not_react_before_a_latched_talk_ends():
     box = with_agent(HYBRID)
-    box.play(PRESS, FirstBlockSent(0.01), 0.1, RELEASE)
+    box.play(agent(box, takes_turns=True), PRESS, FirstBlockSent(0.01), 0.1, RELEASE)
     speak(box)
     box.play(20.0)
     assert box.view().faults == ()
