@@ -297,7 +297,7 @@ class State:
     quiet_until_s: float = 0.0
     """A loss of the room before then soon follows another one."""
     is_outage_quiet: bool = False
-    """The last loss did, and so its end is quiet too."""
+    """The last loss did, and so its end is quiet too if it comes as soon."""
     buttons: tuple[ButtonState, ...] = tuple(map(ButtonState, Button))
 
     @property

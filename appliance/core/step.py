@@ -262,7 +262,7 @@ def _announced(
         is_quiet = now_s < after.quiet_until_s and not is_cut
         quiet_until_s = now_s + QUIET_S
         after = replace(after, quiet_until_s=quiet_until_s, is_outage_quiet=is_quiet)
-    if after.is_outage_quiet:
+    if after.is_outage_quiet and now_s < after.quiet_until_s:
         return replace(after, is_outage_quiet=was_in), quiet
     # While the gate is open, it would be sent.
     is_silent = is_in and after.talk.is_open

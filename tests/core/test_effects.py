@@ -4,6 +4,7 @@ import pytest
 
 from appliance.core.commands import CloseSound, Earcon, FetchToken, OpenSound
 from appliance.core.events import JoinAsked, LeaveAsked, LinkChanged, Started
+from appliance.core.step import QUIET_S
 from tests.core.story import (
     ALICE,
     HOLD,
@@ -89,6 +90,15 @@ def test_an_outage_soon_after_another_one_has_no_earcon(mode):
     assert earcons(box.play(60, box.lost(), 2)) == ()
     assert earcons(box.enter()) == ()
     assert box.is_live() == (mode is OPEN)
+
+
+def test_the_end_of_a_long_outage_is_heard_whatever_was_before():
+    box = in_room(with_mode(HOLD))
+    box.play(box.lost(), 2)
+    box.enter()
+    assert earcons(box.play(60, box.lost(), QUIET_S)) == ()
+    box.play(40)
+    assert earcons(box.enter()) == (Earcon.JOINED,)
 
 
 def test_failed_attempts_have_no_earcon():
