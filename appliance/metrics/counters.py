@@ -10,13 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from appliance.core.chat import ChatLine, Delivery
+from appliance.core.chat import Delivery
 from appliance.core.events import (
+    CaptionReceived,
     Cause,
     ChatFailed,
-    ChatReceived,
-    ChatSent,
-    ChatTyped,
     ConnectionMeasured,
     Event,
     FirstBlockSent,
@@ -87,15 +85,6 @@ CONNECTION = {
     Phase.IN_ROOM: 5,
 }
 """Higher is better, so that an alarm needs one comparison."""
-CHAT = {
-    ChatReceived: (AudioDirection.RECEIVE, "received"),
-    ChatTyped: (AudioDirection.SEND, "queued"),
-    ChatSent: (AudioDirection.SEND, "sent"),
-}
-"""Direction and state that each event counts for."""
-CHAT_FAILED = (AudioDirection.SEND, "failed")
-"""The same of each line that fails: an outage may lose several."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -153,9 +142,9 @@ class Counters:
         if isinstance(event, FirstBlockSent):
             self.access.add(event.access_s)
         self._count_packets(event, before, after)
-        if before.chat is not after.chat:
+        # Captions become chat lines, but are no messages.
+        if not isinstance(event, CaptionReceived):
             self._count_chat(event, before, after)
-            self._count_failed(event, before, after)
         self.connection = CONNECTION[after.phase]
         self.rtt_s = after.rtt_s
 
@@ -186,30 +175,17 @@ class Counters:
             self.lost_packets[AudioDirection.SEND] += event.lost_packets
 
     def _count_chat(self, event: Event, before: State, after: State) -> None:
-        """Count accepted chat lines: no duplicates, none of an older session."""
-        key = CHAT.get(type(event))
-        if key is None or before.chat == after.chat:
+        """Count the messages that are new or in another state."""
+        if before.chat is after.chat:
             return
-        is_line = isinstance(event, ChatReceived | ChatTyped)
-        if is_line and _newest(before) == _newest(after):
-            return
-        self.chat[key] += 1
-
-    def _count_failed(self, event: Event, before: State, after: State) -> None:
-        """Count the lines that failed now; the room logs those that it refuses."""
-        known = {line.id for line in _failed(before)}
-        failed = [line for line in _failed(after) if line.id not in known]
-        if not failed:
-            return
-        self.chat[CHAT_FAILED] += len(failed)
-        if not isinstance(event, ChatFailed):
+        known = {(x.sender_id, x.id, x.state) for x in before.chat.lines}
+        lines = after.chat.lines
+        changed = [x for x in lines if (x.sender_id, x.id, x.state) not in known]
+        for line in changed:
+            way = AudioDirection.SEND if line.is_own else AudioDirection.RECEIVE
+            self.chat[way, line.state] += 1
+        failed = [x.reason for x in changed if x.state is Delivery.FAILED]
+        # The room logs those that it refuses.
+        if failed and not isinstance(event, ChatFailed):
             message = "chat messages failed  count=%d reason=%r"
-            _log.warning(message, len(failed), failed[0].reason)
-
-
-def _failed(state: State) -> list[ChatLine]:
-    return [line for line in state.chat.lines if line.state is Delivery.FAILED]
-
-
-def _newest(state: State) -> list[tuple[str, str]]:
-    return [(line.sender_id, line.id) for line in state.chat.lines[-1:]]
+            _log.warning(message, len(failed), failed[0])

@@ -18,15 +18,21 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from appliance.core.chat import Delivery
 from appliance.core.events import Cause
 from appliance.metrics.counters import (
-    CHAT,
-    CHAT_FAILED,
     RESUMED,
     AudioDirection,
     AudioFault,
     AudioFigures,
     Counters,
+)
+
+CHAT_STATES = (
+    (AudioDirection.RECEIVE, Delivery.RECEIVED),
+    (AudioDirection.SEND, Delivery.QUEUED),
+    (AudioDirection.SEND, Delivery.SENT),
+    (AudioDirection.SEND, Delivery.FAILED),
 )
 
 
@@ -80,7 +86,7 @@ def _room(counts: Counters) -> Iterator[Metric]:
         "ptt_chat_messages",
         "Chat messages that reached a state; one that was sent may have failed later.",
         ["direction", "state"],
-        {key: counts.chat[key] for key in (*CHAT.values(), CHAT_FAILED)},
+        {key: counts.chat[key] for key in CHAT_STATES},
     )
 
 

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from appliance.config import Config, Preset, RoomConfig
 from appliance.core.events import (
+    Caption,
+    CaptionReceived,
     Cause,
     ChatFailed,
     ChatMessage,
@@ -177,6 +179,11 @@ def test_lines_that_an_outage_may_have_lost_are_counted_and_logged(caplog):
     (line,) = caplog.messages
     assert "count=2" in line
     assert "connection was lost" in line
+
+
+def test_captions_are_no_messages():
+    caption = Caption("s", "bob", "Bob", "hi", is_final=True, ts_ms=1)
+    assert not counted(*IN_ROOM, CaptionReceived(1, caption)).chat
 
 
 def test_lines_for_another_room_are_counted_and_logged(caplog):
