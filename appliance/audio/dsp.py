@@ -23,10 +23,10 @@ CEILING: Final = 32_000.0
 """Peak level that the limiter enforces; a little under full scale, so that the
 resampler of a 44.1 kHz card cannot overshoot into wrap-around."""
 
-STEP_FRAMES: Final = 48
-"""1 ms: the ramp of the limiter's attack, too slow to click."""
-RELEASE: Final = 1.001
-"""Per step. A release of about a second in all is not heard as pumping."""
+ATTACK_FRAMES: Final = 48
+"""1 ms: the ramp of the limiter's gain, too slow to click."""
+RELEASE: Final = 1.01
+"""Per block. A release of about a second in all is not heard as pumping."""
 
 WINDOW_FRAMES: Final = BLOCK_FRAMES + 6
 """Samples for a block at up to 0.5 % more than the nominal rate, with the spline's."""
@@ -50,9 +50,6 @@ def level_dbfs(block: Block) -> float:
 
     Returns:
         0.0 for a full-scale square wave, `SILENCE_DBFS` for all zeros; never NaN.
-
-    Source: our choice: RMS against a full-scale square wave, so that 0 dBFS is the
-    true ceiling.
     """
     # float32 all through: its dot product is the fastest sum of squares that numpy has.
     samples = block.astype(np.float32)
@@ -62,13 +59,10 @@ def level_dbfs(block: Block) -> float:
     return max(float(SILENCE_DBFS), 10.0 * float(np.log10(power)))
 
 
-def is_loud(block: Block) -> bool:
-    """Return whether the peak of the block exceeds `SILENT_PEAK`."""
+def peak(block: Block | Samples) -> float:
+    """Return the largest absolute value of the block's samples."""
     # The reductions themselves: `block.max()` goes through Python code of NumPy's.
-    return bool(
-        np.maximum.reduce(block) > SILENT_PEAK
-        or np.minimum.reduce(block) < -SILENT_PEAK
-    )
+    return max(float(np.maximum.reduce(block)), -float(np.minimum.reduce(block)))
 
 
 def volume_gain(percent: int) -> float:
@@ -122,67 +116,41 @@ def interpolated(window: Samples, fraction: float, rate: float) -> Samples:
     """
     if not fraction and not rate:
         return window[1 : 1 + BLOCK_FRAMES]
-    beyond = _RAMP * rate
-    beyond += fraction
-    if 0.0 <= fraction + rate * BLOCK_FRAMES < 1.0:
-        # The usual case; fancy indexing would double the cost.
-        rows = [window[n : n + BLOCK_FRAMES] for n in range(4)]
-    else:
-        whole = np.floor(beyond)
-        beyond -= whole
-        index = np.arange(BLOCK_FRAMES) + whole.astype(np.intp)
-        rows = [window[index + n] for n in range(4)]
-    return _spline(rows, beyond)
-
-
-def _spline(rows: list[Samples], t: Samples) -> Samples:
-    """Return the value at `t`, 0-1 of the way from the second row to the third."""
-    before, here, after, beyond = rows
-    way = after - here
-    bend, next_bend = way - (here - before), beyond - after - way
-    sag = next_bend - bend
-    sag *= t
-    sag += bend
-    arch = t * t
-    arch -= t
-    arch *= 0.5
-    sag *= arch
-    way *= t
-    sag += way
-    sag += here
-    return sag
+    at = _RAMP * rate + fraction
+    whole = np.floor(at)
+    first = np.arange(BLOCK_FRAMES) + whole.astype(np.intp)
+    a, b, c, d = (window[first + n] for n in range(4))
+    t = at - whole
+    cubic = 3 * (b - c) + d - a
+    square = 2 * a - 5 * b + 4 * c - d
+    spline: Samples = b + t / 2 * (c - a + t * (square + t * cubic))
+    return spline
 
 
 class Limiter:
-    """Limiter with a ramped attack within the block and a slow release.
+    """Limiter with one gain for each block: a ramped attack and a slow release.
 
-    The gain is a line through one point per `STEP_FRAMES`, each low enough for the
-    samples on both sides of it. Only within the first step the gain may still be too
-    high, because it continues that of the block before; there peaks are clipped.
+    Only within the ramp the gain may still be too high; there peaks are clipped.
     """
 
     def __init__(self) -> None:
         self.gain = 1.0
-        """Gain at the end of the last block; in silence it may be set to 1 at once."""
+        """Gain of the last block; in silence it may be set to 1 at once."""
 
     def apply(self, samples: Samples) -> Samples:
         """Return a block of samples, none of them beyond `CEILING`."""
-        if self.gain >= 1.0 and float(np.abs(samples).max()) <= CEILING:
+        if self.gain >= 1.0 and peak(samples) <= CEILING:
             return samples
         limited: Samples = np.clip(samples * self.gains(samples), -CEILING, CEILING)
         return limited
 
     def gains(self, samples: Samples) -> Samples:
         """Return the gain for each sample of a block."""
-        peaks = np.abs(samples).reshape(-1, STEP_FRAMES).max(axis=1)
-        allowed = np.minimum(1.0, CEILING / np.maximum(peaks, 1.0))
-        allowed = np.minimum(allowed, np.append(allowed[1:], 1.0))
-        points = [self.gain]
-        for most in allowed:
-            points.append(min(float(most), points[-1] * RELEASE))
-        self.gain = points[-1]
-        at = np.arange(1, len(samples) + 1) / STEP_FRAMES
-        return np.interp(at, np.arange(len(points)), points).astype(np.float32)
+        allowed = min(1.0, CEILING / max(peak(samples), 1.0))
+        before, self.gain = self.gain, min(allowed, self.gain * RELEASE)
+        gains = np.full(len(samples), self.gain, np.float32)
+        gains[:ATTACK_FRAMES] = np.linspace(before, self.gain, ATTACK_FRAMES)
+        return gains
 
 
 def resampler(from_hz: int, to_hz: int) -> RateConversion | None:

@@ -1,26 +1,25 @@
 """Jitter buffer with asynchronous resampling for one remote participant.
 
 The network's clock writes, the card's clock reads. The controlled value is the time
-between a sample's arrival and its being read: fill level plus age of the newest block,
-which does not depend on the phase between the two. Its target is one block plus a small
-margin, held by reading slightly faster or slower. An underrun raises the margin, time
-without one lowers it again, so a steady source gets the shortest delay. Loss and
-jitter of the network are the work of NetEQ in the LiveKit library, before this buffer.
+between a sample's arrival and its being read: fill level plus age of the newest block.
+Its target is one block plus a small margin, held by reading slightly faster or slower.
+Loss and jitter of the network are the work of NetEQ in the LiveKit library, before it.
 """
 
 from typing import Final
 
 import numpy as np
 
-from appliance.audio.delay_control import ArrivalEstimator, DelayControl
+from appliance.audio.delay_control import DelayControl
 from appliance.audio.dsp import (
     FADE_FRAMES,
+    SILENT_PEAK,
     WINDOW_FRAMES,
     Samples,
     faded_in,
     faded_out,
     interpolated,
-    is_loud,
+    peak,
 )
 from appliance.pcm import BLOCK_FRAMES, RATE_HZ, SILENCE, Block
 
@@ -31,14 +30,11 @@ DEEPEST_BLOCKS: Final = 10
 """A fill level above 100 ms is cut at once: reading faster would take a minute."""
 SILENT_AFTER_S: Final = 0.2
 """A participant that sends nothing for this long is silent, not late."""
-READ_S: Final = 0.5
-"""Time without `read` after which no speaker plays; longer than an idle window, and
-than a card is late."""
+LOUDNESS_DECAY: Final = 0.98
+"""Per block of 10 ms: halved after 0.35 s, longer than a pause between words."""
 HANGOVER_FRAMES: Final = RATE_HZ // 10
 """100 ms after the last block above `SILENT_PEAK` are played too: faint noise around
 that level would otherwise be chopped, and the decay of words cut."""
-ON_A_SAMPLE: Final = 1e-3
-"""Fraction of a sample; a jump of this size is inaudible."""
 LEAST_FRAMES: Final = BLOCK_FRAMES + 3
 """Fill level from which a block can be read: interpolation needs three samples more."""
 
@@ -83,9 +79,7 @@ class JitterBuffer:
 
     def __init__(self) -> None:
         self._ring = RingBuffer()
-        self._arrival = ArrivalEstimator()
         self._written_at_s = 0.0
-        self._read_at_s = float("-inf")
         self._at = 0
         self._fraction = 0.0
         self._is_primed = False
@@ -96,24 +90,21 @@ class JitterBuffer:
         self.underruns = 0
         """Reads that found too few samples during speech."""
         self.overruns = 0
-        """Times the fill level was too high and was cut, although it was read."""
+        """Times the fill level was too high and was cut."""
         self.loudness = 0.0
-        """Recent peak; set by the writer if there are too many talkers to mix all."""
+        """Recent peak."""
         self.is_muted = False
         """Whether the mixer reads the samples without playing them."""
         self.was_muted = True
-        """Whether it did so, or left the talker out, with the last block."""
-        self._idle_since_s: float | None = None
+        """Whether it did so with the last block."""
+        self._is_waiting = False  # For sound, after a long silence.
         # Time of an audible underrun whose length is not known yet.
         self._starved_at_s: float | None = None
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing has to be read because of a long silence.
-
-        Sound counts as soon as it is written, before the reader has reached it.
-        """
-        return self._idle_since_s is not None and self._loud_until_frame <= self._at
+        """Whether nothing has to be read: silent for long, and no sound since."""
+        return self._is_waiting and self._loud_until_frame <= self._at
 
     @property
     def _is_silent(self) -> bool:
@@ -132,13 +123,13 @@ class JitterBuffer:
 
     def write(self, block: Block, now_s: float) -> bool:
         """Add a copy of the block, and return whether it is audible."""
-        # In silence a jump in time is inaudible, so the delay is set at once there.
-        is_heard = block is not SILENCE and is_loud(block)
+        loudest = 0.0 if block is SILENCE else peak(block)
+        self.loudness = max(loudest, self.loudness * LOUDNESS_DECAY)
+        is_heard = loudest > SILENT_PEAK
         if is_heard:
             if self._loud_until_frame <= self._at:
                 self._onset_frame = self._ring.written
             self._loud_until_frame = self._ring.written + BLOCK_FRAMES
-        self._arrival.note(self._ring.written + BLOCK_FRAMES, now_s)
         self._written_at_s = now_s
         self._ring.write(block)
         return is_heard
@@ -149,18 +140,16 @@ class JitterBuffer:
         It is float32, shape (480,), in int16's range, read-only and valid only until
         the next write, because it may be a view of the ring.
         """
-        was_read = now_s - self._read_at_s < READ_S
-        self._read_at_s = now_s
-        if self._idle_since_s is not None and not self._resume(now_s):
+        if self._is_waiting and not self._resume(now_s):
             return None
         stock = self._ring.written - self._at
         if stock > DEEPEST_BLOCKS * BLOCK_FRAMES:
-            self.overruns += was_read
+            self.overruns += 1
             # What follows the cut fades in.
             self._was_silent = True
-            stock = self._skip(stock - BLOCK_FRAMES - self._delay_control.target)
-        age_frames = (now_s - self._written_at_s) * RATE_HZ
-        delay_frames = stock - BLOCK_FRAMES + age_frames
+            stock = BLOCK_FRAMES + self._delay_control.target
+            self._at = self._ring.written - stock
+        delay_frames = self._arrived(now_s) - self._at - BLOCK_FRAMES
         if not self._is_primed:
             is_enough = stock >= LEAST_FRAMES
             if is_enough and self._starved_at_s is not None:
@@ -170,18 +159,27 @@ class JitterBuffer:
         if not self._is_primed:
             if now_s - self._written_at_s > SILENT_AFTER_S:
                 self._at = self._ring.written
-                self._become_idle(now_s)
+                self._become_idle()
             return None
         if stock < LEAST_FRAMES:
             return self._underrun(stock, now_s)
         if self._delay_control.note(delay_frames, stock - LEAST_FRAMES):
             self._end_window()
-        return self._taken(now_s)
+        return self._taken()
 
-    def _become_idle(self, now_s: float) -> None:
-        self._idle_since_s = now_s
+    def _arrived(self, now_s: float) -> float:
+        """Return how many frames have been written, as if they came continuously."""
+        return self._ring.written + (now_s - self._written_at_s) * RATE_HZ
+
+    def _become_idle(self) -> None:
+        self._is_waiting = True
         self._starved_at_s = None
+        self._restart_control()
+
+    def _restart_control(self) -> None:
+        """Restart the measurement, and read at whole positions again."""
         self._delay_control.restart()
+        self._fraction = 0.0
 
     def _resume(self, now_s: float) -> bool:
         """Return whether speech has begun; if so, set the read position for it.
@@ -189,28 +187,24 @@ class JitterBuffer:
         The position is in the silence before the first word, so that the word has the
         target delay.
         """
-        assert self._idle_since_s is not None
         is_there = self._ring.written >= self._loud_until_frame
         if self._loud_until_frame <= self._at or not is_there:
             return False
-        self._delay_control.pass_silence((now_s - self._idle_since_s) * RATE_HZ)
-        held = self._delay_control.target + BLOCK_FRAMES
-        target = round(self._arrival.expected(now_s)) - held
+        target = round(self._arrived(now_s)) - BLOCK_FRAMES - self._delay_control.target
         oldest = self._ring.written - SIZE_FRAMES + BLOCK_FRAMES
         self._at = max(min(target, self._onset_frame), oldest)
-        self._fraction = 0.0
         self._is_primed = True
-        self._idle_since_s = None
+        self._is_waiting = False
         return True
 
-    def _taken(self, now_s: float) -> Samples | None:
+    def _taken(self) -> Samples | None:
         is_silent, rate = self._is_silent, self._delay_control.rate
         at, fraction = self._at, self._fraction
         moved = fraction + BLOCK_FRAMES * (1.0 + rate)
         self._at, self._fraction = at + int(moved), moved % 1.0
         if is_silent and self._was_silent:
             if self._at - self._loud_until_frame > SIZE_FRAMES:
-                self._become_idle(now_s)
+                self._become_idle()
             return None
         samples = self._ring.block(at, fraction, rate)
         if is_silent:
@@ -225,7 +219,7 @@ class JitterBuffer:
         self._is_primed = False
         was_silent, self._was_silent = self._was_silent, True
         is_heard = self._loud_until_frame > self._at
-        self._delay_control.restart()
+        self._restart_control()
         if not is_heard:
             return None
         self._starved_at_s = now_s
@@ -239,15 +233,9 @@ class JitterBuffer:
         return rest
 
     def _end_window(self) -> None:
+        """Correct the delay: at once in silence, where a jump in time is inaudible."""
+        # A window moves by whole samples: reading there needs no interpolation.
+        self._at += round(self._fraction)
+        self._fraction = 0.0
         is_silent = self._is_silent and self._was_silent
-        whole = round(self._fraction)
-        # Reading at whole positions needs no interpolation.
-        if is_silent or abs(whole - self._fraction) < ON_A_SAMPLE:
-            self._at += whole
-            self._fraction = 0.0
-        self._skip(self._delay_control.end_window(self._fraction, is_silent=is_silent))
-
-    def _skip(self, frames: int) -> int:
-        """Move the read position and return the new fill level."""
-        self._at += frames
-        return self._ring.written - self._at
+        self._at += self._delay_control.end_window(is_silent=is_silent)

@@ -313,11 +313,13 @@ class StreamCallback:
     def _skip(self, blocks: int) -> None:
         """Account for blocks that were skipped in idle mode."""
         self._counters.skip(blocks)
-        if self._output is not None and self._reference is not None:
-            self._reference.put_silence(blocks)
+        if self._reference is not None:
+            for _ in range(blocks):
+                if self._output is not None:
+                    self._reference.put(None)
+                else:
+                    self._reference.take()
         if self._capture is not None:
-            if self._reference is not None:
-                self._reference.skip(blocks)
             self._capture.skip(blocks)
 
     def _is_idle(self) -> bool:

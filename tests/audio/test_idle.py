@@ -211,7 +211,7 @@ def test_captured_sound_keeps_its_position_in_any_sequence_of_events(story):
         if word == "press":
             card.mixer.idle_window.end()
         if word == "earcon":
-            card.mixer.play(np.full(100, 4000, np.float32))
+            card.mixer.play(np.full(480, 4000, np.float32))
         if word in {"busy", "free"}:
             card.sink.is_idle = word == "free"
         card.period(status=4 if word == "xrun" else 0)

@@ -9,13 +9,11 @@ from hypothesis import strategies as st
 
 from appliance.audio.delay_control import (
     MARGIN_FRAMES,
-    MARGIN_STEP_FRAMES,
     MAX_MARGIN_FRAMES,
     MAX_MEMORY_FRAMES,
-    MAX_ONCE_FRAMES,
-    MEMORY_LEAST_FRAMES,
+    MAX_RAISE_FRAMES,
+    MIN_MEMORY_FRAMES,
     MOVED_FRAMES,
-    REPEATED_FRAMES,
     WINDOW_BLOCKS,
     WINDOW_FRAMES,
     DelayControl,
@@ -133,17 +131,10 @@ def pass_window(delay_control, delay_frames, spare_frames=0):
 def test_a_gap_cancels_a_pending_correction_of_the_delay():
     delay_control = DelayControl()
     pass_window(delay_control, delay_control.target + 2 * MOVED_FRAMES)
-    assert delay_control.end_window(0.0, is_silent=False) == 0
+    assert delay_control.end_window(is_silent=False) == 0
     assert delay_control.rate == MOVED_FRAMES / WINDOW_FRAMES
     delay_control.restart()
     assert delay_control.rate == 0
-
-
-def test_a_fractional_read_position_is_removed_within_a_window():
-    delay_control = DelayControl()
-    pass_window(delay_control, delay_control.target)
-    delay_control.end_window(0.75, is_silent=False)
-    assert 0.75 + delay_control.rate * WINDOW_FRAMES == pytest.approx(1.0)
 
 
 def test_the_delay_does_not_depend_on_the_initial_fill_level():
@@ -254,7 +245,7 @@ def test_a_burst_after_an_outage_is_cut_to_the_newest_sound():
 
 
 @pytest.mark.parametrize("was_heard", [False, True])
-def test_what_is_said_while_no_speaker_plays_is_no_overrun(was_heard):
+def test_what_is_said_while_no_speaker_plays_adds_no_delay(was_heard):
     jitter_buffer = JitterBuffer()
     for count in range(100):
         said = tone(count * BLOCK_FRAMES) if was_heard else SILENCE
@@ -265,7 +256,6 @@ def test_what_is_said_while_no_speaker_plays_is_no_overrun(was_heard):
         jitter_buffer.write(tone(count * BLOCK_FRAMES), 0.01 * count)
         heard = jitter_buffer.read(0.01 * count + 0.004) if count > 300 else None
     assert heard is not None
-    assert jitter_buffer.overruns == 0
     assert jitter_buffer.depth_s < 0.03
 
 
@@ -332,23 +322,6 @@ def test_the_shared_silence_block_is_read_like_any_block_of_zeros(story, ppm):
         assert one is None or other is None or (one == other).all()
 
 
-def test_a_late_first_word_does_not_change_the_delay_of_the_next():
-    jitter_buffer = JitterBuffer()
-    for count in range(200):
-        jitter_buffer.write(SILENCE, 0.01 * count)
-        jitter_buffer.read(0.01 * count + 0.004)
-    assert jitter_buffer.is_idle
-    delays = []
-    for count in range(200, 260):
-        late_s = 0.006 if count == 200 else 0.0
-        jitter_buffer.write(tone(count * BLOCK_FRAMES), 0.01 * count + late_s)
-        now_s = 0.01 * count + 0.0115
-        jitter_buffer.read(now_s)
-        delays.append(jitter_buffer.depth_s + now_s - (count + 1) * 0.01)
-    assert jitter_buffer.underruns == 0
-    assert max(delays) - min(delays) < 0.006
-
-
 def test_a_buffer_without_new_packets_becomes_idle():
     jitter_buffer = JitterBuffer()
     jitter_buffer.read(100.0)
@@ -379,15 +352,14 @@ def hiccups(every_s: float, length_s: float, minutes: float) -> JitterBuffer:
 
 
 @pytest.mark.parametrize("length_s", [0.015, 0.025, 0.04])
-def test_a_hiccup_every_half_minute_is_heard_once_or_twice_and_then_covered(length_s):
-    assert 1 <= hiccups(30.0, length_s, minutes=5).underruns <= 2
+def test_a_hiccup_every_half_minute_is_heard_a_few_times_and_then_covered(length_s):
+    assert 1 <= hiccups(30.0, length_s, minutes=5).underruns <= 4
 
 
-def repeated(missing_frames, margin):
-    """Return a control with this margin, before a gap within a minute of another."""
+def raised(missing_frames):
+    """Return a control after a gap that soon followed another."""
     control = DelayControl()
     control.raise_margin(0.0)
-    control.margin = margin
     control.raise_margin(missing_frames)
     return control
 
@@ -401,22 +373,28 @@ def test_the_margin_is_what_was_missing_and_is_kept_for_three_intervals(
     control = DelayControl()
     control.raise_margin(0.0)
     control.pass_time(interval_s * RATE_HZ)
-    control.raise_margin(1000.0)
-    assert control.margin == MARGIN_FRAMES + 1000
+    control.raise_margin(300.0)
+    assert control.margin == MARGIN_FRAMES + 300
     control.pass_time(memory_s * RATE_HZ - 1)
-    assert control.margin == MARGIN_FRAMES + 1000
+    assert control.margin == MARGIN_FRAMES + 300
     control.pass_time(1)
     assert control.margin == MARGIN_FRAMES
 
 
-def test_the_longest_interval_of_a_series_of_gaps_counts():
-    """Two gaps in quick succession every half minute are covered, too."""
+@pytest.mark.parametrize(
+    ("missing_frames", "raised_frames"),
+    [(2000.0, MAX_RAISE_FRAMES), (50_000.0, 0)],
+)
+def test_a_long_gap_costs_little_delay_and_one_that_cannot_be_covered_none(
+    missing_frames, raised_frames
+):
+    """It may be the only one, as of a compiler that starts beside a conversation."""
     control = DelayControl()
-    for interval_s in (0.0, 30.0, 0.5):
-        control.pass_time(interval_s * RATE_HZ)
-        control.raise_margin(500.0)
-    control.pass_time(89 * RATE_HZ)
-    assert control.margin > MARGIN_FRAMES
+    control.raise_margin(missing_frames)
+    control.pass_time(MAX_MEMORY_FRAMES - 1)
+    assert control.margin == MARGIN_FRAMES + raised_frames
+    control.pass_time(1)
+    assert control.margin == MARGIN_FRAMES
 
 
 def test_a_busy_phase_costs_nothing_a_few_seconds_after_its_end():
@@ -425,66 +403,27 @@ def test_a_busy_phase_costs_nothing_a_few_seconds_after_its_end():
         control.pass_time(RATE_HZ)
         control.raise_margin(1000.0)
     assert control.margin == MAX_MARGIN_FRAMES
-    control.pass_time(MEMORY_LEAST_FRAMES)
+    control.pass_time(MIN_MEMORY_FRAMES)
     assert control.margin == MARGIN_FRAMES
 
 
 def test_words_shorter_than_a_window_end_the_memory_too():
-    control = repeated(MAX_MARGIN_FRAMES, MARGIN_FRAMES)
-    assert control.margin == MAX_MARGIN_FRAMES
+    control = raised(300.0)
+    assert control.margin == MARGIN_FRAMES + 300
     word_blocks = WINDOW_BLOCKS // 5
-    for _ in range(MEMORY_LEAST_FRAMES // (word_blocks * BLOCK_FRAMES)):
+    for _ in range(MIN_MEMORY_FRAMES // (word_blocks * BLOCK_FRAMES)):
         for _ in range(word_blocks):
             control.note(control.target, MAX_MARGIN_FRAMES)
         control.restart()
     assert control.margin == MARGIN_FRAMES
 
 
-def test_silence_between_talks_does_not_end_the_memory():
-    control = DelayControl()
-    for _ in range(3):
-        control.pass_time(RATE_HZ)
-        control.raise_margin(1000.0)
-    raised = control.margin
-    control.pass_silence(600 * RATE_HZ)
-    control.pass_time(MEMORY_LEAST_FRAMES - 1)
-    assert control.margin == raised
-
-
-def test_what_a_single_gap_costs_is_kept_for_ten_minutes():
-    control = DelayControl()
-    control.raise_margin(300.0)
-    control.pass_time(MAX_MEMORY_FRAMES - 1)
-    assert control.margin == MARGIN_FRAMES + 300
-    control.pass_time(1)
-    assert control.margin == MARGIN_FRAMES
-
-
-def test_a_single_gap_costs_ten_milliseconds_of_delay_at_most():
-    """It may be the only one, as of a compiler that starts beside a conversation."""
-    control = DelayControl()
-    for _ in range(3):
-        before = control.margin
-        control.raise_margin(2000.0)
-        assert control.margin == before + MAX_ONCE_FRAMES
-        control.pass_time(REPEATED_FRAMES + 1)
-
-
 def test_what_was_needed_is_kept_when_the_memory_ends():
-    control = repeated(1000.0, MARGIN_FRAMES)
+    control = raised(400.0)
     pass_window(control, control.target, spare_frames=200)
-    control.end_window(0.0, is_silent=False)
-    control.pass_time(MEMORY_LEAST_FRAMES)
-    assert control.margin > MARGIN_FRAMES + 800
-
-
-def test_an_interruption_too_long_to_be_covered_raises_the_margin_by_one_step():
-    control = DelayControl()
-    control.raise_margin(50_000.0)
-    assert control.margin == MARGIN_FRAMES + MARGIN_STEP_FRAMES
-    for _ in range(20):
-        control.raise_margin(50_000.0)
-    assert control.margin == MAX_MARGIN_FRAMES
+    control.end_window(is_silent=False)
+    control.pass_time(MIN_MEMORY_FRAMES)
+    assert control.margin > MARGIN_FRAMES + 200
 
 
 def test_faint_noise_around_the_level_of_silence_is_not_chopped():
