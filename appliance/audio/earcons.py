@@ -1,13 +1,13 @@
-"""Earcons: the tones that the person at the box hears, as samples."""
+"""Earcons: tones for the person at the box, and their removal from what is sent."""
 
 from functools import cache
 from typing import Final
 
 import numpy as np
 
-from appliance.audio.dsp import Samples
+from appliance.audio.dsp import Samples, to_block
 from appliance.core.commands import Earcon
-from appliance.pcm import RATE_HZ
+from appliance.pcm import BLOCK_FRAMES, RATE_HZ, Block
 
 LOUDNESS: Final = 6000.0
 """-15 dBFS: audible over speech, not startling in a quiet room."""
@@ -32,11 +32,13 @@ SENT_LATEST_S: Final = 0.2
 longer than an open speaker takes."""
 ECHO_S: Final = 0.3
 """Time in which an earcon's echo arrives: latency of the card and decay of the room."""
+TONE_FRAMES: Final = BLOCK_FRAMES // 2
+"""Length in which the tone's amplitude counts as constant."""
 
 
 @cache
 def earcon_samples(earcon: Earcon) -> Samples:
-    """Return the tones of the earcon: float32 in int16's range, 48 kHz, any length."""
+    """Return the tones of the earcon: float32 in int16's range, whole blocks."""
     return np.concatenate([_note(hz, length_s) for hz, length_s in _NOTES[earcon]])
 
 
@@ -45,3 +47,25 @@ def _note(hz: float, length_s: float) -> Samples:
     at = np.arange(count) / RATE_HZ
     edge = np.minimum(1.0, np.minimum(at, at[::-1]) / EDGE_S)
     return (LOUDNESS * edge * np.sin(2 * np.pi * hz * at)).astype(np.float32)
+
+
+class ToneRemover:
+    """Removes an earcon of one known pitch from the captured sound.
+
+    The echo canceller does not know the earcons (`Mixer.reference`). The part of each
+    5 ms that a tone of this pitch can explain is subtracted, whatever its delay and
+    loudness; of speech 100 Hz to each side are missing meanwhile.
+    """
+
+    def __init__(self, hz: float, until_s: float) -> None:
+        """Start with the tone's waveform; `until_s` is when it has faded."""
+        self.until_s = until_s
+        angle = 2 * np.pi * hz / RATE_HZ * np.arange(TONE_FRAMES)
+        waves, _ = np.linalg.qr(np.stack((np.sin(angle), np.cos(angle)), axis=1))
+        self._waves: Samples = waves.astype(np.float32)
+
+    def apply(self, block: Block) -> None:
+        """Remove the tone from the block, in place."""
+        samples = block.astype(np.float32).reshape(-1, TONE_FRAMES)
+        samples -= samples @ self._waves @ self._waves.T
+        block[:] = to_block(samples.reshape(-1))

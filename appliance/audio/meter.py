@@ -8,10 +8,9 @@ from appliance.core.events import LevelsMeasured
 from appliance.pcm import Block
 from appliance.ports import Post
 
-METER_BLOCKS: Final = 20
-EVERY_BLOCKS: Final = 10
-"""One block in ten is measured: a syllable lasts longer than 100 ms. While periods are
-skipped it is one in twenty, which is enough to detect a voice."""
+UPDATE_S: Final = 0.2
+MEASURE_S: Final = 0.05
+"""Shortest time between two measurements; a syllable lasts longer than 100 ms."""
 STEP_DB: Final = 3
 HOLD_DB: Final = 2.5
 """A smaller difference to the displayed step changes nothing; beside a border between
@@ -29,8 +28,7 @@ class Meter:
         self._post = post
         self._mixer = mixer
         self._loudest_dbfs: float = SILENCE_DBFS
-        self._blocks = 0
-        self._unmeasured = 0
+        self._measured_at_s = self._updated_at_s = 0.0
         self._posted = LevelsMeasured(SILENCE_DBFS, SILENCE_DBFS, is_voice=False)
 
     @property
@@ -38,36 +36,22 @@ class Meter:
         """Whether the microphone's level is that of a voice."""
         return self._posted.is_voice
 
-    def skip(self, blocks: int) -> None:
-        """Count blocks that were skipped without being measured."""
-        self._blocks += blocks
-        self._unmeasured += blocks
-
-    def take(self, microphone: Block) -> None:
+    def take(self, microphone: Block, now_s: float) -> None:
         """Take a captured block."""
-        self._unmeasured += 1
-        if self._unmeasured >= EVERY_BLOCKS:
-            self._unmeasured = 0
+        if now_s - self._measured_at_s >= MEASURE_S:
+            self._measured_at_s = now_s
             self._loudest_dbfs = max(self._loudest_dbfs, level_dbfs(microphone))
-        self._advance(1)
 
-    def take_playback(self, blocks: int) -> None:
-        """Measure playback alone, because no sound is captured and none is sent."""
-        self._unmeasured = 0
-        self._loudest_dbfs = SILENCE_DBFS
-        self._advance(blocks)
-
-    def _advance(self, blocks: int) -> None:
-        """Count blocks, and post the levels if a change is due."""
-        self._blocks += blocks
-        if self._blocks < METER_BLOCKS:
+    def update(self, now_s: float) -> None:
+        """Post the levels if a change is due; without captured blocks it is silent."""
+        if now_s - self._updated_at_s < UPDATE_S:
             return
         levels = LevelsMeasured(
             _coarse(self._loudest_dbfs, self._posted.microphone_dbfs),
             _coarse(self._mixer.level_dbfs, self._posted.speaker_dbfs),
             is_voice=self._loudest_dbfs > VOICE_DBFS,
         )
-        self._blocks = 0
+        self._updated_at_s = now_s
         self._loudest_dbfs = SILENCE_DBFS
         if levels != self._posted:
             self._posted = levels

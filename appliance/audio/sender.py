@@ -2,34 +2,78 @@
 
 The card's callback only enqueues, so that slow processing or encoding cannot cause an
 underrun of the playback. Blocks are passed in pairs, whole Opus packets: that wakes the
-encoder half as often and does not delay the packet. `dtx_silence` sends the silence.
+encoder half as often and does not delay the packet.
 """
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from queue import Empty, SimpleQueue
 from typing import Final
 
 import numpy as np
 
-from appliance.audio.capture_processing import CaptureProcessing, ToneRemover
+from appliance.audio.capture_processing import CaptureProcessing
 from appliance.audio.dsp import Samples, to_block
-from appliance.audio.dtx_silence import DtxSilence, EncoderFeed
+from appliance.audio.dtx_silence import DtxSilence
+from appliance.audio.earcons import ToneRemover
 from appliance.audio.gate import Gate
-from appliance.audio.meter import Meter
+from appliance.audio.meter import UPDATE_S, Meter
 from appliance.audio.mixer import Mixer
 from appliance.audio.realtime import raise_priority
 from appliance.core.events import FirstBlockSent, TailEnded
-from appliance.pcm import BLOCK_FRAMES, PACKET_BLOCKS, PACKET_S, SILENCE, Block
+from appliance.pcm import PACKET_S, SILENCE, SILENT_PACKET, Block, Packet
 from appliance.ports import Post
 
 MAX_WAITING_PACKETS: Final = 6
 """Length of the queue, 120 ms; if the encoder lags further, packets are dropped."""
 LEAST_WAIT_S: Final = 0.01
 """Time for blocks to arrive that are as late as this thread."""
+SETTLED_PACKETS: Final = 15
+"""Packets before idle mode: Opus DTX sends the first ten of a silence, in time."""
 _Pair = tuple[Block, Block]  # Captured, and played meanwhile.
 _Packet = tuple[_Pair, _Pair]
+_NOT_CAPTURED: Final[_Packet] = ((SILENCE, SILENCE), (SILENCE, SILENCE))
+
+
+class EncoderFeed:
+    """Feed of the encoder in whole packets; implements `ports.MicrophoneFeed`.
+
+    Thread: `send` the sender's; `connect` and `disconnect` the loop's.
+    """
+
+    def __init__(self) -> None:
+        self._sending = threading.Lock()
+        self._send: Callable[[Block], None] | None = None
+        self.blocks = 0
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a track, so that what is sent goes anywhere."""
+        return self._send is not None
+
+    def connect(self, send: Callable[[Block], None]) -> None:
+        """Pass every packet to `send` from now on."""
+        with self._sending:
+            self._send = send
+
+    def disconnect(self) -> None:
+        """Stop sending; when this returns, `send` is not running."""
+        with self._sending:
+            self._send = None
+
+    def send(self, packets: Iterable[Packet]) -> bool:
+        """Send the packets and return whether a track is connected."""
+        # One lock for all, so that a new track does not begin in between: its encoder
+        # would combine the second half of one packet with the first of the next.
+        with self._sending:
+            if self._send is None:
+                return False
+            for packet in packets:
+                for block in packet:
+                    self._send(block)
+                self.blocks += len(packet)
+            return True
 
 
 class Sender:
@@ -54,16 +98,17 @@ class Sender:
         self._post = post
         self._processing = processing
         self._now_s = now_s
-        # Each packet with the time of its arrival and the number of packets skipped so
-        # far.
+        # Each packet with the time of its arrival and the packets skipped before it.
         self._queue: SimpleQueue[tuple[float, int, _Packet] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
         self.meter = Meter(post, mixer)
         self._first_half: _Pair | None = None
+        self._skipped = 0
         self._gain = 1.0
         self._asked_at_s: float | None = None
         self._was_open = False
-        self._silence = DtxSilence(gate, self.encoder_feed, self.meter.skip, now_s())
+        self._silence = DtxSilence(now_s())
+        self._silent_packets = 0
         self._is_gap_counted = False
         self._tone: ToneRemover | None = None
         self._at_end: Samples | None = None
@@ -89,22 +134,26 @@ class Sender:
         first, self._first_half = self._first_half, None
         if first is None:
             self._first_half = (microphone, played)
-            return
-        at_s = self._now_s()
-        skipped = self._silence.arrive(at_s)
-        if self._queue.qsize() >= MAX_WAITING_PACKETS:
+        elif self._queue.qsize() >= MAX_WAITING_PACKETS:
             self.overflows += 1
-            return
-        self._queue.put((at_s, skipped, (first, (microphone, played))))
+        else:
+            packet = first, (microphone, played)
+            self._queue.put((self._now_s(), self._skipped, packet))
+            self._skipped = 0
 
     def skip_packets(self, packets: int) -> None:
         """Let silence be sent in place of skipped packets, with the next packet."""
-        self._silence.skip(packets, self._now_s())
+        self._skipped += packets
 
     @property
     def is_idle(self) -> bool:
         """Whether the next periods may be skipped, because only silence is sent."""
-        return self._silence.is_settled and self._first_half is None
+        return self._is_settled and self._first_half is None
+
+    @property
+    def _is_settled(self) -> bool:
+        """Whether only silence has been sent for a while."""
+        return self._silent_packets >= SETTLED_PACKETS and not self.gate.is_open
 
     def open_gate(self, asked_at_s: float) -> None:
         """Open the gate; `asked_at_s` is the monotonic time of the request."""
@@ -130,6 +179,7 @@ class Sender:
         self._silence.card_latency_s = delay_ms / 1000
         self._processing.restart(delay_ms)
         self._first_half = None
+        self._silent_packets = 0
 
     def set_gain(self, db: float) -> None:
         """Set the microphone's gain."""
@@ -144,71 +194,72 @@ class Sender:
         """Process a packet, or send silence that is due; return False at the end."""
         self.heartbeat_s = time.monotonic()
         now_s = self._now_s()
-        wait_s = max(LEAST_WAIT_S, self._silence.due_s - now_s)
+        wait_s = UPDATE_S
+        if self._is_silence_needed:
+            due_s = self._silence.due_s(is_idle=self._is_settled)
+            wait_s = max(LEAST_WAIT_S, due_s - now_s)
         try:
             taken = self._queue.get(timeout=wait_s)
         except Empty:
-            self.send_silence(self._now_s() - now_s - wait_s)
+            # Late itself, as after a stop of the process: blocks that came are first.
+            if self._now_s() - now_s - wait_s <= PACKET_S:
+                self.send_silence()
             return True
         if taken is None:
             return False
-        at_s, skipped, packet = taken
-        self._is_gap_counted = False
-        if not self._silence.replaces(at_s, skipped):
-            self._send_packet(packet)
-            is_talk = self._was_open or self.gate.has_pre_roll
-            self._silence.count(is_silent=not (is_talk or self._processing.is_at_work))
+        self._take(*taken)
         return True
 
-    def send_silence(self, late_s: float = 0.0) -> None:
-        """Send the silence that is due while no blocks arrive.
-
-        `late_s`: by how much the caller itself is late. Blocks that arrived while the
-        whole process stood still are seen after it.
-        """
-        if late_s > PACKET_S:
-            return
+    def send_silence(self) -> None:
+        """Send the silence that is due while no blocks arrive."""
         now_s = self._now_s()
-        if now_s < self._silence.due_s:
+        self.meter.update(now_s)
+        if not self._is_silence_needed:
+            self._silence.restart(now_s)
             return
-        self._silence.send_ahead(now_s)
-        packets = self._silence.missing(now_s)
-        if packets is None:
-            return
-        if not (self.encoder_feed.is_connected or self._was_open or self.gate.is_open):
-            self.meter.take_playback(packets * PACKET_BLOCKS)
-            return
-        if self.gate.is_open and not self._is_gap_counted:
-            self._is_gap_counted = True
-            self.underflows += 1
-        self._silence.insert(packets, now_s)
-        for _ in range(packets):
-            # New blocks each time, because they are processed in place.
-            first, second = np.zeros((2, BLOCK_FRAMES), np.int16)
-            packet = (first, SILENCE), (second, SILENCE)
-            self._send_packet(packet, is_captured=False)
-        self.mixer.end_idle()
+        for _ in range(self._silence.due(now_s, is_idle=self._is_settled)):
+            if self.gate.is_open and not self._is_gap_counted:
+                self._is_gap_counted = True
+                self.underflows += 1
+            self._send_packet(_NOT_CAPTURED)
+
+    @property
+    def _is_silence_needed(self) -> bool:
+        """Whether silence that is sent goes anywhere, or ends a talk."""
+        return self.encoder_feed.is_connected or self.gate.is_open or self._was_open
 
     def _run(self) -> None:
         raise_priority()
         while self.process_next():
             pass
 
-    def _send_packet(self, packet: _Packet, *, is_captured: bool = True) -> None:
+    def _take(self, at_s: float, skipped: int, packet: _Packet) -> None:
+        """Send a packet of the card, and silence for those that it skipped."""
+        is_open = self.gate.is_open
+        missing, is_replaced = self._silence.take(at_s, skipped, is_open=is_open)
+        self.encoder_feed.send([SILENT_PACKET] * missing)
+        self._is_gap_counted = False
+        if is_replaced:
+            return
+        self._send_packet(packet)
+        self.meter.update(at_s)
+        is_talk = self._was_open or self.gate.has_pre_roll
+        is_silent = not (is_talk or self._processing.is_at_work)
+        self._silent_packets = self._silent_packets + 1 if is_silent else 0
+
+    def _send_packet(self, packet: _Packet) -> None:
         (first_heard, _), (second_heard, _) = packet
-        if first_heard is SILENCE and not self.gate.is_open:
+        if first_heard is SILENCE and second_heard is not SILENCE:
             self._processing.adapt(second_heard)
         (first, was_open), (second, is_open) = (self._gated(*pair) for pair in packet)
         is_sent = self.encoder_feed.send([(first, second)])
-        is_heard = is_sent and is_captured
+        is_heard = is_sent and packet is not _NOT_CAPTURED
         self._post_change(is_open=was_open, is_heard=is_heard)
         self._post_change(is_open=is_open, is_heard=is_heard)
 
     def _gated(self, microphone: Block, played: Block) -> tuple[Block, bool]:
         """Return the block to send, and whether the gate is open."""
-        if microphone is SILENCE:
-            self.meter.skip(1)
-        else:
+        if microphone is not SILENCE:
             microphone = self._processed(microphone, played)
         block = self.gate.apply(microphone)
         is_open = self.gate.is_open
@@ -216,15 +267,14 @@ class Sender:
         return block, is_open
 
     def _processed(self, microphone: Block, played: Block) -> Block:
-        if (tone := self._tone) is not None:
-            tone.apply(microphone)
-            if self._now_s() >= tone.until_s:
-                self._tone = None
+        now_s = self._now_s()
+        if self._tone is not None and now_s < self._tone.until_s:
+            self._tone.apply(microphone)
         is_open, is_voice = self.gate.is_open, self.meter.is_voice
         self._processing.clean(microphone, played, is_wanted=is_open, is_voice=is_voice)
         if self._gain != 1.0:
             microphone = to_block(microphone.astype(np.float32) * self._gain)
-        self.meter.take(microphone)
+        self.meter.take(microphone, now_s)
         return microphone
 
     def _post_change(self, *, is_open: bool, is_heard: bool) -> None:

@@ -320,7 +320,10 @@ def test_an_exception_of_the_noise_suppressor_is_not_swallowed():
             raise RuntimeError
 
     try:
-        Running(Broken()).sender.start()
+        running = Running(Broken())
+        running.sender.start()
+        for _ in range(2):
+            running.sender.put(block(1), SILENCE)
         assert died.wait(DEADLINE_S)
     finally:
         threading.excepthook = before
