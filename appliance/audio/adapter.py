@@ -139,8 +139,12 @@ class AudioAdapter:
         }
         faults[Way.SEND, AudioFault.OVERFLOW] = self._sender.overflows
         faults[Way.SEND, AudioFault.UNDERFLOW] = self._sender.underflows
-        faults[Way.RECEIVE, AudioFault.OVERFLOW] = self.mixer.overruns
-        faults[Way.RECEIVE, AudioFault.UNDERFLOW] = self.mixer.underruns
+        faults[Way.RECEIVE, AudioFault.OVERFLOW] = self.mixer.faults[
+            AudioFault.OVERFLOW
+        ]
+        faults[Way.RECEIVE, AudioFault.UNDERFLOW] = self.mixer.faults[
+            AudioFault.UNDERFLOW
+        ]
         return AudioFigures(
             blocks={
                 Way.SEND: self.encoder_feed.blocks,

@@ -55,11 +55,7 @@ class CaptureProcessing:
     def clean(
         self, microphone: Block, played: Block, *, is_wanted: bool, is_voice: bool
     ) -> None:
-        """Process a captured block in place.
-
-        `played` was played meanwhile; `is_wanted`: the result is sent; `is_voice`: the
-        meter last detected a voice.
-        """
+        """Process a captured block; `is_wanted`: it is sent; `is_voice`: so loud."""
         if played is not SILENCE and played.any():
             self._echo_blocks = HANGOVER_BLOCKS
         elif self._echo_blocks:
@@ -77,10 +73,9 @@ class CaptureProcessing:
     def adapt(self, microphone: Block) -> None:
         """Let the noise suppressor adapt to a block that is not sent.
 
-        Without adaptation, noise that began while the gate was closed is sent up to
-        11 dB louder for the first two seconds of the next talk. In idle mode one block
-        in eight is processed, and the sender passes it here once more. If a block is
-        passed more often, the gain control takes the repetition for a voice.
+        Otherwise new noise is sent 11 dB louder for the first two seconds of a talk. In
+        idle mode each block stands for eight and is passed twice; more often, and the
+        gain control takes the repetition for a voice.
         """
         if self._cleaner is not None and not self.has_echo:
             self._cleaner.clean(microphone.copy())

@@ -13,9 +13,8 @@ MAX_RAISE_FRAMES: Final = 480
 a moment."""
 MEMORY_INTERVALS: Final = 3
 """The margin is kept for three times the interval between the last two gaps, and then
-reduced to what was needed in that time: a gap every half minute stays covered, and half
-a minute with a gap every second costs nothing a few seconds after its end. Only time
-counts in which there was sound: silence shows no gaps."""
+reduced to what was needed: a gap every half minute stays covered, and a gap every
+second costs nothing a few seconds after the last. Only time with sound counts."""
 MIN_MEMORY_FRAMES: Final = 5 * RATE_HZ
 MAX_MEMORY_FRAMES: Final = 180 * RATE_HZ
 SPARE_FRAMES: Final = 96
@@ -56,19 +55,16 @@ class DelayControl:
         return BLOCK_FRAMES + self.margin
 
     def note(self, delay_frames: float, spare_frames: int) -> bool:
-        """Record that a block was read, and return whether the window is complete.
-
-        `delay_frames` is the time between arrival and reading; `spare_frames` are left.
-        """
+        """Record the delay and the frames left; return whether the window is over."""
         self._least = min(self._least, spare_frames)
         self._delay_sum += delay_frames
         self._blocks += 1
         return self._blocks == WINDOW_BLOCKS
 
     def end_window(self, *, is_silent: bool) -> int:
-        """Set the reading speed from the mean delay; return the frames to jump.
+        """Set the reading rate from the mean delay; return the frames to jump.
 
-        `is_silent`: a jump in time would be inaudible. A negative one is back.
+        It jumps only where that is inaudible, and back if the number is negative.
         """
         moved = self.rate * WINDOW_FRAMES
         # The mean contains half of the change made within the window.
@@ -99,10 +95,7 @@ class DelayControl:
         self._begin_memory()
 
     def pass_time(self, frames: int) -> None:
-        """Record a time in which samples were read.
-
-        Each time the margin's memory ends, it is reduced to what was needed in it.
-        """
+        """Record a time in which samples were read; reduce the margin at its end."""
         self._remembered_frames += frames
         self._since_gap_frames += frames
         if self._remembered_frames >= self._memory_frames:
@@ -114,7 +107,7 @@ class DelayControl:
         self._remembered_frames, self._least = 0, MAX_MARGIN_FRAMES
 
     def _begin_window(self) -> None:
-        """Begin a window; the last one counts, also if a short word did not fill it."""
+        """Begin a window; the last one counts, also if it was not filled."""
         self.pass_time(self._blocks * BLOCK_FRAMES)
         self.rate = 0.0
         self._delay_sum = 0.0

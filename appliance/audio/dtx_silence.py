@@ -23,7 +23,7 @@ class DtxSilence:
     """Counts the silence that is sent in place of packets that are skipped or missing.
 
     A packet of the card for which silence was sent is dropped: the receivers would keep
-    both in their buffers. `is_idle` is whether packets may be skipped.
+    both in their buffers. `is_idle`: the card skips packets.
 
         card      skips  skips  skips  packet (with it: three were skipped)
         silence     sent   sent   sent

@@ -28,8 +28,7 @@ _NOTES: Final[dict[Earcon, tuple[tuple[float, float], ...]]] = {
 SENT_TONES: Final = {x: _NOTES[x][0][0] for x in (Earcon.PERMIT, Earcon.WARNING)}
 """Pitch in Hz of the earcons that the microphone hears, because the gate is open."""
 SENT_LATEST_S: Final = 0.2
-"""Such an earcon begins within this time, or never: its removal has an end. Our choice,
-longer than an open speaker takes."""
+"""Such an earcon begins within this time, or never: its removal has an end."""
 ECHO_S: Final = 0.3
 """Time in which an earcon's echo arrives: latency of the card and decay of the room."""
 TONE_FRAMES: Final = BLOCK_FRAMES // 2
@@ -53,8 +52,7 @@ class ToneRemover:
     """Removes an earcon of one known pitch from the captured sound.
 
     The echo canceller does not know the earcons (`Mixer.reference`). The part of each
-    5 ms that a tone of this pitch can explain is subtracted, whatever its delay and
-    loudness; of speech 100 Hz to each side are missing meanwhile.
+    5 ms that such a tone can explain is subtracted, whatever its delay and loudness.
     """
 
     def __init__(self, hz: float, until_s: float) -> None:

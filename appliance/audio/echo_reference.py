@@ -40,9 +40,8 @@ class _SampleClock:
 class EchoReference:
     """Buffer of played blocks, read at the microphone's clock: for two cards.
 
-    The echo canceller needs as many played samples as captured ones, and a constant
-    delay between them: while it changes, the filter does not converge and the echo is
-    sent. So the delay is controlled slowly, by resampling, and not set anew before each
+    The echo canceller needs a constant delay: while it changes, the filter does not
+    converge. So it is controlled slowly, by resampling, and not set anew before each
     word as a jitter buffer does. Callbacks come late, never early: the earliest one of
     a second shows the time of the samples to a tenth of a millisecond.
 
@@ -52,11 +51,7 @@ class EchoReference:
     def __init__(
         self, latency_s: float, now_s: Callable[[], float] = time.monotonic
     ) -> None:
-        """`latency_s` is that of each stream.
-
-        The delay is one block more: a callback that is later than that is an underrun
-        anyway, and no echo comes so early, because both latencies delay it.
-        """
+        """`latency_s` is that of each stream; the echo is later than one of them."""
         self._now_s = now_s
         self._delay = BLOCK_FRAMES + round(latency_s * RATE_HZ)
         self._ring = RingBuffer()

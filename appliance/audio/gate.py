@@ -46,10 +46,9 @@ class Gate:
         self._tail_blocks = 0
 
     def close(self, tail_ms: int) -> None:
-        """Pass the tail, then silence.
+        """Pass the tail, then silence, which ends the tail earlier.
 
-        `tail_ms` is the longest tail, with the pre-roll's delay; silence ends it
-        earlier. 0: close at once; only a fade from the last sample to zero is sent.
+        `tail_ms` contains the pre-roll's delay; 0: only a fade to zero is sent.
         """
         blocks = -(-tail_ms // BLOCK_MS)
         self._tail_blocks = blocks if self._is_wanted else 0
@@ -59,8 +58,7 @@ class Gate:
     def clear(self) -> None:
         """Replace what was captured so far by silence, so that no pre-roll has it."""
         blocks = self._held_blocks + 1
-        # As a whole, because `apply` may be running. It takes the block to send from
-        # the new line if the gate is opened afterwards.
+        # As a whole, because `apply` may be running.
         self._delay_line = deque([SILENCE] * blocks, maxlen=blocks)
 
     def apply(self, block: Block) -> Block:

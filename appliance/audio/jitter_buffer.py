@@ -6,6 +6,7 @@ Its target is one block plus a small margin, held by reading slightly faster or 
 Loss and jitter of the network are the work of NetEQ in the LiveKit library, before it.
 """
 
+from collections import Counter
 from typing import Final
 
 import numpy as np
@@ -21,6 +22,7 @@ from appliance.audio.dsp import (
     interpolated,
     peak,
 )
+from appliance.metrics.counters import AudioFault
 from appliance.pcm import BLOCK_FRAMES, RATE_HZ, SILENCE, Block
 
 SIZE_BLOCKS: Final = 16
@@ -33,8 +35,7 @@ SILENT_AFTER_S: Final = 0.2
 LOUDNESS_DECAY: Final = 0.98
 """Per block of 10 ms: halved after 0.35 s, longer than a pause between words."""
 HANGOVER_FRAMES: Final = RATE_HZ // 10
-"""100 ms after the last block above `SILENT_PEAK` are played too: faint noise around
-that level would otherwise be chopped, and the decay of words cut."""
+"""100 ms after the last loud block are played too: faint noise would be chopped."""
 LEAST_FRAMES: Final = BLOCK_FRAMES + 3
 """Fill level from which a block can be read: interpolation needs three samples more."""
 
@@ -77,7 +78,9 @@ class JitterBuffer:
     Thread: `write` the library's, `read` the card's; neither blocks the other.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, faults: Counter[AudioFault]) -> None:
+        """Start empty; underruns in speech and overruns are added to `faults`."""
+        self._faults = faults
         self._ring = RingBuffer()
         self._written_at_s = 0.0
         self._at = 0
@@ -87,10 +90,6 @@ class JitterBuffer:
         self._loud_until_frame = -HANGOVER_FRAMES
         self._onset_frame = 0
         self._delay_control = DelayControl()
-        self.underruns = 0
-        """Reads that found too few samples during speech."""
-        self.overruns = 0
-        """Times the fill level was too high and was cut."""
         self.loudness = 0.0
         """Recent peak."""
         self.is_muted = False
@@ -135,16 +134,12 @@ class JitterBuffer:
         return is_heard
 
     def read(self, now_s: float) -> Samples | None:
-        """Return the next block; None is silence.
-
-        It is float32, shape (480,), in int16's range, read-only and valid only until
-        the next write, because it may be a view of the ring.
-        """
+        """Return the next block, valid until the next write; None is silence."""
         if self._is_waiting and not self._resume(now_s):
             return None
         stock = self._ring.written - self._at
         if stock > DEEPEST_BLOCKS * BLOCK_FRAMES:
-            self.overruns += 1
+            self._faults[AudioFault.OVERFLOW] += 1
             # What follows the cut fades in.
             self._was_silent = True
             stock = BLOCK_FRAMES + self._delay_control.target
@@ -182,11 +177,7 @@ class JitterBuffer:
         self._fraction = 0.0
 
     def _resume(self, now_s: float) -> bool:
-        """Return whether speech has begun; if so, set the read position for it.
-
-        The position is in the silence before the first word, so that the word has the
-        target delay.
-        """
+        """Return whether speech has begun; if so, read from the silence before it."""
         is_there = self._ring.written >= self._loud_until_frame
         if self._loud_until_frame <= self._at or not is_there:
             return False
@@ -215,7 +206,7 @@ class JitterBuffer:
         return samples
 
     def _underrun(self, stock: int, now_s: float) -> Samples | None:
-        """Return a faded end on an underrun; more is held when sound arrives again."""
+        """Return what is left, faded out."""
         self._is_primed = False
         was_silent, self._was_silent = self._was_silent, True
         is_heard = self._loud_until_frame > self._at
@@ -223,7 +214,7 @@ class JitterBuffer:
         if not is_heard:
             return None
         self._starved_at_s = now_s
-        self.underruns += 1
+        self._faults[AudioFault.UNDERFLOW] += 1
         left = min(stock, BLOCK_FRAMES)
         if was_silent or left < FADE_FRAMES:
             return None

@@ -1,7 +1,7 @@
 """Mixer of the remote participants' sound and the earcons, for playback."""
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
 from heapq import nlargest
@@ -22,21 +22,20 @@ from appliance.audio.dsp import (
     volume_gain,
 )
 from appliance.audio.jitter_buffer import JitterBuffer
+from appliance.metrics.counters import AudioFault
 from appliance.pcm import BLOCK_FRAMES, Block
 
 MAX_TALKERS: Final = 16
-"""Largest number of talkers mixed at the same time, the loudest ones; a Raspberry Pi
-Zero 2 W has no CPU time for more. Silent ones do not count."""
+"""Talkers mixed at the same time, the loudest ones: a Zero 2 W has no time for more."""
 READ_S: Final = 0.5
 """Time without `next` after which no speaker plays; longer than an idle window, and
 than a card is late."""
 EARCON_LATEST_S: Final = 2.0
-"""An earcon that could not begin for so long, because no speaker was open, is dropped.
-Our choice: the one for the joined room waits for a card that is being opened."""
+"""An earcon waits so long for a speaker that is being opened."""
 
 
 class Mixer:
-    """Lock-free mixer with one jitter buffer per talker.
+    """Lock-free mixer with one jitter buffer per talker; implements `ports.Playback`.
 
     Thread: `next` the card's; `end_idle`, `play`, `drop_earcons` and what `add` returns
     any; `add`, `remove`, `mute` and `is_sounding` the loop's.
@@ -58,24 +57,20 @@ class Mixer:
         # Replaced as a whole, because the card's thread reads it without a lock.
         self._talkers: dict[str, JitterBuffer] = {}
         self._read_at_s = float("-inf")
-        # The newest earcon waits here until the card's thread takes it, with the latest
-        # time to begin.
+        # The newest earcon and its latest time to begin, for the card's thread.
         self._requested: deque[tuple[float, Samples]] = deque(maxlen=1)
         self._earcon: Samples = np.zeros(0, np.float32)
         self._limiter = Limiter()
         self._gain = np.float32(1.0)
-        self._past_underruns = 0
-        self._past_overruns = 0
+        self.faults: Counter[AudioFault] = Counter()
+        """Underruns and overruns of all jitter buffers."""
         self.is_muted = False
         """Whether talkers are muted, in half duplex while the gate is open."""
         self.played: Block | None = None
         """Samples passed to the card last; None for silence."""
         self.reference: Block | None = None
-        """Talkers' share of `played`, for the echo canceller.
-
-        Without the earcons: the canceller would take the first syllable after the
-        permit tone for its echo and remove up to 66 ms of it (measured).
-        """
+        """Talkers' share of `played`, for the echo canceller, which would take a
+        syllable after the permit tone for its echo and remove up to 66 ms of it."""
 
     def end_idle(self) -> None:
         """End the idle windows, after writing sound for the next period to process."""
@@ -83,8 +78,8 @@ class Mixer:
         self.playback_window.end()
 
     def add(self, talker: str) -> Callable[[Block], None]:
-        """Add a talker of a unique name; return the function that takes its blocks."""
-        jitter_buffer = JitterBuffer()
+        """Add a talker of a unique name; return what takes its blocks."""
+        jitter_buffer = JitterBuffer(self.faults)
         self._talkers = {**self._talkers, talker: jitter_buffer}
         self.end_idle()
 
@@ -96,10 +91,7 @@ class Mixer:
 
     def remove(self, talker: str) -> None:
         """Remove the talker."""
-        if (jitter_buffer := self._talkers.get(talker)) is not None:
-            self._past_underruns += jitter_buffer.underruns
-            self._past_overruns += jitter_buffer.overruns
-            self._talkers = {x: y for x, y in self._talkers.items() if x != talker}
+        self._talkers = {x: y for x, y in self._talkers.items() if x != talker}
 
     def mute(self, talker: str, *, is_on: bool) -> None:
         """Play the talker or not, from the next block on."""
@@ -123,10 +115,7 @@ class Mixer:
         self._gain = np.float32(volume_gain(percent))
 
     def play(self, samples: Samples, within_s: float = EARCON_LATEST_S) -> None:
-        """Play an earcon of whole blocks in place of one that waits or sounds.
-
-        Without a speaker it waits, but not for longer than `within_s`.
-        """
+        """Play an earcon of whole blocks within this time, in place of another one."""
         self._requested.append((self._now_s() + within_s, samples))
         self.end_idle()
 
@@ -188,16 +177,6 @@ class Mixer:
     def drift_ppm(self) -> float:
         """Drift of the card's clock against the newest talker's; positive: faster."""
         return next((x.drift_ppm for x in reversed(self._talkers.values())), 0.0)
-
-    @property
-    def underruns(self) -> int:
-        """Underruns of all jitter buffers during speech."""
-        return self._past_underruns + sum(x.underruns for x in self._talkers.values())
-
-    @property
-    def overruns(self) -> int:
-        """Times a jitter buffer was too full and was cut."""
-        return self._past_overruns + sum(x.overruns for x in self._talkers.values())
 
     def _parts(self, now_s: float) -> list[Samples]:
         """Return the next block of each talker that is heard."""

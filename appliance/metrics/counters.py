@@ -1,7 +1,4 @@
-"""Counters of joins, reconnects, chat and talk, and figures of the audio path.
-
-The counters are kept from events and states, the figures by the audio path itself.
-"""
+"""Counters of joins, reconnects, chat and talk, and figures of the audio path."""
 
 import logging
 import math
@@ -32,24 +29,14 @@ class AudioDirection(StrEnum):
 
 
 class AudioFault(StrEnum):
-    """Faults of the audio path."""
+    """Faults of the audio path; `exposition` says what each is."""
 
     XRUN = "xrun"
-    """Samples were lost or missing at the card, or no block was ready for it in time.
-    In a duplex stream a lost period counts for both directions, because PortAudio then
-    starts both again."""
     DROP = "drop"
-    """PortAudio discarded captured samples without reporting it."""
     STALL = "stall"
-    """The card's callback stopped coming, as of an unplugged card too, or brought no
-    captured samples for a second."""
     UNPLUG = "unplug"
-    """A card that had worked was not listed any more."""
     OVERFLOW = "overflow"
-    """A buffer was full: audio was dropped. Each time counts once."""
     UNDERFLOW = "underflow"
-    """A buffer was empty in speech: silence was played or sent instead. Each gap counts
-    once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +51,7 @@ class AudioFigures:
     depth_s: Mapping[str, float] = field(default_factory=dict)
     """Audio waiting in each buffer, by the buffer's name."""
     drift_ppm: float = 0.0
-    """How much faster the speaker's clock runs than the network's, by the sound of the
-    newest talker."""
+    """How much faster the speaker's clock runs than the newest talker's."""
 
 
 ACCESS_BOUNDS_S = (0.005, 0.01, 0.015, 0.02, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
@@ -107,10 +93,7 @@ class Histogram:
 
 
 class Counters:
-    """Counters since the process started.
-
-    Thread: the event loop's.
-    """
+    """Counters since the process started. Thread: the event loop's."""
 
     def __init__(self) -> None:
         self.joins = 0

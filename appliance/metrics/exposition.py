@@ -1,9 +1,4 @@
-"""Every metric of `GET /metrics`, on top of prometheus-client.
-
-The registry is our own and holds two collectors: `Exposition` for everything with the
-prefix `ptt_`, and the library's one for the process. The library's default registry is
-not used.
-"""
+"""Every metric of `GET /metrics`, on top of prometheus-client."""
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import product
@@ -37,10 +32,7 @@ CHAT_STATES = (
 
 
 class Exposition(Collector):
-    """All metrics of the process, and the collector of those of the appliance.
-
-    Thread: the event loop's.
-    """
+    """All metrics: a collector of our own, in a registry with that of the process."""
 
     def __init__(self, counts: Counters, figures: Callable[[], AudioFigures]) -> None:
         """Register the collectors; counts and figures are read at each request."""
@@ -155,8 +147,7 @@ def _audio(figures: AudioFigures) -> Iterator[Metric]:
     yield depths
     yield GaugeMetricFamily(
         "ptt_drift_ppm",
-        "How much faster the speaker's clock runs than the network's, by the sound of"
-        " the newest talker.",
+        "How much faster the speaker's clock runs than the newest talker's.",
         figures.drift_ppm,
     )
 

@@ -25,8 +25,7 @@ LAST_S = 0.3
 class MetricsPush:
     """Viewer that posts `{"name", "joins", "leaves"}` after each join and leave.
 
-    The numbers are totals since the process started: the next report replaces a lost
-    one, and none is repeated.
+    The numbers are totals: the next report replaces a lost one.
     """
 
     def __init__(self, url: str, name: str, counts: Counters) -> None:

@@ -1,5 +1,6 @@
 """Tests of the jitter buffer between two simulated clocks."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,9 +26,26 @@ from appliance.audio.jitter_buffer import (
     JitterBuffer,
     RingBuffer,
 )
+from appliance.metrics.counters import AudioFault
 from appliance.pcm import BLOCK_FRAMES, RATE_HZ, SILENCE
 
 TONE_HZ = 440.0
+
+
+class Buffer(JitterBuffer):
+    """Jitter buffer with its faults."""
+
+    def __init__(self) -> None:
+        self.faults: Counter[AudioFault] = Counter()
+        super().__init__(self.faults)
+
+    @property
+    def underruns(self) -> int:
+        return self.faults[AudioFault.UNDERFLOW]
+
+    @property
+    def overruns(self) -> int:
+        return self.faults[AudioFault.OVERFLOW]
 
 
 def tone(first: int, frames: int = BLOCK_FRAMES) -> np.ndarray:
@@ -41,7 +59,7 @@ class Run:
 
     delays_s: list[float]
     heard: np.ndarray
-    jitter_buffer: JitterBuffer
+    jitter_buffer: Buffer
 
 
 def run(
@@ -50,14 +68,14 @@ def run(
     lateness_s: tuple[float, ...] = (0.0,),
     phase_s: float = 0.004,
     *,
-    jitter_buffer: JitterBuffer | None = None,
+    jitter_buffer: Buffer | None = None,
     has_pauses: bool = False,
 ) -> Run:
     """Simulate a writer with a block every 10 ms and some jitter, and a reader.
 
     With pauses there is a second of silence after each second of sound.
     """
-    jitter_buffer = jitter_buffer or JitterBuffer()
+    jitter_buffer = jitter_buffer or Buffer()
     period_s = 0.01 / (1 + ppm / 1e6)
     written = 0
     delays, heard = [], []
@@ -138,7 +156,7 @@ def test_a_gap_cancels_a_pending_correction_of_the_delay():
 
 
 def test_the_delay_does_not_depend_on_the_initial_fill_level():
-    jitter_buffer = JitterBuffer()
+    jitter_buffer = Buffer()
     for count in range(DEEPEST_BLOCKS):
         jitter_buffer.write(tone(count * BLOCK_FRAMES), 0.0)
     for count in range(3000):
@@ -152,7 +170,7 @@ def test_the_delay_does_not_depend_on_the_initial_fill_level():
 
 
 def test_silence_is_used_to_reach_the_target_delay_at_once():
-    jitter_buffer = JitterBuffer()
+    jitter_buffer = Buffer()
     quiet = np.zeros(BLOCK_FRAMES, np.int16)
     for _ in range(8):
         jitter_buffer.write(quiet, 0.0)
@@ -163,7 +181,7 @@ def test_silence_is_used_to_reach_the_target_delay_at_once():
 
 
 def test_speech_after_a_long_silence_and_a_gap_is_played_from_the_first_sample():
-    jitter_buffer = JitterBuffer()
+    jitter_buffer = Buffer()
     now_s, heard = 0.0, []
     for _ in range(100):
         jitter_buffer.write(SILENCE, now_s)
@@ -185,7 +203,7 @@ def test_speech_after_a_long_silence_and_a_gap_is_played_from_the_first_sample()
 @pytest.mark.parametrize("phase_s", [0.0001, 0.003, 0.0099])
 @pytest.mark.parametrize("quiet_s", [0.5, 600.0])
 def test_the_first_word_after_a_silence_has_the_target_delay(phase_s, quiet_s):
-    jitter_buffer = JitterBuffer()
+    jitter_buffer = Buffer()
     for count in range(60):
         jitter_buffer.write(SILENCE, 0.01 * count)
         jitter_buffer.read(0.01 * count + phase_s)
@@ -223,7 +241,7 @@ def test_a_tone_is_resampled_without_audible_distortion():
 
 
 def test_a_talker_who_stops_is_faded_out_and_can_resume():
-    jitter_buffer = JitterBuffer()
+    jitter_buffer = Buffer()
     for count in range(3):
         jitter_buffer.write(tone(count * BLOCK_FRAMES), 0.01 * count)
     heard = [jitter_buffer.read(0.021 + 0.01 * count) for count in range(6)]
@@ -235,7 +253,7 @@ def test_a_talker_who_stops_is_faded_out_and_can_resume():
 
 
 def test_a_burst_after_an_outage_is_cut_to_the_newest_sound():
-    jitter_buffer = JitterBuffer()
+    jitter_buffer = Buffer()
     jitter_buffer.read(0.0)
     for count in range(14):
         jitter_buffer.write(tone(count * BLOCK_FRAMES), 0.0)
@@ -246,7 +264,7 @@ def test_a_burst_after_an_outage_is_cut_to_the_newest_sound():
 
 @pytest.mark.parametrize("was_heard", [False, True])
 def test_what_is_said_while_no_speaker_plays_adds_no_delay(was_heard):
-    jitter_buffer = JitterBuffer()
+    jitter_buffer = Buffer()
     for count in range(100):
         said = tone(count * BLOCK_FRAMES) if was_heard else SILENCE
         jitter_buffer.write(said, 0.01 * count)
@@ -260,7 +278,7 @@ def test_what_is_said_while_no_speaker_plays_adds_no_delay(was_heard):
 
 
 def test_what_follows_a_cut_fades_in():
-    jitter_buffer = JitterBuffer()
+    jitter_buffer = Buffer()
     for count in range(3):
         jitter_buffer.write(tone(count * BLOCK_FRAMES), 0.0)
     before = jitter_buffer.read(0.001)
@@ -281,7 +299,7 @@ def test_what_follows_a_cut_fades_in():
     )
 )
 def test_the_fill_level_is_bounded_and_the_output_valid_for_any_two_clocks(turns):
-    jitter_buffer = JitterBuffer()
+    jitter_buffer = Buffer()
     count = 0
     for end_window, (writes, reads, is_loud) in enumerate(turns):
         now_s = end_window * 0.01
@@ -310,7 +328,7 @@ def test_the_fill_level_is_bounded_and_the_output_valid_for_any_two_clocks(turns
 )
 def test_the_shared_silence_block_is_read_like_any_block_of_zeros(story, ppm):
     """Stories of talk and pauses in blocks, with and without a fast card."""
-    known, any_other = JitterBuffer(), JitterBuffer()
+    known, any_other = Buffer(), Buffer()
     blocks = [is_loud for is_loud, count in story for _ in range(count)]
     for place, is_loud in enumerate(blocks):
         at_s = place * 0.01
@@ -323,7 +341,7 @@ def test_the_shared_silence_block_is_read_like_any_block_of_zeros(story, ppm):
 
 
 def test_a_buffer_without_new_packets_becomes_idle():
-    jitter_buffer = JitterBuffer()
+    jitter_buffer = Buffer()
     jitter_buffer.read(100.0)
     assert jitter_buffer.is_idle
     for count in range(3):
@@ -334,9 +352,9 @@ def test_a_buffer_without_new_packets_becomes_idle():
     assert jitter_buffer.depth_s == 0
 
 
-def hiccups(every_s: float, length_s: float, minutes: float) -> JitterBuffer:
+def hiccups(every_s: float, length_s: float, minutes: float) -> Buffer:
     """Simulate steady speech whose blocks are held up for a moment now and then."""
-    jitter_buffer = JitterBuffer()
+    jitter_buffer = Buffer()
     written = 0
     for count in range(int(minutes * 6000)):
         now_s = count * 0.01 + 0.004
@@ -429,7 +447,7 @@ def test_what_was_needed_is_kept_when_the_memory_ends():
 def test_faint_noise_around_the_level_of_silence_is_not_chopped():
     """Of a noise floor some blocks peak above -60 dBFS and some below."""
     random = np.random.default_rng(1)
-    jitter_buffer, heard = JitterBuffer(), []
+    jitter_buffer, heard = Buffer(), []
     for count in range(600):
         noise = random.normal(scale=10.5, size=BLOCK_FRAMES).astype(np.int16)
         jitter_buffer.write(noise, count * 0.01)
@@ -449,7 +467,7 @@ def test_a_partly_written_block_does_not_end_the_idle_state(monkeypatch):
             super().write(block)
 
     monkeypatch.setattr("appliance.audio.jitter_buffer.RingBuffer", Slow)
-    jitter_buffer = JitterBuffer()
+    jitter_buffer = Buffer()
     jitter_buffer.read(100.0)
     assert jitter_buffer.is_idle
     jitter_buffer.write(tone(0), 100.0)
