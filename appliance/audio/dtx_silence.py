@@ -7,10 +7,12 @@ in time whatever the card does; Opus makes one packet of it every 0.4 s (DTX).
 
 from typing import Final
 
-from appliance.pcm import PACKET_S
+from appliance.audio.driver import IDLE_PERIODS
+from appliance.pcm import BLOCK_MS, PACKET_BLOCKS, PACKET_S
 
 MISSING_AFTER_S: Final = 0.04
 """Two packets; if the card is later than this and twice its latency, it is missing."""
+SKIPPED_PACKETS: Final = IDLE_PERIODS // PACKET_BLOCKS
 IDLE_LATE_S: Final = 0.01
 """In idle mode the card's thread passes one packet in four, with the number of skipped
 ones. Silence for those is sent so much late, before it. Measured from microphone to
@@ -44,21 +46,23 @@ class DtxSilence:
 
     def due_s(self, *, is_idle: bool) -> float:
         """Return when silence is sent if no packet arrives before."""
-        next_s = self._late_s(is_idle=is_idle) + (self._sent + 1) * PACKET_S
-        missing_s = 0.0 if is_idle else MISSING_AFTER_S + 2 * self.card_latency_s
-        return self._packet_at_s + max(next_s, missing_s)
+        next_s = (self._sent + 1) * PACKET_S
+        if is_idle and self._sent < SKIPPED_PACKETS:
+            return self._packet_at_s + IDLE_LATE_S + next_s
+        missing_s = MISSING_AFTER_S + 2 * self.card_latency_s
+        if is_idle:
+            missing_s += IDLE_PERIODS * BLOCK_MS / 1000
+        # What the card still holds is not lost.
+        return self._packet_at_s + max(self.card_latency_s + next_s, missing_s)
 
     def due(self, now_s: float, *, is_idle: bool) -> int:
         """Return how many packets of silence are to be sent now."""
-        if now_s < self.due_s(is_idle=is_idle):
-            return 0
-        late_s = self._late_s(is_idle=is_idle)
+        packets = 0
         # Times that are equal may differ in their last digit.
-        passed = int((now_s - self._packet_at_s - late_s) / PACKET_S + 1e-6)
-        packets = min(passed - self._sent, MAX_INSERTED_PACKETS)
-        self._packet_at_s += (passed - self._sent - packets) * PACKET_S
-        self._sent += packets
-        return packets
+        while self.due_s(is_idle=is_idle) < now_s + 1e-6:
+            self._sent += 1
+            packets += 1
+        return min(packets, MAX_INSERTED_PACKETS)
 
     def take(self, at_s: float, skipped: int, *, is_open: bool) -> tuple[int, bool]:
         """Note the arrival of a packet, after others that the card skipped.
@@ -74,7 +78,3 @@ class DtxSilence:
         is_replaced = surplus > 0 and (is_late or not is_open)
         self._surplus = max(0, surplus - is_replaced)
         return max(0, -surplus), is_replaced
-
-    def _late_s(self, *, is_idle: bool) -> float:
-        """Return for how long the card may hold a packet that is not missing."""
-        return IDLE_LATE_S if is_idle else self.card_latency_s
