@@ -8,9 +8,10 @@ MARGIN_FRAMES: Final = 240
 """5 ms: the usual jitter between two threads of a small machine."""
 MAX_MARGIN_FRAMES: Final = 2880
 """60 ms: more jitter than this is a fault that a deeper buffer does not cure."""
-MAX_RAISE_FRAMES: Final = 480
-"""10 ms: raise after a gap, which may be the only one, as of a machine that is busy for
-a moment."""
+MAX_ONCE_FRAMES: Final = 480
+"""10 ms: raise after a single gap, as of a machine that is busy for a moment."""
+REPEATED_FRAMES: Final = 10 * RATE_HZ
+"""A gap within 10 s of sound after another is expected to recur, and covered whole."""
 MEMORY_INTERVALS: Final = 3
 """The margin is kept for three times the interval between the last two gaps, and then
 reduced to what was needed: a gap every half minute stays covered, and a gap every
@@ -85,9 +86,11 @@ class DelayControl:
 
     def raise_margin(self, missing_frames: float) -> None:
         """Raise the margin after an audible gap of that length."""
+        is_repeated = self._since_gap_frames <= REPEATED_FRAMES
+        most = MAX_MARGIN_FRAMES if is_repeated else MAX_ONCE_FRAMES
         # A longer gap is an interruption, which no margin would cover.
         if missing_frames <= MAX_MARGIN_FRAMES:
-            raised = self.margin + min(round(missing_frames), MAX_RAISE_FRAMES)
+            raised = self.margin + min(round(missing_frames), most)
             self.margin = min(raised, MAX_MARGIN_FRAMES)
         memory = MEMORY_INTERVALS * self._since_gap_frames
         self._memory_frames = min(max(memory, MIN_MEMORY_FRAMES), MAX_MEMORY_FRAMES)
