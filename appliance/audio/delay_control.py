@@ -10,14 +10,16 @@ MAX_MARGIN_FRAMES: Final = 2880
 """60 ms: more jitter than this is a fault that a deeper buffer does not cure."""
 MAX_ONCE_FRAMES: Final = 480
 """10 ms: raise after a single gap, as of a machine that is busy for a moment."""
-REPEATED_FRAMES: Final = 10 * RATE_HZ
-"""A gap within 10 s of sound after another is expected to recur, and covered whole."""
+REPEATED_FRAMES: Final = 60 * RATE_HZ
+"""A gap within a minute of sound after another is expected to recur: it is covered
+whole."""
 MEMORY_INTERVALS: Final = 3
-"""The margin is kept for three times the interval between the last two gaps, and then
+"""The margin is kept for three times the longest interval in a series of gaps, and then
 reduced to what was needed: a gap every half minute stays covered, and a gap every
 second costs nothing a few seconds after the last. Only time with sound counts."""
 MIN_MEMORY_FRAMES: Final = 5 * RATE_HZ
-MAX_MEMORY_FRAMES: Final = 180 * RATE_HZ
+MAX_MEMORY_FRAMES: Final = MEMORY_INTERVALS * REPEATED_FRAMES
+"""For a single gap, too."""
 SPARE_FRAMES: Final = 96
 WINDOW_BLOCKS: Final = 50
 WINDOW_FRAMES: Final = WINDOW_BLOCKS * BLOCK_FRAMES
@@ -47,6 +49,7 @@ class DelayControl:
         self._delay_sum = 0.0
         self._blocks = 0
         self._since_gap_frames = MAX_MEMORY_FRAMES
+        self._longest_interval_frames = 0
         self._memory_frames = self._remembered_frames = 0
         self._least = MAX_MARGIN_FRAMES
 
@@ -86,15 +89,17 @@ class DelayControl:
 
     def raise_margin(self, missing_frames: float) -> None:
         """Raise the margin after an audible gap of that length."""
-        is_repeated = self._since_gap_frames <= REPEATED_FRAMES
+        interval = self._since_gap_frames
+        is_repeated = interval <= REPEATED_FRAMES
         most = MAX_MARGIN_FRAMES if is_repeated else MAX_ONCE_FRAMES
         # A longer gap is an interruption, which no margin would cover.
-        if missing_frames <= MAX_MARGIN_FRAMES:
-            raised = self.margin + min(round(missing_frames), most)
-            self.margin = min(raised, MAX_MARGIN_FRAMES)
-        memory = MEMORY_INTERVALS * self._since_gap_frames
-        self._memory_frames = min(max(memory, MIN_MEMORY_FRAMES), MAX_MEMORY_FRAMES)
-        self._since_gap_frames = 0
+        is_coverable = missing_frames <= MAX_MARGIN_FRAMES
+        raised = round(missing_frames) if is_coverable else MARGIN_FRAMES
+        self.margin = min(self.margin + min(raised, most), MAX_MARGIN_FRAMES)
+        longest = max(interval, self._longest_interval_frames) if is_repeated else 0
+        memory = MEMORY_INTERVALS * longest if is_repeated else MAX_MEMORY_FRAMES
+        self._memory_frames = max(memory, MIN_MEMORY_FRAMES)
+        self._longest_interval_frames, self._since_gap_frames = longest, 0
         self._begin_memory()
 
     def pass_time(self, frames: int) -> None:

@@ -15,6 +15,7 @@ from appliance.audio.delay_control import (
     MAX_ONCE_FRAMES,
     MIN_MEMORY_FRAMES,
     MOVED_FRAMES,
+    REPEATED_FRAMES,
     WINDOW_BLOCKS,
     WINDOW_FRAMES,
     DelayControl,
@@ -370,8 +371,8 @@ def hiccups(every_s: float, length_s: float, minutes: float) -> Buffer:
 
 
 @pytest.mark.parametrize("length_s", [0.015, 0.025, 0.04])
-def test_a_hiccup_every_half_minute_is_heard_a_few_times_and_then_covered(length_s):
-    assert 1 <= hiccups(30.0, length_s, minutes=5).underruns <= 4
+def test_a_hiccup_every_half_minute_is_heard_once_or_twice_and_then_covered(length_s):
+    assert 1 <= hiccups(30.0, length_s, minutes=5).underruns <= 2
 
 
 def raised(missing_frames):
@@ -401,9 +402,9 @@ def test_the_margin_is_what_was_missing_and_is_kept_for_three_intervals(
 
 @pytest.mark.parametrize(
     ("missing_frames", "raised_frames"),
-    [(2000.0, MAX_ONCE_FRAMES), (50_000.0, 0)],
+    [(300.0, 300), (2000.0, MAX_ONCE_FRAMES), (50_000.0, MARGIN_FRAMES)],
 )
-def test_a_long_gap_costs_little_delay_and_one_that_cannot_be_covered_none(
+def test_a_single_gap_costs_ten_milliseconds_of_delay_at_most(
     missing_frames, raised_frames
 ):
     """It may be the only one, as of a compiler that starts beside a conversation."""
@@ -413,6 +414,25 @@ def test_a_long_gap_costs_little_delay_and_one_that_cannot_be_covered_none(
     assert control.margin == MARGIN_FRAMES + raised_frames
     control.pass_time(1)
     assert control.margin == MARGIN_FRAMES
+
+
+def test_the_longest_interval_of_a_series_of_gaps_counts():
+    """Two gaps in quick succession every half minute are covered, too."""
+    control = DelayControl()
+    for interval_s in (0.0, 30.0, 0.5):
+        control.pass_time(round(interval_s * RATE_HZ))
+        control.raise_margin(500.0)
+    control.pass_time(89 * RATE_HZ)
+    assert control.margin > MARGIN_FRAMES
+
+
+def test_gaps_more_than_a_minute_apart_are_single_ones():
+    control = DelayControl()
+    for _ in range(3):
+        before = control.margin
+        control.raise_margin(2000.0)
+        assert control.margin == before + MAX_ONCE_FRAMES
+        control.pass_time(REPEATED_FRAMES + 1)
 
 
 def test_a_busy_phase_costs_nothing_a_few_seconds_after_its_end():
