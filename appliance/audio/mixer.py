@@ -56,6 +56,8 @@ class Mixer:
         """Idle window of a stream that only plays."""
         # Replaced as a whole, because the card's thread reads it without a lock.
         self._talkers: dict[str, JitterBuffer] = {}
+        # Those that were in the last block.
+        self._chosen: list[JitterBuffer] = []
         self._read_at_s = float("-inf")
         # The newest earcon and its latest time to begin, for the card's thread.
         self._requested: deque[tuple[float, Samples]] = deque(maxlen=1)
@@ -148,6 +150,7 @@ class Mixer:
         """Drop pending audio, so that it is not played after reopening the stream."""
         self.played = self.reference = None
         self.drop_earcons()
+        self._chosen = []
         self._earcon = np.zeros(0, np.float32)
 
     @property
@@ -155,8 +158,9 @@ class Mixer:
         """Whether there has been nothing to play for a while, or no speaker."""
         if not self.is_played:
             return True
-        has_earcon = self._requested or len(self._earcon)
-        return not has_earcon and all(each.is_idle for each in self._talkers.values())
+        if self.played is not None or self._requested:
+            return False
+        return all(talker.is_idle for talker in self._talkers.values())
 
     @property
     def level_dbfs(self) -> float:
@@ -184,12 +188,18 @@ class Mixer:
         if len(chosen) > MAX_TALKERS:
             awake = [talker for talker in chosen if not talker.is_idle]
             chosen = nlargest(MAX_TALKERS, awake, key=lambda each: each.loudness)
-        parts = (self._part(talker, now_s) for talker in chosen)
+        # Those who have left or are not among the loudest any more are faded out.
+        ended = set(self._chosen).difference(chosen)
+        self._chosen = chosen
+        read = [(x, self.is_muted or x.is_muted) for x in chosen]
+        read += [(x, True) for x in ended]
+        parts = (self._part(x, now_s, is_muted=is_muted) for x, is_muted in read)
         return [part for part in parts if part is not None]
 
-    def _part(self, talker: JitterBuffer, now_s: float) -> Samples | None:
+    def _part(
+        self, talker: JitterBuffer, now_s: float, *, is_muted: bool
+    ) -> Samples | None:
         """Return the next block of a talker; one who is muted is read all the same."""
-        is_muted = self.is_muted or talker.is_muted
         was_muted, talker.was_muted = talker.was_muted, is_muted
         block = talker.read(now_s)
         if block is None or was_muted == is_muted:
@@ -202,6 +212,9 @@ class Mixer:
         with suppress(IndexError):
             latest_s, samples = self._requested.popleft()
             if now_s <= latest_s:
+                if len(self._earcon):
+                    samples = samples.copy()
+                    samples[:BLOCK_FRAMES] += cut(self._earcon[:BLOCK_FRAMES])
                 self._earcon = samples
         if not len(self._earcon):
             return None
