@@ -81,6 +81,14 @@ def test_a_late_peak_lowers_the_gain_of_a_block_by_a_ramp():
     assert (samples * gains).max() <= dsp.CEILING * 1.0001
 
 
+def test_the_limiters_gain_recovers_without_steps():
+    """One gain for each block would be heard as roughness, 100 times a second."""
+    limiter = dsp.Limiter()
+    limiter.gains(np.full(480, 90_000, np.float32))
+    gains = [limiter.gains(np.full(480, 1000, np.float32)) for _ in range(20)]
+    assert np.abs(np.diff(np.concatenate(gains))).max() < 3 * 0.01 / 480
+
+
 def test_the_limiter_releases_within_two_seconds():
     limiter = dsp.Limiter()
     limiter.apply(np.full(480, 90_000, np.float32))
