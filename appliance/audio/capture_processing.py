@@ -2,16 +2,18 @@
 
 The echo canceller delays its output by 9 ms and takes half of the processing's CPU
 time. It is needed only while there is an echo, which in push-to-talk is rare while
-talking. So it adapts, and its output is used, only while the speaker plays. Noise
-suppression and gain control are needed only while somebody speaks here; in silence they
-track the room's noise. The processing itself is LiveKit's, set up in `room.apm`.
+talking. So it adapts, and its output is used, only while the speaker plays, and until
+the next pause of a talk. Noise suppression and gain control are needed only while
+somebody speaks here; in silence they track the room's noise. The processing itself is
+LiveKit's, set up in `room.apm`.
 """
 
 from typing import Final
 
 import numpy as np
 
-from appliance.audio.dsp import Samples, to_block
+from appliance.audio.dsp import Samples, level_dbfs, to_block
+from appliance.audio.meter import VOICE_DBFS
 from appliance.pcm import BLOCK_FRAMES, SILENCE, Block
 from appliance.ports import EchoCanceller, NoiseSuppressor
 
@@ -63,7 +65,7 @@ class CaptureProcessing:
         self._warm_up_blocks = max(0, self._warm_up_blocks - 1)
         is_of_use = is_wanted or is_voice or self._warm_up_blocks > 0
         if self._canceller is not None:
-            self._cancel(self._canceller, microphone, played)
+            self._cancel(self._canceller, microphone, played, is_wanted=is_wanted)
         if not is_of_use:
             self.adapt(microphone)
         elif self._cleaner is not None:
@@ -81,17 +83,27 @@ class CaptureProcessing:
             self._cleaner.clean(microphone.copy())
 
     def _cancel(
-        self, canceller: EchoCanceller, microphone: Block, played: Block
+        self,
+        canceller: EchoCanceller,
+        microphone: Block,
+        played: Block,
+        *,
+        is_wanted: bool,
     ) -> None:
         """Adapt the canceller, and fade over to its output or back to the input."""
         was_used = self._is_output_used
-        self._is_output_used = self.has_echo and self._cancelled_blocks >= STALE_BLOCKS
         if not (self.has_echo or self._warm_up_blocks or was_used):
             self._cancelled_blocks = 0
             return
         heard = microphone.copy()
         canceller.cancel(microphone, played, self._delay_ms)
         self._cancelled_blocks += 1
+        if self.has_echo:
+            self._is_output_used = self._cancelled_blocks > STALE_BLOCKS
+        elif was_used:
+            # In the middle of a word, 9 ms would be lost on the way back.
+            loudest_dbfs = max(level_dbfs(heard), level_dbfs(microphone))
+            self._is_output_used = is_wanted and loudest_dbfs >= VOICE_DBFS
         if was_used != self._is_output_used:
             share = _RISING if self._is_output_used else _RISING[::-1]
             microphone[:] = to_block(heard * (1 - share) + microphone * share)

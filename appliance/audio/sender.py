@@ -249,7 +249,8 @@ class Sender:
 
     def _send_packet(self, packet: _Packet) -> None:
         (first_heard, _), (second_heard, _) = packet
-        if first_heard is SILENCE and second_heard is not SILENCE:
+        is_skipped = first_heard is SILENCE and second_heard is not SILENCE
+        if is_skipped and not self.gate.is_open:
             self._processing.adapt(second_heard)
         (first, was_open), (second, is_open) = (self._gated(*pair) for pair in packet)
         is_sent = self.encoder_feed.send([(first, second)])

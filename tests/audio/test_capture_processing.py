@@ -115,17 +115,28 @@ def test_speech_uses_the_echo_cancellers_output_soon_after_playback_begins(rig):
     assert (rig.talk(FAR) == CANCELLED + 1).all()
 
 
-def test_speech_uses_the_echo_cancellers_output_until_the_echo_has_decayed(rig):
+def test_speech_keeps_using_the_echo_cancellers_output_until_a_pause(rig):
     for _ in range(STALE_BLOCKS + 1):
         rig.talk(FAR)
-    for _ in range(HANGOVER_BLOCKS - 1):
+    for _ in range(2 * HANGOVER_BLOCKS):
         assert (rig.talk() == CANCELLED + 1).all()
-    said = rig.talk()
-    assert (said[0], said[-1]) == (CANCELLED + 1, VOICE + 1)
+    # Its output is later: the end of the word is still in it.
+    assert (rig.hear(20, is_wanted=True) == CANCELLED + 1).all()
+    rig.parts.CANCELLED = 10
+    said = rig.hear(20, is_wanted=True)
+    assert (said[0], said[-1]) == (11, 21)
     assert (np.diff(said.astype(int)) >= 0).all(), "from one to the other, no jump"
     before = rig.parts.cancelled
     assert (rig.talk() == VOICE + 1).all()
     assert rig.parts.cancelled == before
+
+
+def test_closing_the_gate_counts_as_a_pause(rig):
+    for _ in range(HANGOVER_BLOCKS + 5):
+        rig.talk(FAR)
+    for _ in range(HANGOVER_BLOCKS + 1):
+        rig.hear(VOICE, is_voice=True)
+    assert (rig.talk() == VOICE + 1).all()
 
 
 def test_warm_up_does_not_use_the_echo_cancellers_output(rig):

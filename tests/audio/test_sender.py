@@ -190,15 +190,19 @@ def test_a_remote_voice_ends_the_skipping_of_packets(path):
     assert not path.sender.is_idle
 
 
-def test_the_noise_suppressor_adapts_in_place_of_a_skipped_block():
+@pytest.mark.parametrize("is_open", [False, True])
+def test_the_noise_suppressor_adapts_in_place_of_a_skipped_block(is_open):
+    """But not to the first 10 ms of a talk, which it gets themselves."""
     processor = Processor()
     path = Path(cleaner=processor)
     path.fall_silent()
     processor.cleaned = 0
+    if is_open:
+        path.sender.open_gate(0.0)
     path.sender.put(SILENCE, SILENCE)
     path.sender.put(block(10), SILENCE)
     process(path.sender)
-    assert processor.cleaned == 2
+    assert processor.cleaned == (1 if is_open else 2)
     assert not SILENCE.any()
 
 
