@@ -228,7 +228,6 @@ def test_the_control_loop_starts_without_slow_imports():
         "livekit",
         "sounddevice",
         "gpiozero",
-        "luma",
         "PIL",
         "prometheus_client",
         "httpx",

@@ -5,7 +5,6 @@ tenths of a second.
 """
 
 import errno
-import shlex
 import shutil
 from collections.abc import Callable
 from importlib import import_module
@@ -16,7 +15,7 @@ from appliance.config import ButtonsConfig, LampsConfig, Pin, ScreenConfig
 from appliance.core import fault_table
 from appliance.doctor.checks import Finding, finding, finished, ignore
 from appliance.errors import PanelError
-from appliance.panel.gpio_chip import LGPIO
+from appliance.panel.gpio_chip import LGPIO, in_use
 from appliance.panel.i2c import NAME, OpenBus, found_address, open_smbus, opened
 from appliance.panel.lamps import OutputPin
 from appliance.panel.pins import (
@@ -47,7 +46,6 @@ def screen(config: ScreenConfig, open_bus: OpenBus = open_smbus) -> Finding:
         return Finding("screen", "none configured")
     try:
         with import_errors(NAME):
-            import_module("luma.oled")
             import_module("PIL")
             bus = opened(config.bus, open_bus)
         try:
@@ -89,11 +87,11 @@ def pins(
             state = _tried(factory, pin, is_button=wire in inputs)
             usable.append(f"{wire} {state}".rstrip())
         except PanelError as exc:
-            line = source.line(factory, pin.pin, exc.reason)
-            if line.consumer == LGPIO and runtime.exists():
+            consumer = source.consumer(factory, pin.pin, exc.reason)
+            if consumer == LGPIO and runtime.exists():
                 held.append(wire)
             else:
-                faults[wire] = line.user or exc.reason
+                faults[wire] = exc.reason if consumer is None else in_use(consumer)
     holder = "the running box or another program that uses lgpio"
     found = (
         f"{', '.join(usable)} can be used" if usable else "",
@@ -105,11 +103,7 @@ def pins(
 
 
 def _tried(factory: Factory, pin: Pin, *, is_button: bool) -> str:
-    """Open and close the pin; return whether a button is pressed.
-
-    Raises:
-        PanelError: it cannot be opened.
-    """
+    """Open and close the pin; return whether a button is down. Raises `PanelError`."""
     if not is_button:
         OutputPin(factory, pin, is_lit=False).close()
         return ""
@@ -122,13 +116,8 @@ def wifi(
     current_interface: Callable[[], str | None],
     interfaces: Path = INTERFACES,
     iw: str | None = None,
-    nmcli: str = "nmcli",
 ) -> Finding:
-    """Check the power saving of the interface that is in use.
-
-    `current_interface` returns the one with this machine's address; None: there is no
-    network. `iw` is the program to call; None: the installed one.
-    """
+    """Check the power saving of the interface in use, if any."""
     try:
         interface = current_interface()
     except OSError:
@@ -145,7 +134,13 @@ def wifi(
         return Finding("Wi-Fi", f"the driver of {interface} has no power save")
     state = done.stdout.strip().rpartition(" ")[2] if done else ""
     if state == "on":
-        facts = {"interface": interface, "commands": _remedy(interface, nmcli)}
+        # Source: nm-settings-nmcli(5), `802-11-wireless.powersave`: 2 is "disable".
+        commands = (
+            f"name=$(nmcli -g GENERAL.CONNECTION device show {interface}); "
+            'sudo nmcli connection modify "$name" 802-11-wireless.powersave 2 && '
+            'sudo nmcli connection up "$name"'
+        )
+        facts = {"interface": interface, "commands": commands}
         return finding("Wi-Fi", fault_table.WIFI_SLEEPS, **facts)
     if state == "off":
         return Finding("Wi-Fi", f"{interface} power save off")
@@ -153,27 +148,3 @@ def wifi(
     if done is None and not Path(program).exists():
         advice = "Install iw (sudo apt install iw) and run doctor again."
     return Finding("Wi-Fi", f"{interface} power save unknown", advice)
-
-
-def _remedy(interface: str, nmcli: str) -> str:
-    """Return how to switch power saving off so that it stays so after a restart.
-
-    Source: nm-settings-nmcli(5), `802-11-wireless.powersave`: 2 is "disable".
-    """
-    asked = ["-e", "no", "-g", "GENERAL.CONNECTION", "device", "show", interface]
-    done = finished([nmcli, *asked])
-    name = done.stdout.strip() if done and done.returncode == 0 else ""
-    if name:
-        quoted = shlex.quote(name)
-        return (
-            f"sudo nmcli connection modify {quoted}"
-            f" 802-11-wireless.powersave 2 && sudo nmcli connection up {quoted}"
-        )
-    rule = (
-        f'ACTION=="add", SUBSYSTEM=="net", KERNEL=="{interface}", '
-        f'RUN+="{IW} dev %k set power_save off"'
-    )
-    return (
-        f"echo '{rule}' | sudo tee "
-        "/etc/udev/rules.d/70-wifi-power-save.rules, then restart the box."
-    )

@@ -18,32 +18,26 @@ from appliance.panel import pins
 from appliance.ports import Post
 
 SETTLED_S: Final = 0.008
-"""A level that lasts this long is not bounce; our choice: contacts bounce with gaps of
-1-2 ms, and a button pressed 50 times a second stays 10 ms on each side."""
+"""A level that lasts this long is not bounce, whose gaps last 1-2 ms; our choice."""
 LATE_S: Final = 0.15
 """Longest time from an edge to its processing; our choice: well above the 100 ms by
-which a busy single-core board delays a thread. Only decisions based on the absence of
-an edge wait for it: the release of a press shorter than `SETTLED_S`, a lost edge."""
+which a busy single-core board delays a thread."""
 SLOT_S: Final = 0.02
 """One period of mains hum, and the longest bounce."""
 FLOAT_DECAY: Final = 0.5
 """Taken off the suspicion in each slot: edges in half of the slots are no fault."""
 FLOAT_LIMIT: Final = 90
-"""Suspicion from which the wire floats: 3.6 s with edges in every slot; our choice: 50
-presses a second for three seconds are still presses."""
+"""Suspicion from which the wire floats; our choice: 3.6 s with edges in every slot."""
 EDGES_PER_COUNT: Final = 50
-"""Edges in one slot that count as another slot, so that 10,000 edges a second are
-detected in 0.4 s; a bounce of 20 ms has up to 41."""
-_log = logging.getLogger(__name__)
+"""Edges in one slot that count as another slot; a bounce of 20 ms has up to 41."""
+QUIET_S: Final = 1.0
+"""Time without any edge after which a wire that floated is trusted again."""
 READ_S: Final = 0.5
 """Time between two readings of all levels: an edge can get lost, a level cannot."""
-TRIAL_S: Final = 1.6
-"""Time without too many edges after which a wire that floated is trusted again."""
-TRIAL_SUSPICION: Final = 60
-"""Suspicion against such a wire when it is tried again: 1.2 s with edges in every slot
-are enough."""
 OLD_S: Final = 5.0
 """Greatest age of an edge: an older time stamp is from another clock."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +112,7 @@ def after_reading(
 ) -> tuple[Contact, ContactReports]:
     """Return the contact after its level was read, which finds lost edges.
 
-    A different level counts as an edge if no edge arrives within `LATE_S`; until then
-    the edge may still arrive, with a better stamp.
+    A different level counts as an edge if none arrives within `LATE_S`.
     """
     contact, reports = _settled(contact, now_s - LATE_S)
     if is_closed == contact.is_closed:
@@ -147,32 +140,26 @@ def _settled(contact: Contact, until_s: float) -> tuple[Contact, ContactReports]
 class EdgeRate:
     """Recent edges of one contact."""
 
-    slot: int = 0
-    """Number of the newest slot with an edge."""
+    newest_s: float
+    """Time of the newest edge."""
     edges: int = 0
-    """Edges in it."""
+    """Edges in its slot."""
     suspicion: float = 0.0
     """From `FLOAT_LIMIT` on no finger can have made these edges."""
 
     def after(self, edge_s: float) -> "EdgeRate":
         """Return the rate after an edge at this time."""
-        slot = int(edge_s / SLOT_S)
-        passed = slot - self.slot
+        passed = int(edge_s / SLOT_S) - int(self.newest_s / SLOT_S)
         if passed > 0:
             suspicion = max(0.0, self.suspicion - FLOAT_DECAY * (passed - 1))
-            return EdgeRate(slot, 1, suspicion + 1 - FLOAT_DECAY)
+            return EdgeRate(edge_s, 1, suspicion + 1 - FLOAT_DECAY)
         edges = self.edges + 1
-        return replace(
-            self, edges=edges, suspicion=self.suspicion + (edges % EDGES_PER_COUNT == 0)
-        )
+        suspicion = self.suspicion + (edges % EDGES_PER_COUNT == 0)
+        return EdgeRate(edge_s, edges, suspicion)
 
 
 class Buttons:
-    """Adapter that posts presses and releases.
-
-    gpiozero's threads only put edges into a queue; one coroutine debounces them in
-    order, so that no lock is needed.
-    """
+    """Adapter that posts presses and releases; one coroutine debounces all edges."""
 
     def __init__(
         self,
@@ -187,7 +174,6 @@ class Buttons:
         self._clock = clock
         self._contacts: dict[str, Contact] = {}
         self._rates: dict[str, EdgeRate] = {}
-        self._trial_ends_s: dict[str, float] = {}
         self._edges: asyncio.Queue[tuple[str, pins.Edge]] = asyncio.Queue()
 
     async def __aenter__(self) -> Self:
@@ -211,7 +197,7 @@ class Buttons:
     def _wait_s(self, retry_at_s: float) -> float:
         """Return the time until something is due if there is no edge."""
         contacts_s = (contact.due_s for contact in self._contacts.values())
-        due_s = min((retry_at_s, *contacts_s, *self._trial_ends_s.values()))
+        due_s = min((retry_at_s, *contacts_s))
         return max(0.0, min(READ_S, due_s - self._clock()))
 
     async def _take_edges(self, wait_s: float) -> None:
@@ -242,12 +228,13 @@ class Buttons:
         except PanelError as exc:
             self._fail(name, exc)
             return
-        if self._clock() >= self._trial_ends_s.get(name, inf):
-            del self._trial_ends_s[name]
+        now_s = self._clock()
+        is_quiet = now_s >= self._rates[name].newest_s + QUIET_S
+        if name in self._group.suspects and is_quiet:
             self._group.trust(name)
             self._begin(name, is_closed=is_closed)
         contact = self._contacts[name]
-        self._report(name, *after_reading(contact, self._clock(), is_closed=is_closed))
+        self._report(name, *after_reading(contact, now_s, is_closed=is_closed))
 
     def _report(self, name: str, contact: Contact, reports: ContactReports) -> None:
         self._contacts[name] = contact
@@ -268,11 +255,7 @@ class Buttons:
             self._loop.call_soon_threadsafe(self._edges.put_nowait, (name, edge))
 
         wire = pins.InputPin(factory, pin, on_edge)
-        self._rates[name] = EdgeRate()
-        if name in self._group.suspects:
-            now_s = self._clock()
-            self._trial_ends_s[name] = now_s + TRIAL_S
-            self._rates[name] = EdgeRate(int(now_s / SLOT_S), 0, TRIAL_SUSPICION)
+        self._rates[name] = EdgeRate(self._clock())
         self._begin(name, is_closed=wire.was_closed)
         return wire
 
@@ -286,7 +269,6 @@ class Buttons:
     def _fail(self, name: str, exc: PanelError) -> None:
         """Give up a failed pin, and release its button: it must not go on talking."""
         del self._contacts[name]
-        self._trial_ends_s.pop(name, None)
         if name not in self._group.suspects:
             self._post(ButtonReleased(Button(name), is_lost=True))
         self._group.lose(name, exc)

@@ -37,11 +37,7 @@ def show_faults(
     open_display: Callable[[ScreenConfig], Oled] = open_oled,
     sleep: Callable[[float], None] = time.sleep,
 ) -> bool:
-    """Show the faults, dimmed, and leave them on the screen when the process ends.
-
-    Returns:
-        False if there is no screen.
-    """
+    """Show the faults, dimmed and lasting; return False if there is no screen."""
     if config.driver == "none":
         return False
     for attempt in range(TRIES):

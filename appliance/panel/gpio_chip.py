@@ -1,13 +1,12 @@
 """GPIO chips of this machine: which has the 40-pin header, and who uses a line.
 
-Source: Linux, `include/uapi/linux/gpio.h` (GPIO_GET_CHIPINFO_IOCTL,
-GPIO_V2_GET_LINEINFO_IOCTL), of which lgpio has no equivalent.
+Source: Linux, `include/uapi/linux/gpio.h`: GPIO_GET_CHIPINFO_IOCTL and
+GPIO_V2_GET_LINEINFO_IOCTL.
 """
 
 import os
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from fcntl import ioctl
 from pathlib import Path
 from typing import Final
@@ -20,8 +19,7 @@ DEVICES: Final = Path("/dev")
 ALL_PINS: Final = "GPIO"
 """Name of the missing part if this machine has no usable pins at all."""
 HEADER_LABELS: Final = frozenset(("pinctrl-rp1", "pinctrl-bcm2711", "pinctrl-bcm2835"))
-"""Labels of the chips with the header's pins, of a Pi 5, 4, and earlier ones. The
-chip's number depends on the kernel: it is 4 or 0 on a Pi 5."""
+"""Labels of the chips with the header's pins, of a Pi 5, 4, and earlier ones."""
 LGPIO: Final = "lg"
 """Name that lgpio gives to each line that it opens, also to ours."""
 CHIP_INFO: Final = 0x8044B401
@@ -35,25 +33,14 @@ Query = Callable[[Path, int, bytes], bytes]
 """Return the answer of a device to a request with this data; raises `OSError`."""
 
 
-@dataclass(frozen=True, slots=True)
-class GpioLine:
-    """Use of one line of a chip."""
-
-    consumer: str | None = None
-    """Name that its user gave, a kernel driver or a program; may be empty. None: it is
-    unused, or the kernel does not say."""
-
-    @property
-    def user(self) -> str:
-        """Return who uses the line, and the remedy; empty: nobody."""
-        if self.consumer is None:
-            return ""
-        who = "a kernel driver or another program"
-        if self.consumer == LGPIO:
-            who = "another program that uses lgpio"
-        elif self.consumer:
-            who = f'"{self.consumer}", {who}'
-        return fault_table.PIN_IN_USE.text(user=who)
+def in_use(consumer: str) -> str:
+    """Return who uses a line, a kernel driver or a program, and the remedy."""
+    who = "a kernel driver or another program"
+    if consumer == LGPIO:
+        who = "another program that uses lgpio"
+    elif consumer:
+        who = f'"{consumer}", {who}'
+    return fault_table.PIN_IN_USE.text(user=who)
 
 
 def query_device(device: Path, request: int, data: bytes) -> bytes:
@@ -75,8 +62,7 @@ class GpioChips:
     def header(self) -> int | None:
         """Return the number of the chip with the header's pins; None: not known.
 
-        Raises:
-            PanelError: there is no chip, or no permission to use it.
+        Raises `PanelError` without a chip or permission.
         """
         devices = sorted(self._folder.glob("gpiochip[0-9]*"), key=_number)
         if not devices:
@@ -97,15 +83,15 @@ class GpioChips:
             raise PanelError(ALL_PINS, refusal(refused[0]))
         return None
 
-    def line(self, chip: int, number: int) -> GpioLine:
-        """Return the use of a line."""
+    def consumer(self, chip: int, number: int) -> str | None:
+        """Return the name of a line's user, perhaps empty; None: unused or unknown."""
         data = _LINE.pack(b"", b"", number, 0, 0)
         try:
             answer = self._query(self._device(chip), LINE_INFO, data)
         except OSError:
-            return GpioLine()
+            return None
         _, consumer, _, _, flags = _LINE.unpack(answer)
-        return GpioLine(_text(consumer) if flags & _IS_USED else None)
+        return _text(consumer) if flags & _IS_USED else None
 
     def _device(self, number: int) -> Path:
         return self._folder / f"gpiochip{number}"

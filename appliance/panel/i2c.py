@@ -53,11 +53,7 @@ def open_smbus(number: int) -> Bus:
 
 
 def opened(number: int, open_bus: OpenBus) -> Bus:
-    """Return the opened bus.
-
-    Raises:
-        PanelError: it cannot be opened.
-    """
+    """Return the opened bus, or raise `PanelError`."""
     try:
         return open_bus(number)
     except FileNotFoundError as exc:
@@ -71,11 +67,7 @@ def opened(number: int, open_bus: OpenBus) -> Bus:
 
 
 def found_address(bus: Bus, config: ScreenConfig) -> int:
-    """Return the first address with a device.
-
-    Raises:
-        PanelError: there is none, a kernel driver uses it, or the bus does not work.
-    """
+    """Return the first address with a device, or raise `PanelError`."""
     wanted = ADDRESSES if config.address == "auto" else (config.address,)
     tried = " or ".join(f"0x{address:02X}" for address in wanted)
     reason = fault_table.SCREEN_ABSENT.text(addresses=tried, bus=config.bus)

@@ -1,4 +1,4 @@
-"""SSD1306 and SH1106 screens on the I²C bus, driven by luma.oled.
+"""SSD1306 and SH1106 screens on the I²C bus.
 
 A picture is sent one memory page at a time: eight rows of the chip's memory.
 """
@@ -7,9 +7,7 @@ import errno
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import cache
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from appliance.config import ScreenConfig
 from appliance.display.line import Size
@@ -17,17 +15,25 @@ from appliance.errors import PanelError
 from appliance.panel import i2c
 from appliance.panel.pins import import_errors
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 TRIES: Final = 4
-"""Attempts for one command or one memory page; our choice: with one failed transfer in
-a thousand a page of five fails four times in a row once in 100 days of pictures."""
-READS: Final = 3
-"""Failed readings in a row after which a chip counts as one that cannot be read, until
-it is started again: each reading may block the bus for a second."""
+"""Attempts for one command or one memory page; our choice: a page fails once in 100
+days of pictures if one transfer in a thousand does."""
 TRANSFER: Final = 32
 """Longest transfer of SMBus, in bytes after the control byte."""
 COLUMNS: Final = 132
 """Columns in the memory of an SH1106; an SSD1306 has 128 and starts again at 0."""
+FIRST_COLUMNS: Final = {"ssd1306": 0, "sh1106": 2}
+"""First visible column by chip: the glass is in the middle of an SH1106's 132."""
+BRIGHT: Final = 0xCF
+DIM: Final = 0x01
 
+_OFF: Final = 0xAE
+_ON: Final = 0xAF
+_CONTRAST: Final = 0x81
+_PAGE: Final = 0xB0
 _PAGE_MODE: Final = (0x20, 0x02)
 """Page addressing of an SSD1306. An SH1106 has no command 0x20, and takes 0x02 for the
 lower half of a column number: column 2.
@@ -35,100 +41,20 @@ lower half of a column number: column 2.
 Source: SSD1306 data sheet rev 1.1, 10.1.3; SH1106 data sheet V2.3, commands 1 and 2.
 """
 _FIRST_COLUMN: Final = (0x00, 0x10)
-_PAGE: Final = 0xB0
-_WINDOW: Final = 0x21
-"""First command of luma's horizontal addressing."""
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-BRIGHT: Final = 0xCF
-"""Contrast after the start; luma.oled's default."""
-DIM: Final = 0x01
-FIRST_COLUMNS: Final = {"ssd1306": 0, "sh1106": 2}
-"""First visible column by chip: the glass is in the middle of an SH1106's 132."""
 _IS_OFF: Final = 0x40
+_HEIGHTS: Final = {64: (0x3F, 0x12), 32: (0x1F, 0x02)}
+"""Multiplex ratio and wiring of the rows, by height."""
+
 _log = logging.getLogger(__name__)
 
 
-class PageInterface:
-    """Interface of a device of luma's that sends memory pages of eight rows."""
-
-    def __init__(
-        self, bus: i2c.Bus, address: int, width_px: int, column: int | None
-    ) -> None:
-        """Keep the open bus; nothing is sent.
-
-        `column` is the first visible one of the chip's memory. None: 0 of an SSD1306, 2
-        of an SH1106, without knowing which of the two it is.
-        """
-        self._bus = bus
-        self._address = address
-        self._width_px = width_px
-        self._free = COLUMNS - (column or 0)
-        # Without a column an SSD1306 stays at 0, an SH1106 goes to 2.
-        self._first: tuple[int, ...] = (*_FIRST_COLUMN, *_PAGE_MODE)
-        if column is not None:
-            self._first = (column & 0x0F, 0x10 | column >> 4)
-
-    def command(self, *codes: int) -> None:
-        """Send command bytes; those of horizontal addressing are left out."""
-        if codes[0] != _WINDOW:
-            self._repeat(lambda: self._write(i2c.COMMAND, codes))
-
-    def data(self, data: Sequence[int]) -> None:
-        """Send a picture, eight rows for each page."""
-        for page, first in enumerate(range(0, len(data), self._width_px)):
-            row = data[first : first + self._width_px]
-            self._send_page(page, self._first, row[: self._free])
-
-    def clear(self, pages: int) -> None:
-        """Clear every column, also those beside the picture."""
-        for page in range(pages):
-            self._send_page(page, _FIRST_COLUMN, bytes(COLUMNS))
-
-    def cleanup(self) -> None:
-        """Do nothing: the bus belongs to `Oled`."""
-
-    def _send_page(self, page: int, start: tuple[int, ...], row: Sequence[int]) -> None:
-        def send() -> None:
-            # The page comes last, in case that a mode command changes it.
-            self._write(i2c.COMMAND, (*_PAGE_MODE, *start, _PAGE | page))
-            for first in range(0, len(row), TRANSFER):
-                self._write(i2c.DATA, row[first : first + TRANSFER])
-
-        self._repeat(send)
-
-    def _repeat(self, send: Callable[[], None]) -> None:
-        """Try several times: one lost byte does not mean that the chip is unplugged."""
-        for _ in range(TRIES - 1):
-            try:
-                send()
-            except OSError as exc:
-                if exc.errno == errno.ETIMEDOUT:
-                    # Each attempt on a blocked bus takes a second.
-                    raise
-                with suppress(OSError):
-                    # End a command whose argument got lost: it must take no other byte.
-                    self._write(i2c.COMMAND, (i2c.NOTHING,))
-            else:
-                return
-        send()
-
-    def _write(self, control: int, data: Sequence[int]) -> None:
-        self._bus.write_i2c_block_data(self._address, control, list(data))
-
-
 def open_oled(config: ScreenConfig, open_bus: i2c.OpenBus = i2c.open_smbus) -> "Oled":
-    """Return the first screen that responds, lit and cleared.
-
-    Raises:
-        PanelError: there is no bus, no device on it, or a Python module is missing.
-    """
+    """Return the first screen that responds, lit and cleared, or raise `PanelError`."""
     with import_errors(i2c.NAME):
         bus = i2c.opened(config.bus, open_bus)
         try:
             return Oled(bus, i2c.found_address(bus, config), config)
-        except (PanelError, ImportError):
+        except PanelError:
             bus.close()
             raise
 
@@ -141,21 +67,26 @@ class Oled:
         self._bus = bus
         self._address = address
         self._config = config
+        column = FIRST_COLUMNS.get(config.driver)
+        if config.column_offset != "auto":
+            column = config.column_offset
+        self._free = COLUMNS - (column or 0)
+        # Without a known column an SSD1306 stays at 0, an SH1106 goes to 2.
+        self._first: tuple[int, ...] = (*_FIRST_COLUMN, *_PAGE_MODE)
+        if column is not None:
+            self._first = (column & 0x0F, 0x10 | column >> 4)
         self._is_lit = True
         self._start()
 
     def show(self, picture: "Image") -> None:
         """Send the picture; the panel stays lit or dark."""
-        self._send(self._device.display, picture)
+        for page, row in enumerate(memory_pages(picture.rotate(self._config.rotate))):
+            self._send_page(page, self._first, row[: self._free])
 
     def check(self) -> bool:
         """Return False if the chip was without power; it is then as just opened."""
-        self._send(self._device.command, i2c.NOTHING)
-        is_on = self._is_on() if self._is_lit else None
-        if is_on:
-            # The reading at the start may have failed.
-            self._says_power = True
-        if is_on is not False or not self._says_power:
+        self._command(i2c.NOTHING)
+        if not (self._is_lit and self._says_power) or self._is_on():
             return True
         _log.info("screen was without power")
         self._start()
@@ -163,7 +94,7 @@ class Oled:
 
     def dim(self, *, is_dim: bool) -> None:
         """Dim the panel, or end dimming."""
-        self._send(self._device.contrast, DIM if is_dim else BRIGHT)
+        self._command(_CONTRAST, DIM if is_dim else BRIGHT)
 
     def light(self, *, is_lit: bool) -> None:
         """Switch the panel off, or on as if just opened.
@@ -171,7 +102,7 @@ class Oled:
         Start commands are sent in case that the dark chip was without power.
         """
         if not is_lit:
-            self._send(self._device.hide)
+            self._command(_OFF)
         elif not self._is_lit:
             self._start()
         self._is_lit = is_lit
@@ -187,47 +118,70 @@ class Oled:
         """Close the bus; the panel keeps its picture."""
         self._bus.close()
 
-    def _send(self, action: Callable[..., object], *arguments: object) -> None:
-        try:
-            action(*arguments)
-        except OSError as exc:
-            raise PanelError(i2c.NAME, i2c.lost_reason(exc, self._config.bus)) from exc
-
     def _start(self) -> None:
-        """Send the start commands of an SSD1306, which are those of an SH1106, too.
+        """Start the chip, bright and cleared, also beside the picture.
 
-        Source: u8g2, `u8x8_d_ssd1306_128x64_noname.c`: one sequence for both.
+        Source: u8g2, `u8x8_d_ssd1306_128x64_noname.c`: one sequence for both chips;
+        the values are luma.oled's.
         """
-        width, height = size_px(self._config)
-        self._device, start = _device()
-        column = FIRST_COLUMNS.get(self._config.driver)
-        if self._config.column_offset != "auto":
-            column = self._config.column_offset
-        pages = PageInterface(self._bus, self._address, width, column)
-        quarter_turns = self._config.rotate // 90
-        self._send(pages.clear, height // 8)
-        self._send(start, self._device, pages, width, height, quarter_turns)
-        # Disables luma's exit handler; `close` switches the panel off.
-        self._device.persist = True
-        self._failed_reads = 0
-        self._says_power = False
-        self._says_power = self._is_on() is True
-        """Whether the chip can be read, and has said that it is on."""
+        height = size_px(self._config)[1]
+        multiplex, rows = _HEIGHTS[height]
+        clock, offset, charge_pump = (0xD5, 0x80), (0xD3, 0x00), (0x8D, 0x14)
+        precharge, deselect = (0xD9, 0xF1), (0xDB, 0x40)
+        self._command(
+            *(_OFF, *clock, 0xA8, multiplex, *offset, 0x40, *charge_pump, *_PAGE_MODE),
+            # The first column is on the left, the first row at the top.
+            *(0xA1, 0xC8, 0xDA, rows, *precharge, *deselect),
+            # Show the memory, not inverted.
+            *(0xA4, 0xA6, _CONTRAST, BRIGHT),
+        )
+        for page in range(height // 8):
+            self._send_page(page, _FIRST_COLUMN, bytes(COLUMNS))
+        self._command(_ON)
+        self._says_power = self._is_on()
+        """False: its status means nothing, because it has just been switched on."""
 
-    def _is_on(self) -> bool | None:
-        """Return False if the panel is off, as after a power cut; None: unknown.
+    def _is_on(self) -> bool:
+        """Return False if the panel is off, as after a power cut; True: or unreadable.
 
         Source: SSD1306 data sheet rev 1.1, table 9-2 (read status: D6); SH1106 too.
         """
-        if self._failed_reads >= READS and not self._says_power:
-            return None
         try:
             status = self._bus.read_byte_data(self._address, i2c.COMMAND)
         except OSError:
-            self._failed_reads += 1
-            return None
-        self._failed_reads = 0
+            return True
         return not status & _IS_OFF
+
+    def _command(self, *codes: int) -> None:
+        self._repeat(lambda: self._write(i2c.COMMAND, codes))
+
+    def _send_page(self, page: int, start: tuple[int, ...], row: Sequence[int]) -> None:
+        def send() -> None:
+            # The page comes last, in case that a mode command changes it.
+            self._write(i2c.COMMAND, (*_PAGE_MODE, *start, _PAGE | page))
+            for first in range(0, len(row), TRANSFER):
+                self._write(i2c.DATA, row[first : first + TRANSFER])
+
+        self._repeat(send)
+
+    def _repeat(self, send: Callable[[], None]) -> None:
+        """Try several times: one lost byte does not mean that the chip is unplugged."""
+        for tries_left in reversed(range(TRIES)):
+            try:
+                send()
+            except OSError as exc:
+                # Each attempt on a blocked bus takes a second.
+                if exc.errno == errno.ETIMEDOUT or not tries_left:
+                    reason = i2c.lost_reason(exc, self._config.bus)
+                    raise PanelError(i2c.NAME, reason) from exc
+                with suppress(OSError):
+                    # End a command whose argument got lost: it must take no other byte.
+                    self._write(i2c.COMMAND, (i2c.NOTHING,))
+            else:
+                return
+
+    def _write(self, control: int, data: Sequence[int]) -> None:
+        self._bus.write_i2c_block_data(self._address, control, list(data))
 
 
 def size_px(config: ScreenConfig) -> Size:
@@ -236,12 +190,11 @@ def size_px(config: ScreenConfig) -> Size:
     return int(width), int(height)
 
 
-@cache
-def _device() -> tuple[Any, Callable[..., None]]:
-    """Return luma's device, and the initialiser that starts it; both raise `OSError`.
+def memory_pages(picture: "Image") -> list[bytes]:
+    """Return the rows of the chip's memory: bytes of 8 pixels, the lowest on top."""
+    from PIL.Image import Transpose
 
-    One object is initialised again for each connection: luma registers an exit handler
-    for a device, so that it and its 130 kB are never freed.
-    """
-    kind = import_module("luma.oled.device").ssd1306
-    return kind.__new__(kind), kind.__init__
+    # One row for each column of the picture, its bottom first.
+    columns = picture.transpose(Transpose.ROTATE_270).tobytes()
+    pages = picture.height // 8
+    return [columns[pages - 1 - page :: pages] for page in range(pages)]

@@ -10,12 +10,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from appliance.config import ButtonsConfig, LampsConfig, Pin, PinConfig
+from appliance.config import ButtonsConfig, LampsConfig, Pin
 from appliance.core import fault_table
 from appliance.core.events import Part
 from appliance.core.fault_table import HardwareFault
 from appliance.errors import PanelError
-from appliance.panel.gpio_chip import ALL_PINS, GpioChips, GpioLine
+from appliance.panel.gpio_chip import ALL_PINS, GpioChips, in_use
 from appliance.ports import Post
 from appliance.process.background import Background, Work
 from appliance.process.fault_report import FaultLog, FaultReport
@@ -23,8 +23,7 @@ from appliance.process.fault_report import FaultLog, FaultReport
 _opening: Final = threading.Lock()
 
 RETRY_S: Final = 1.0
-"""Time between two attempts; our choice: an attempt costs a millisecond, and a part
-that is repaired is to work within 3 s."""
+"""Time between two attempts; our choice: a repaired part is to work within 3 s."""
 BOOT_TRIES: Final = 4
 """Attempts to open the chip before its absence is reported; our choice: its driver and
 udev may be some seconds later than this program."""
@@ -45,23 +44,17 @@ class PinSource:
     chips: GpioChips = CHIPS
     """Says who uses a pin."""
 
-    def line(self, factory: Factory, number: int, reason: str) -> GpioLine:
-        """Return the use of a pin, if it was not opened because it is busy."""
+    def consumer(self, factory: Factory, number: int, reason: str) -> str | None:
+        """Return who uses a pin, if it was not opened because it is busy."""
         # gpiozero's mock pins have no chip.
         chip = getattr(factory, "chip", None)
         if chip is None or "busy" not in reason.lower():
-            return GpioLine()
-        return self.chips.line(chip, number)
+            return None
+        return self.chips.consumer(chip, number)
 
 
 def open_factory(chips: GpioChips = CHIPS) -> Factory:
-    """Return gpiozero's pins through lgpio, the only library that supports every Pi.
-
-    Thread: any; buttons and lamps share the pins.
-
-    Raises:
-        PanelError: this machine has no pins, or there is no permission to use them.
-    """
+    """Return gpiozero's pins through lgpio, or raise `PanelError`. Thread: any."""
     # lgpio creates a FIFO in the working directory, which may be read-only.
     folder = os.environ.get("RUNTIME_DIRECTORY") or tempfile.gettempdir()
     os.environ.setdefault("LG_WD", folder)
@@ -78,15 +71,14 @@ def open_factory(chips: GpioChips = CHIPS) -> Factory:
 PINS: Final = PinSource(open_factory)
 
 
-def pin_of(config: PinConfig) -> Pin | None:
-    """Return the long form of a pin's configuration; None: not wired."""
-    return Pin(pin=config) if isinstance(config, int) else config
-
-
 def wired(section: ButtonsConfig | LampsConfig) -> dict[str, Pin]:
     """Return the pins of the buttons or lamps that are wired, by name."""
-    pins = {item.name: pin_of(getattr(section, item.name)) for item in fields(section)}
-    return {name: pin for name, pin in pins.items() if pin is not None}
+    pins = {item.name: getattr(section, item.name) for item in fields(section)}
+    return {
+        name: Pin(pin=pin) if isinstance(pin, int) else pin
+        for name, pin in pins.items()
+        if pin is not None
+    }
 
 
 def label(name: str, pin: Pin) -> str:
@@ -154,8 +146,7 @@ def _pin_errors() -> tuple[type[Exception], ...]:
 def claim(factory: Factory, pin: Pin) -> None:
     """Take a pin from the kernel before gpiozero's device reserves it.
 
-    A device whose pin is refused keeps the reservation until Python has collected it,
-    which may take minutes, and the pin would seem to be in use all the time.
+    A device whose pin is refused would keep the reservation for minutes.
     """
     factory.pin(pin.pin)
 
@@ -318,8 +309,10 @@ class PinGroup(Generic[PinT]):
         try:
             return self._open_pin(self._factory, name, pin)
         except PanelError as exc:
-            line = self._source.line(self._factory, pin.pin, exc.reason)
-            raise PanelError(exc.part, line.user or exc.reason) from exc
+            consumer = self._source.consumer(self._factory, pin.pin, exc.reason)
+            if consumer is None:
+                raise
+            raise PanelError(exc.part, in_use(consumer)) from exc
 
     def _report(self, name: str) -> FaultReport:
         """Return the report of a wired pin or of `ALL_PINS`, made at its first use."""

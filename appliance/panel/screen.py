@@ -23,12 +23,11 @@ from appliance.ports import Post
 from appliance.process.background import Background
 from appliance.process.fault_report import FaultLog, FaultReport
 
-SHIFT_S: Final = 60.0
-"""Time between two steps of the picture's shift; as in kvmd."""
-
 if TYPE_CHECKING:
     from PIL.Image import Image
-_log = logging.getLogger(__name__)
+
+SHIFT_S: Final = 60.0
+"""Time between two steps of the picture's shift; as in kvmd."""
 PAUSE_S: Final = 0.05
 """Time between two pictures; the bus needs 25 ms for one."""
 PROBE_S: Final = 1.5
@@ -37,11 +36,8 @@ BOOT_S: Final = 2.5
 """Time after the start in which a missing screen is not reported yet; our choice:
 driver and udev provide the bus a second or two after this program starts, and a screen
 that stays away is to be named within 5 s of the start."""
-ATTEMPTS: Final = frozenset(ConnectionState) - {
-    ConnectionState.CONNECTED,
-    ConnectionState.LEFT,
-}
-"""States of the connection that alternate for as long as an outage lasts."""
+
+_log = logging.getLogger(__name__)
 
 
 class Brightness(Enum):
@@ -61,42 +57,26 @@ def brightness(idle_s: float, config: ScreenConfig) -> Brightness:
     return Brightness.BRIGHT
 
 
-def next_change_s(now_s: float, idle_s: float, config: ScreenConfig) -> float:
-    """Return the time until brightness or shift change."""
-    limits_s = (config.dim_after_s, config.sleep_after_s)
-    changes_s = (limit_s - idle_s for limit_s in limits_s if limit_s > idle_s)
-    return min((SHIFT_S - now_s % SHIFT_S, *changes_s))
-
-
-def activity(view: View) -> tuple[object, ...]:
-    """Return the parts of the view whose changes wake the screen.
-
-    A press wakes it even if it has no effect, and so does a request for the PIN, which
-    may be on the screen already. The banner does not: its countdown would keep the
-    screen on while there is no network. For the same reason all attempts to join count
-    as one state, whatever their failure.
-    """
-    is_out = view.connection in ATTEMPTS
-    connection = None if is_out else view.connection
-    faults = view.fault_ids if is_out else view.faults
-    state = connection, view.talk, view.talkers, view.chat, faults
-    return *state, *_requests(view)
-
-
 def is_awake(before: View, view: View) -> bool:
     """Return whether this change of the view wakes the screen.
 
-    The core decides about a loss and a return of the room: one that soon follows
-    another wakes nobody.
+    Out of the room only requests and hardware faults do: countdown and attempts would
+    keep the screen on for as long as an outage lasts. Presses, and losses and returns
+    of the room, are counted in `View.wakes`.
     """
-    connections = {before.connection, view.connection}
-    if ConnectionState.CONNECTED in connections and connections & ATTEMPTS:
-        return _requests(view) != _requests(before)
-    return activity(view) != activity(before)
+    is_in_room = {before.connection, view.connection} == {ConnectionState.CONNECTED}
+    if is_in_room and _talk(before) != _talk(view):
+        return True
+    return _requests(before) != _requests(view)
+
+
+def _talk(view: View) -> tuple[object, ...]:
+    return view.talk, view.talkers, view.chat, view.faults
 
 
 def _requests(view: View) -> tuple[object, ...]:
-    return view.screen_page, view.volume_percent, view.preset, view.wakes
+    settings = view.screen_page, view.volume_percent, view.preset
+    return *settings, view.wakes, view.fault_ids
 
 
 class Display(Protocol):
@@ -184,7 +164,7 @@ class Screen:
 class DisplaySupervisor:
     """Supervisor of one screen that may be unplugged and plugged in again.
 
-    Thread: always the same one, never the event loop's. Time is an argument.
+    Thread: always the same one, never the event loop's.
     """
 
     def __init__(
@@ -203,12 +183,9 @@ class DisplaySupervisor:
         self._brightness: Brightness | None = None
 
     def refresh(self, view: View | None, now_s: float, idle_s: float) -> float:
-        """Do everything that is due; without a view there is nothing to show yet.
+        """Do everything that is due, and return the seconds until the next probe.
 
         `now_s` is the time on a monotonic clock, `idle_s` that without activity.
-
-        Returns:
-            Seconds until something is due again if the view does not change.
         """
         self._report_from_s = min(self._report_from_s, now_s + BOOT_S)
         is_due = now_s >= self._probe_at_s
@@ -226,8 +203,7 @@ class DisplaySupervisor:
             self.close()
             if now_s >= self._report_from_s:
                 self._report.lost(exc.reason)
-        next_probe_s = self._probe_at_s - now_s
-        return min(next_probe_s, next_change_s(now_s, idle_s, self._config))
+        return self._probe_at_s - now_s
 
     def close(self) -> None:
         """Switch the screen off."""

@@ -162,9 +162,6 @@ def test_a_missing_package_is_named_with_its_remedy(monkeypatch):
     assert advice.startswith("the Python package PIL is missing. Install the program")
 
 
-NO_NMCLI = "/nowhere/nmcli"
-
-
 def program(folder, name, output, status=0):
     """Return the path of a program that prints this, in case of an error as one."""
     script = folder / name
@@ -186,54 +183,41 @@ def test_the_remedy_names_the_interface_in_use_and_survives_a_restart(
     tmp_path, interfaces
 ):
     on = program(tmp_path, "iw", "Power save: on")
-    nmcli = program(tmp_path, "nmcli", "Our home")
-    finding = wifi(lambda: "wlan1", interfaces, on, nmcli)
+    finding = wifi(lambda: "wlan1", interfaces, on)
     assert finding.found == "wlan1 power save on"
-    assert (
-        "sudo nmcli connection modify 'Our home' 802-11-wireless.powersave 2"
-        in finding.advice
-    )
-    assert "sudo nmcli connection up 'Our home'" in finding.advice
-
-
-def test_without_networkmanager_the_remedy_is_a_rule_for_each_start(
-    tmp_path, interfaces
-):
-    on = program(tmp_path, "iw", "Power save: on")
-    advice = wifi(lambda: "wlan1", interfaces, on, NO_NMCLI).advice
-    assert 'KERNEL=="wlan1"' in advice
-    assert "/etc/udev/rules.d/" in advice
+    assert "GENERAL.CONNECTION device show wlan1)" in finding.advice
+    assert 'connection modify "$name" 802-11-wireless.powersave 2' in finding.advice
 
 
 def test_power_saving_that_is_off_is_good(tmp_path, interfaces):
     off = program(tmp_path, "iw", "Power save: off")
-    assert wifi(lambda: "wlan0", interfaces, off, NO_NMCLI).is_good
+    assert wifi(lambda: "wlan0", interfaces, off).is_good
 
 
 def test_a_driver_without_power_saving_is_good(tmp_path, interfaces):
     said = "command failed: Operation not supported (-95)"
     iw = program(tmp_path, "iw", said, status=161)
-    finding = wifi(lambda: "wlan0", interfaces, iw, NO_NMCLI)
+    finding = wifi(lambda: "wlan0", interfaces, iw)
     assert finding.is_good
     assert finding.found == "the driver of wlan0 has no power save"
 
 
 def test_the_advice_to_install_iw_is_only_for_systems_without_it(tmp_path, interfaces):
-    missing = wifi(lambda: "wlan0", interfaces, "/nowhere/iw", NO_NMCLI)
+    missing = wifi(lambda: "wlan0", interfaces, "/nowhere/iw")
     assert "sudo apt install iw" in missing.advice
     iw = program(tmp_path, "iw", "command failed: No such device (-19)", status=237)
-    failed = wifi(lambda: "wlan0", interfaces, iw, NO_NMCLI)
+    failed = wifi(lambda: "wlan0", interfaces, iw)
     assert failed.advice == f"Run sudo {iw} dev wlan0 get power_save for the reason."
 
 
 def test_wifi_that_is_not_in_use_does_not_matter(tmp_path, interfaces):
     on = program(tmp_path, "iw", "Power save: on")
-    finding = wifi(lambda: "eth0", interfaces, on, NO_NMCLI)
+    finding = wifi(lambda: "eth0", interfaces, on)
     assert (finding.found, finding.is_good) == (
         "not used, the network is on eth0",
         True,
     )
-    assert wifi(lambda: None, interfaces, on, NO_NMCLI).is_good
+    assert wifi(lambda: None, interfaces, on).is_good
 
 
 def refused():
@@ -241,14 +225,14 @@ def refused():
 
 
 def test_a_kernel_that_does_not_answer_is_a_finding(interfaces):
-    assert wifi(refused, interfaces, "/nowhere/iw", NO_NMCLI).is_good
+    assert wifi(refused, interfaces, "/nowhere/iw").is_good
     finding = checks.network(refused)
     assert finding.found == "cannot be read"
     assert "Operation not permitted" in finding.advice
 
 
 def test_without_iw_power_saving_is_unknown(interfaces):
-    finding = wifi(lambda: "wlan0", interfaces, "/nowhere/iw", NO_NMCLI)
+    finding = wifi(lambda: "wlan0", interfaces, "/nowhere/iw")
     assert finding.found == "wlan0 power save unknown"
     assert "apt install iw" in finding.advice
 

@@ -1,7 +1,6 @@
 """OLEDs on a fake bus that decodes the picture from its bytes."""
 
 import errno
-import gc
 import logging
 import os
 import random
@@ -10,20 +9,16 @@ import sys
 from dataclasses import replace
 
 import pytest
-from luma.oled.device import ssd1306
 from PIL import Image
 
 from appliance.config import ScreenConfig
 from appliance.core.events import Event
 from appliance.display.rendering import picture, pixel_shift
 from appliance.errors import PanelError
-from appliance.panel.oled import READS, open_oled
+from appliance.panel.oled import open_oled
 from appliance.panel.screen import PROBE_S, SHIFT_S, DisplaySupervisor
 from tests.panel.fakes import FakeBus
 from tests.pictures.situations import SITUATIONS
-
-# luma.oled 3.16 with Pillow 13.
-pytestmark = pytest.mark.filterwarnings("ignore:Image.Image.getdata:DeprecationWarning")
 
 CONFIG = ScreenConfig()
 TALL, FLAT = (128, 64), (128, 32)
@@ -228,36 +223,10 @@ def test_a_status_that_could_not_be_read_at_first_does_not_hide_a_power_cut():
     assert (bus.picture(64), bus.is_on) == (WANTED, True)
 
 
-def test_a_chip_that_cannot_be_read_is_read_only_a_few_times_after_each_start():
-    bus = FakeBus()
-    bus.is_readable = False
-    oled = open_oled(CONFIG, bus)
-    for _ in range(2):
-        assert oled.check()
-    before = bus.calls
-    assert oled.check()
-    assert bus.calls == before + 1
-    bus.is_readable = True
-    oled.light(is_lit=False)
-    oled.light(is_lit=True)
-    assert oled.check()
-    bus.cut_power()
-    assert not oled.check()
-
-
 def test_readings_that_fail_now_and_then_do_not_hide_a_later_power_cut():
     bus = FakeBus()
     oled = open_oled(CONFIG, bus)
     for bus.is_readable in [False, True] * 5:
-        assert oled.check()
-    bus.cut_power()
-    assert not oled.check()
-
-
-def test_a_chip_that_could_be_read_is_read_again_after_any_number_of_failures():
-    bus = FakeBus()
-    oled = open_oled(CONFIG, bus)
-    for bus.is_readable in [False] * 2 * READS + [True]:
         assert oled.check()
     bus.cut_power()
     assert not oled.check()
@@ -295,23 +264,6 @@ def test_a_screen_without_power_while_it_sleeps_works_when_it_wakes(
     supervisor.refresh(view, 2, 0)
     assert bus.picture(64) == picture(view, TALL, pixel_shift(0))
     assert (bus.is_on, bus.contrast) == (True, contrast)
-
-
-def test_one_device_of_luma_is_used_for_all_connections():
-    # Each further one would stay in memory for ever, because of its exit handler.
-    def devices() -> int:
-        return sum(type(thing) is ssd1306 for thing in gc.get_objects())
-
-    open_oled(CONFIG, FakeBus()).close()
-    before = devices()
-    for _ in range(5):
-        bus = FakeBus()
-        oled = open_oled(CONFIG, bus)
-        wanted = picture(SITUATIONS["silent"], TALL)
-        oled.show(wanted)
-        assert bus.picture(64) == wanted
-        oled.close()
-    assert devices() == before
 
 
 def test_closing_switches_the_screen_off():
@@ -415,7 +367,7 @@ for second in (0, 10):
 
 @pytest.mark.parametrize(
     ("module", "has_bus"),
-    [("smbus2", False), ("luma.oled.device", True), ("PIL", True)],
+    [("smbus2", False), ("PIL", True)],
 )
 def test_a_python_module_that_is_missing_is_a_fault_with_its_name(module, has_bus):
     program = MISSING_MODULE.format(module=module, has_bus=has_bus)

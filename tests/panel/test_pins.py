@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config import Pin
-from appliance.panel.pins import is_active_high, pin_of
+from appliance.config import LampsConfig, Pin
+from appliance.panel.pins import is_active_high, wired
 
 OPEN_PINS = """
 from appliance.panel.pins import open_factory
@@ -23,12 +23,6 @@ OPEN_BUS = """
 from appliance.config import ScreenConfig
 from appliance.panel.oled import open_oled
 open_oled(ScreenConfig())
-"""
-OPEN_SCREEN = """
-from appliance.config import ScreenConfig
-from appliance.panel.oled import open_oled
-from tests.panel.fakes import FakeBus
-open_oled(ScreenConfig(), FakeBus())
 """
 REINSTALL = "Install the program again: sudo bash systemd/install.sh."
 
@@ -49,9 +43,9 @@ def test_the_default_active_level_follows_the_wiring(pin, is_button, is_high):
 
 
 def test_a_number_is_a_pin_with_defaults():
-    assert pin_of(17) == Pin(pin=17)
-    assert pin_of(Pin(pin=17)) == Pin(pin=17)
-    assert pin_of(None) is None
+    talking = Pin(pin=18, active="low")
+    section = LampsConfig(online=17, talking=talking)
+    assert wired(section) == {"online": Pin(pin=17), "talking": talking}
 
 
 def error_without(package: str, program: str) -> str:
@@ -144,10 +138,6 @@ def test_pins_without_lgpio_name_debians_package():
     assert "sudo apt install python3-lgpio" in message
 
 
-@pytest.mark.parametrize(
-    ("package", "program"),
-    [("smbus2", OPEN_BUS), ("luma.oled", OPEN_SCREEN), ("PIL", OPEN_SCREEN)],
-)
-def test_a_screen_names_the_package_that_is_missing(package, program):
-    message = error_without(package, program)
-    assert message == f"OLED: the Python package {package} is missing. {REINSTALL}"
+def test_a_screen_names_the_package_that_is_missing():
+    message = error_without("smbus2", OPEN_BUS)
+    assert message == f"OLED: the Python package smbus2 is missing. {REINSTALL}"
