@@ -20,10 +20,9 @@ from appliance.core.events import StopAsked
 from appliance.core.state import State
 from appliance.metrics.counters import Counters
 from appliance.ports import Adapters
-from appliance.process.logs import is_run_by_systemd, start_logging
-from appliance.process.native_stderr import limit_native_stderr
-from appliance.process.settings_store import SettingsStore, StoredState
-from appliance.process.state_files import state_folder
+from appliance.process.logs import start_logging
+from appliance.process.settings_store import SettingsStore, VolumeAndGain
+from appliance.process.state_files import machine_identity, state_folder
 from appliance.tokens.adapter import TokenAdapter, secrets
 
 if TYPE_CHECKING:
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
 
 STOP_S: Final = 2.8
 """The process ends within 3 s of SIGTERM, even if something hangs."""
+
+STDERR: Final = 2
 
 _log = logging.getLogger(__name__)
 
@@ -40,14 +41,11 @@ def run(config: Config, origin: str) -> int:
 
     `origin` is the path of the configuration file, for the log.
     """
-    hidden = secrets(config)
-    is_journal = is_run_by_systemd(os.environ)
-    stderr = limit_native_stderr(hidden, has_priority=is_journal)
     # Print the stacks when a native library crashes.
-    faulthandler.enable(stderr)
+    faulthandler.enable(STDERR)
     # The kernel sends it at the unit's LimitRTTIME.
-    faulthandler.register(signal.SIGXCPU, stderr, chain=True)
-    start_logging(config.log.level, hidden, stderr)
+    faulthandler.register(signal.SIGXCPU, STDERR, chain=True)
+    start_logging(config.log.level, secrets(config))
     _log.info("started  pid=%d config=%s", os.getpid(), origin)
     asyncio.run(appliance(config, App(), last_resort_s=STOP_S))
     _log.info("stopped")
@@ -62,16 +60,17 @@ async def appliance(
 ) -> None:
     """Run the appliance until it is asked to stop.
 
-    Events can be posted to `app`, a new one, before and meanwhile. The demo replaces
-    the real hardware by its own. After a signal the process is killed when
-    `last_resort_s` has passed; None: never.
+    Events can be posted to `app`, a new one, before and meanwhile. After a signal the
+    process is killed when `last_resort_s` has passed; None: never.
     """
     _stop_on_signals(app, last_resort_s)
     _fail_with_threads(app)
-    store = SettingsStore(state_folder(os.environ), app.post)
-    stored = store.read()
+    folder = state_folder(os.environ)
+    identity = machine_identity(folder)
+    store = SettingsStore(folder, app.post)
+    kept = store.read()
     counts = Counters()
-    tokens = TokenAdapter(config, identity=stored.identity, post=app.post)
+    tokens = TokenAdapter(config, identity=identity, post=app.post)
 
     def build() -> Adapters:
         from appliance.assembly import Hardware, adapters
@@ -87,16 +86,17 @@ async def appliance(
         gc.freeze()
         return made
 
-    await app.run(_initial_state(config, stored), tokens, make, counts.observe)
+    state = _initial_state(config, identity, kept)
+    await app.run(state, tokens, make, counts.observe)
 
 
-def _initial_state(config: Config, stored: StoredState) -> State:
-    kept, sound = stored.volume_and_gain, config.sound
+def _initial_state(config: Config, identity: str, kept: VolumeAndGain) -> State:
+    sound = config.sound
     volume, gain_db = kept.volume, kept.microphone_gain_db
     return State(
         config=config,
         jitter=randbelow(1000) / 1000,
-        identity=config.room.identity or stored.identity,
+        identity=config.room.identity or identity,
         volume_percent=sound.volume if volume is None else volume,
         microphone_gain_db=sound.microphone_gain_db if gain_db is None else gain_db,
     )

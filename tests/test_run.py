@@ -402,21 +402,6 @@ async def test_a_mistake_in_alsas_configuration_costs_the_box_its_sound_only(
         assert len(lost) == 2
 
 
-async def test_native_standard_error_of_a_box_is_not_its_log(tmp_path):
-    async with (
-        token_source(is_silent=True) as source,
-        BoxProcess(tmp_path, source.url) as ours,
-    ):
-        await ours.says("started")
-        native = Path(f"/proc/{ours.process.pid}/fd/2")
-        native.write_bytes(b"Expression failed\n" * 10_000)
-        await ours.says("[system] native: Expression failed")
-        assert await ours.ended() == 0
-    native_lines = [line for line in ours.lines if "native: " in line]
-    assert len(native_lines) < 20
-    assert "more lines" in "".join(native_lines)
-
-
 async def test_a_wrong_configuration_ends_with_78_and_names_every_key(tmp_path):
     box = BoxProcess(tmp_path, "http://tokens.example/")
     box.settings |= {"sond": {}, "talk": {"mode": "shout"}}

@@ -20,10 +20,12 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from mmap import mmap
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from appliance.audio.driver import SAMPLE_BYTES, PeriodCallback, StreamRequest
@@ -38,7 +40,6 @@ from appliance.audio.sound_process_main import (
     STREAMS,
 )
 from appliance.core import fault_table
-from appliance.process.native_stderr import BLOCKED_SIGNALS, command
 from appliance.sound_cards.alsa_devices import OURS
 
 _CONFIGURATION_LINE: Final = re.compile(
@@ -60,6 +61,9 @@ OUTPUT_BYTES: Final = 16_384
 """Space for what native libraries write; the rest is dropped."""
 KILLED_S: Final = 1.0
 """Time in which a killed process ends, unless it is stuck in the kernel."""
+BLOCKED_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Blocked in the sound process: systemd and Ctrl-C address the appliance, which still
+needs it."""
 Value: TypeAlias = Any
 """What a call takes or returns: numbers, texts and lists of them."""
 
@@ -312,11 +316,15 @@ def _bounded_memory() -> int:
 def _started(
     control: socket.socket, output: int, inherited: list[int]
 ) -> subprocess.Popen[bytes]:
-    numbers = map(str, inherited)
+    """Start isolated and without site-packages, which needs 4 MB instead of 10."""
+    path = [str(Path(__file__).parents[2]), *filter(None, sys.path)]
+    main = "from appliance.audio.sound_process_main import main\nmain()"
+    code = f"import sys\nsys.path[:] = {path!r}\n{main}"
+    command = [sys.executable, "-I", "-S", "-B", "-c", code]
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED_SIGNALS)
     try:
         return subprocess.Popen(
-            command("appliance.audio.sound_process_main", OURS, *numbers),
+            [*command, OURS, *map(str, inherited)],
             stdin=control.fileno(),
             stdout=output,
             stderr=output,

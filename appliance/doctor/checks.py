@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -31,8 +31,7 @@ from appliance.doctor.sound_cards import all_devices
 from appliance.net.http_client import certificate_advice
 from appliance.net.listen import parsed, url
 from appliance.net.url import without_query
-from appliance.process.settings_store import SettingsStore
-from appliance.process.state_files import state_folder
+from appliance.process.state_files import machine_identity, state_folder
 from appliance.sound_cards.devices import Device
 from appliance.tokens.adapter import TokenAdapter
 from appliance.tokens.client import date_s
@@ -42,13 +41,10 @@ ASK_S: Final = 5.0
 
 The system's tools only take long if a driver hangs or systemd is overloaded.
 """
-DAY_S: Final = 86_400
-"""For longer times the time of day alone would be misleading."""
 OLDEST_YEAR: Final = 2026
 """Year of this version; the clock of a Pi without network starts in the past."""
 TOLERANCE_S: Final = 60
 """A token that is valid from now on is refused by a server whose clock is behind."""
-_UNITS: Final = ((DAY_S, "days"), (3600, "hours"), (60, "minutes"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +131,7 @@ def server(url: str | None) -> Finding:
 
 
 def _connect(url: SplitResult) -> None:
-    """Connect, or raise the error of the likeliest address of the host.
-
-    The last one may be IPv6, which is missing here.
-    """
+    """Connect, or raise the error of the first address: the last may be IPv6 only."""
     is_plain = url.scheme == "ws"
     host, port = url.hostname or "", url.port or (80 if is_plain else 443)
     try:
@@ -163,23 +156,14 @@ async def try_token(
 ) -> tuple[str, str]:
     """Return a description without the token itself, and the address of its server.
 
-    `now_s` is in seconds since the epoch; `preset` is the name of the one to join, or
-    None for the first room.
-
-    Raises:
-        TokenError: none was issued; the sentence has the reason.
+    `now_s` is in seconds since the epoch; `preset` None is the first room. `TokenError`
+    has the reason if none was issued.
     """
     answer = await source.answer(FetchToken(0, preset, None))
-    until = _until(answer.claims.expires_at_s, now_s)
+    ends_at_s = answer.claims.expires_at_s
+    minutes = None if ends_at_s is None else round((ends_at_s - now_s) / 60)
+    until = "without an end" if minutes is None else f"for {minutes} minutes"
     return f"token for room {answer.claims.room} {until}", answer.details.url
-
-
-def _until(ends_at_s: float | None, now_s: float) -> str:
-    if ends_at_s is None:
-        return "without an end"
-    if ends_at_s - now_s >= DAY_S:
-        return "for more than a day"
-    return f"until {datetime.fromtimestamp(ends_at_s, UTC).astimezone():%H:%M}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +188,7 @@ def check_inputs(config: Config, path: Path) -> CheckInputs:
             return all_devices(driver)
 
     def fetch_token(preset: str | None) -> tuple[str, str]:
-        identity = SettingsStore(state_folder(os.environ), ignore).read().identity
+        identity = machine_identity(state_folder(os.environ))
         source = TokenAdapter(config, identity=identity, post=ignore)
         return asyncio.run(try_token(source, time.time(), preset))
 
@@ -262,15 +246,9 @@ def clock(now_s: float, remote: RemoteClock | None) -> Finding:
     if abs(difference_s) <= TOLERANCE_S:
         return Finding("clock", f"{found}, as at {remote.host}")
     way = "ahead of" if difference_s > 0 else "behind"
-    found += f", {_duration(abs(difference_s))} {way} {remote.host}"
+    duration = timedelta(seconds=round(abs(difference_s)))
+    found += f", {duration} {way} {remote.host}"
     return finding("clock", fault_table.CLOCK_WRONG, now=found)
-
-
-def _duration(seconds: float) -> str:
-    for unit_s, unit in _UNITS:
-        if seconds >= 2 * unit_s:
-            return f"{seconds / unit_s:.0f} {unit}"
-    return f"{seconds:.0f} seconds"
 
 
 class Health(msgspec.Struct, frozen=True):

@@ -20,12 +20,9 @@ Spawn = Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
 
 
 class Background:
-    """Tasks that run while their adapter is open.
+    """Tasks that run while their adapter is open. Thread: the event loop's.
 
-    A task that raises ends the `async with` block of the adapter, and thereby the
-    process; systemd restarts it.
-
-    Thread: the event loop's.
+    A task that raises ends the `async with` block of the adapter, and the process.
     """
 
     def __init__(self) -> None:
@@ -59,10 +56,7 @@ class Background:
     async def close(self, *failure: object) -> None:
         """Cancel all tasks and wait for their end; a second call does nothing.
 
-        `failure` are the arguments of `__aexit__`; none: nothing failed.
-
-        Raises:
-            ExceptionGroup: a task had failed.
+        `failure` are the arguments of `__aexit__`. A task's failure is raised.
         """
         group, self._group = self._group, None
         if group is None:

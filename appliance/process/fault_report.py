@@ -1,8 +1,8 @@
 """Report of a fault that comes and goes: events for the core, lines for the log.
 
-The first failure is a warning, repeats are debug lines, the recovery is an info line.
-A fault that keeps coming and going writes a few lines an hour and their number.
-The core gets one event for each new reason and one for the recovery.
+The first failure is a warning, repeats are debug lines, the recovery is an info line;
+at most a few an hour. The core gets one event for each new reason and one for the
+recovery.
 """
 
 import logging
@@ -58,10 +58,7 @@ class FaultLog:
 
 
 class FaultReport:
-    """Reports of one part of the box to the core and to the log.
-
-    Thread: any, one at a time.
-    """
+    """Reports of one part to the core and to the log. Thread: any, one at a time."""
 
     def __init__(self, post: Post, part: Part, name: str, log: FaultLog) -> None:
         """Start without a fault; each name of a part has a report of its own."""

@@ -4,7 +4,6 @@ All lines, those of libraries included, go through one handler of the root logge
 formatter hides secrets.
 """
 
-import io
 import logging
 import os
 import sys
@@ -40,7 +39,6 @@ AREAS = {
     "starlette": "ui",
     "websockets": "ui",
     "gpiozero": "panel",
-    "luma": "panel",
     "PIL": "panel",
 }
 """Area of each logger; all others have the area `system`."""
@@ -54,10 +52,7 @@ _log = logging.getLogger(__name__)
 class LogLimit:
     """Rate limiter that admits a few lines of each kind and counts the others.
 
-    A kind is a place in the code, never text that somebody else chooses: the number of
-    kinds is bounded as well.
-
-    Thread: one.
+    A kind is a place in the code, so that their number is bounded. Thread: one.
     """
 
     def __init__(
@@ -93,7 +88,6 @@ class LogLimit:
         """Log the message, at DEBUG once there were too many of its kind.
 
         The message is a constant, which is the kind; the facts fill its placeholders.
-        The number of lines left out is logged with the next line of the kind.
         """
         left_out = self.admitted(message)
         if left_out is None:
@@ -108,23 +102,17 @@ class LogLimit:
 def start_logging(
     level: Literal["debug", "info", "warn", "error"],
     secrets: Iterable[str] = (),
-    descriptor: int = 2,
 ) -> None:
     """Send every log line of the process to the journal or to standard error.
 
     Uncaught exceptions and warnings become log lines too. A second call replaces the
-    first one. `level` is a value of `log.level` in the configuration, `descriptor` that
-    of standard error. The values in `secrets` are hidden wherever they appear.
+    first one. The values in `secrets` are hidden wherever they appear.
     """
     # A full disk or a closed terminal must not end the process, and the report that
     # logging would print about it shows arguments without redaction.
     logging.raiseExceptions = False
-    journal = journal_handler() if is_run_by_systemd(os.environ, descriptor) else None
-    try:
-        handler = journal or logging.StreamHandler(unbuffered(descriptor))
-    except OSError:
-        # Standard error is closed.
-        handler = logging.NullHandler()
+    journal = journal_handler() if is_run_by_systemd(os.environ) else None
+    handler = journal or logging.StreamHandler()
     handler.setFormatter(Redacting(tuple(secrets), has_time=journal is None))
     number = logging.getLevelNamesMapping()[level.upper()]
     logging.basicConfig(level=number, handlers=[handler], force=True)
@@ -160,10 +148,7 @@ def area(name: str) -> str:
 def journal_handler(
     send: Callable[..., object] | None = None,
 ) -> logging.Handler | None:
-    """Return a handler that writes journal entries; None without python3-systemd.
-
-    `send` takes the place of the journal.
-    """
+    """Return a handler for the journal, or for `send`; None without python3-systemd."""
     try:
         import systemd.journal
     except ImportError:
@@ -206,21 +191,6 @@ def _sentence(record: logging.LogRecord) -> str:
     except (TypeError, ValueError):
         # The arguments do not match the format: log it without them.
         return str(record.msg)
-
-
-def unbuffered(descriptor: int) -> io.TextIOWrapper:
-    """Return a text file that writes to this descriptor at once.
-
-    Output that could not be written would remain in a buffer, and Python would exit
-    with status 120 when flushing it fails.
-
-    Raises:
-        OSError: the descriptor is not open.
-    """
-    raw = io.FileIO(descriptor, "w", closefd=False)
-    return io.TextIOWrapper(
-        raw, encoding="utf-8", errors="backslashreplace", write_through=True
-    )
 
 
 def _uncaught(exc: BaseException | None) -> None:

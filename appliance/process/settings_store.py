@@ -1,36 +1,23 @@
-"""Persistent settings: identity, volume and microphone gain.
-
-`levels.json` and `identity.json` in the state directory, replaced atomically, and only
-on changes.
-"""
+"""Persistent settings: volume and microphone gain, in `levels.json`."""
 
 import asyncio
-import contextlib
 import errno
 import logging
 import threading
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, Self, TypeVar
+from typing import Annotated, Final, Self
 
 import msgspec
 from msgspec import Meta
 
-from appliance.config import Percent, Text
+from appliance.config import Percent
 from appliance.core import fault_table
 from appliance.core.commands import StoreVolumeAndGain
-from appliance.core.events import Part, PartFound, PartLost
+from appliance.core.events import Part
 from appliance.ports import Post
 from appliance.process.background import Background
-from appliance.process.fault_report import FaultLog
-from appliance.process.state_files import (
-    MACHINE_FILES,
-    derived_identity,
-    random_identity,
-    set_aside,
-    write_whole,
-)
+from appliance.process.fault_report import FaultLog, FaultReport
+from appliance.process.state_files import set_aside, write_whole
 
 _log = logging.getLogger(__name__)
 
@@ -44,9 +31,6 @@ _FAULTS: Final = {
     errno.EROFS: fault_table.STORE_READ_ONLY,
 }
 LEVELS: Final = "levels.json"
-IDENTITY: Final = "identity.json"
-LARGEST_FILE = 4096
-"""Bytes; the files have less than 100, a larger one is damaged."""
 
 
 class VolumeAndGain(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -54,31 +38,6 @@ class VolumeAndGain(msgspec.Struct, frozen=True, omit_defaults=True):
 
     volume: Percent | None = None
     microphone_gain_db: Annotated[float, Meta(ge=-30, le=30)] | None = None
-
-    def over(self, kept: "VolumeAndGain") -> "VolumeAndGain":
-        """Return these values, and the kept ones where there are none."""
-        volume, gain_db = self.volume, self.microphone_gain_db
-        return VolumeAndGain(
-            kept.volume if volume is None else volume,
-            kept.microphone_gain_db if gain_db is None else gain_db,
-        )
-
-
-class Identity(msgspec.Struct, frozen=True):
-    """Identity in the room, stored where none can be derived from the machine."""
-
-    identity: Text
-
-
-KeptT = TypeVar("KeptT", VolumeAndGain, Identity)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredState:
-    """Stored settings."""
-
-    identity: str
-    volume_and_gain: VolumeAndGain
 
 
 class SettingsStore:
@@ -91,152 +50,88 @@ class SettingsStore:
         *,
         settle_s: float = SETTLE_S,
         retry_s: float = RETRY_S,
-        machine_files: Iterable[Path] = MACHINE_FILES,
     ) -> None:
-        """Keep the folder, which is created with the first file; nothing is read yet.
-
-        `post` receives `PartLost` when nothing can be written, and `PartFound` when it
-        can be again. The identity is derived from `machine_files`.
-        """
-        self._folder = folder
-        self._post = post
+        """Keep the folder, which is created with the file; nothing is read yet."""
+        self._path = folder / LEVELS
         self._settle_s = settle_s
         self._retry_s = retry_s
-        self._machine_files = machine_files
         self._levels = VolumeAndGain()
-        """As read at the start, with the changes since."""
-        self._read_late = VolumeAndGain()
-        """As read before a write, if that failed at the start."""
-        self._unread: dict[str, str] = {}
-        """Files whose content is not known, and why they could not be read."""
-        self._wanted: dict[str, VolumeAndGain | Identity] = {}
-        """Content that each file should have."""
-        self._written: dict[str, VolumeAndGain | Identity] = {}
-        """Wanted content that each file has; unknown after a failed write."""
+        self._is_unwritten = False
+        """Whether the file has other levels."""
         self._changed = asyncio.Event()
-        self._fault = FaultLog(
+        log = FaultLog(
             _log,
             f"settings cannot be stored  folder={folder}",
             f"settings are stored again  folder={folder}",
         )
+        self._fault = FaultReport(post, Part.STORE, str(folder), log)
         # The last write may begin while an abandoned one still runs.
         self._writing = threading.Lock()
         self._background = Background()
 
-    def read(self) -> StoredState:
-        """Return the stored settings, and the identity of this box.
-
-        Call it before entering the store, which then posts a fault found here.
-        """
-        levels = self._decoded(LEVELS, VolumeAndGain)
-        if levels is not None:
-            self._levels = self._written[LEVELS] = levels
-        identity = self._identity()
-        for reason in self._unread.values():
-            self._failed(reason)
-        return StoredState(identity, self._levels)
+    def read(self) -> VolumeAndGain:
+        """Return the stored settings; a missing or unreadable file has none."""
+        try:
+            content = self._path.read_bytes()
+            self._levels = msgspec.json.decode(content, type=VolumeAndGain)
+        except FileNotFoundError:
+            pass
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+            set_aside(self._path, exc)
+        except OSError as exc:
+            self._fault.lost(store_reason(exc))
+        return self._levels
 
     async def __aenter__(self) -> Self:
-        """Post the fault that `read` met, and start the task that writes."""
         await self._background.open(self._write_changes())
-        if self._fault.reason is not None:
-            self._post_lost(self._fault.reason)
         return self
 
     async def __aexit__(self, *failure: object) -> None:
         """Write volume and gain if they are not written yet."""
         await self._background.close(*failure)
-        self._flush()
+        self._write()
 
     def do(self, command: StoreVolumeAndGain) -> None:
         """Write volume and gain once they have not changed for a while."""
-        changes = VolumeAndGain(command.percent, command.db)
-        self._levels = changes.over(self._levels)
-        self._wanted[LEVELS] = self._levels
-        self._changed.set()
-
-    def _identity(self) -> str:
-        """Return the stored identity, else one that is the same at each start.
-
-        Earlier versions stored a random one, under which the room knows the box.
-        """
-        known = self._decoded(IDENTITY, Identity)
-        if known is not None:
-            return known.identity
-        if derived := derived_identity(self._folder, self._machine_files):
-            return derived
-        made = random_identity()
-        if IDENTITY in self._unread:
-            set_aside(self._folder / IDENTITY, self._unread[IDENTITY])
-        self._wanted[IDENTITY] = Identity(made)
-        self._flush()
-        return made
+        percent, db = command.percent, command.db
+        levels = VolumeAndGain(
+            self._levels.volume if percent is None else percent,
+            self._levels.microphone_gain_db if db is None else db,
+        )
+        if levels != self._levels:
+            self._levels = levels
+            self._is_unwritten = True
+            self._changed.set()
 
     async def _write_changes(self) -> None:
         while True:
-            await self._until_due()
+            await self._changed.wait()
             while self._changed.is_set():
                 self._changed.clear()
                 await asyncio.sleep(self._settle_s)
             # Off the event loop: an SD card may need half a second.
-            await asyncio.to_thread(self._flush)
+            if not await asyncio.to_thread(self._write):
+                await asyncio.sleep(self._retry_s)
+                self._changed.set()
 
-    async def _until_due(self) -> None:
-        """Wait for a change, or until what could not be written is tried again."""
-        is_written = self._wanted.items() <= self._written.items()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(None if is_written else self._retry_s):
-                await self._changed.wait()
-
-    def _flush(self) -> None:
-        """Write the files that have other content; report fault or recovery.
+    def _write(self) -> bool:
+        """Write the settings unless the file has them; return False on failure.
 
         Thread: any.
         """
         with self._writing:
-            for name, content in tuple(self._wanted.items()):
-                if content == self._written.get(name):
-                    continue
-                whole = self._whole(content)
-                try:
-                    write_whole(self._folder / name, msgspec.json.encode(whole))
-                except OSError as exc:
-                    self._written.pop(name, None)
-                    self._failed(store_reason(exc))
-                    continue
-                self._written[name] = content
-                self._unread.pop(name, None)
-                if self._fault.worked():
-                    self._post(PartFound(Part.STORE, str(self._folder)))
-
-    def _whole(self, content: VolumeAndGain | Identity) -> VolumeAndGain | Identity:
-        """Return the content with what could not be read at the start, if it can be."""
-        if isinstance(content, Identity):
-            return content
-        if LEVELS in self._unread:
-            self._read_late = self._decoded(LEVELS, VolumeAndGain) or self._read_late
-        return content.over(self._read_late)
-
-    def _decoded(self, name: str, kind: type[KeptT]) -> KeptT | None:
-        """Return the content of the file; None if it is missing or unreadable."""
-        path = self._folder / name
-        try:
-            with path.open("rb") as file:
-                return msgspec.json.decode(file.read(LARGEST_FILE), type=kind)
-        except FileNotFoundError:
-            return None
-        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-            set_aside(path, exc)
-        except OSError as exc:
-            self._unread[name] = store_reason(exc)
-        return None
-
-    def _failed(self, reason: str) -> None:
-        if self._fault.failed(reason) and self._background.is_open:
-            self._post_lost(reason)
-
-    def _post_lost(self, reason: str) -> None:
-        self._post(PartLost(Part.STORE, str(self._folder), reason))
+            if not self._is_unwritten:
+                return True
+            # They may change meanwhile.
+            self._is_unwritten = False
+            try:
+                write_whole(self._path, msgspec.json.encode(self._levels))
+            except OSError as exc:
+                self._is_unwritten = True
+                self._fault.lost(store_reason(exc))
+                return False
+            self._fault.found()
+            return True
 
 
 def store_reason(exc: OSError) -> str:

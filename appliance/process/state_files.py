@@ -1,7 +1,7 @@
 """State directory, atomic writing of the files in it, and identity of the machine.
 
-The files: `levels.json` and `identity.json` (`settings_store`), `pairing.json`
-(`page.pairing`) and `latency.json` (`audio.latency_steps`).
+The files: `levels.json` (`settings_store`), `pairing.json` (`page.pairing`) and
+`latency.json` (`audio.latency_steps`).
 """
 
 import contextlib
@@ -28,8 +28,6 @@ LARGEST_ID: Final = 256
 SCRATCH: Final = ".tmp"
 """Ending of a file that is being written."""
 _SALT: Final = b"ptt-appliance identity"
-_left: Final = set[Path]()
-"""Unusable files that could not be set aside, as logged."""
 
 
 def state_folder(environ: Mapping[str, str]) -> Path:
@@ -47,9 +45,7 @@ def state_folder(environ: Mapping[str, str]) -> Path:
 def write_whole(path: Path, content: bytes) -> None:
     """Replace the file atomically; only its owner can read it.
 
-    After a power cut there is the old content or the new, never a mixture. Written by
-    root it belongs to the owner of the directory, so that the service can read what the
-    command line wrote.
+    Written by root it belongs to the owner of the directory: to the service.
 
     Raises:
         OSError: it could not be written; the old content is unchanged.
@@ -76,17 +72,11 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def set_aside(path: Path, reason: object) -> None:
-    """Rename an unusable file, so that defaults are used and it can be examined.
-
-    Thread: any.
-    """
+    """Rename an unusable file, so that it can be examined. Thread: any."""
     try:
         path.replace(path.with_name(f"{path.name}.bad"))
     except OSError:
-        # Tried again before each write, which a read-only disk refuses all the time.
-        level = logging.DEBUG if path in _left else logging.WARNING
-        _left.add(path)
-        _log.log(level, "unusable file not set aside  file=%s reason=%s", path, reason)
+        _log.warning("unusable file not set aside  file=%s reason=%s", path, reason)
     else:
         _log.warning("unusable file set aside  file=%s reason=%s", path, reason)
 
@@ -100,21 +90,18 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def derived_identity(folder: Path, machine_files: Iterable[Path]) -> str | None:
-    """Return the identity of this machine; None where it has no number of its own.
+def machine_identity(
+    folder: Path, machine_files: Iterable[Path] = MACHINE_FILES
+) -> str:
+    """Return the identity of this box, the same at each start.
 
-    `folder` is the state directory: two boxes on one machine need two identities.
-    `machine_files` have a number of the machine; the best is first.
+    It is random where the machine has no number of its own. `folder` is the state
+    directory: two boxes on one machine need two identities.
     """
     for path in machine_files:
         if number := _number(path):
             content = b"\0".join((_SALT, number.encode(), str(folder).encode()))
             return _spelled(int.from_bytes(hashlib.sha256(content).digest()))
-    return None
-
-
-def random_identity() -> str:
-    """Return an identity for a machine without a number of its own."""
     return _spelled(secrets.randbits(64))
 
 

@@ -9,7 +9,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Self, cast
+from typing import Self
 
 from appliance.core.view import View
 from appliance.process.background import Background
@@ -40,13 +40,7 @@ def systemd_notify(environ: Mapping[str, str]) -> Notify:
     """Return the function that notifies systemd; it does nothing without systemd."""
     if "NOTIFY_SOCKET" not in environ:
         return lambda _lines: None
-    try:
-        from systemd.daemon import notify
-    except ImportError:
-        # Without READY=1 systemd would restart the box every 90 seconds.
-        _log.warning("python3-systemd is missing; install it")
-        return partial(_notify_socket, environ["NOTIFY_SOCKET"])
-    return cast("Notify", notify)
+    return partial(_send_to, environ["NOTIFY_SOCKET"])
 
 
 class SystemdNotifier:
@@ -62,12 +56,10 @@ class SystemdNotifier:
         notify: Notify | None = None,
         limit_s: float | None = None,
     ) -> None:
-        """Keep what a watchdog signal depends on.
+        """`is_alive` returns True while audio runs or is known to be absent.
 
-        `is_alive` returns True while audio runs or is known to be absent. It is called
-        on the event loop, so a blocked loop sends no signal either. `notify` sends to
-        systemd, `limit_s` is the longest time between two watchdog signals; each is
-        taken from the environment if it is None.
+        `limit_s` is the longest time between two watchdog signals; it and `notify` are
+        taken from the environment if they are None.
         """
         self._is_alive = is_alive
         self._notify = notify or systemd_notify(os.environ)
@@ -132,12 +124,12 @@ def status_of(view: View) -> str:
     count = len(view.faults)
     faults = f" ({count} fault{'s' if count > 1 else ''})" if count else ""
     # The name of a room may hold anything. A line feed would end the value and start
-    # another variable; python3-systemd raises ValueError for a NUL.
+    # another variable.
     banner = "".join(filter(str.isprintable, " ".join(view.banner.split())))
     return ", ".join(filter(None, (banner, *missing))) + faults
 
 
-def _notify_socket(address: str, lines: str) -> None:
+def _send_to(address: str, lines: str) -> None:
     """Send to systemd's socket; a leading `@` means an abstract name."""
     if address.startswith("@"):
         address = f"\0{address[1:]}"

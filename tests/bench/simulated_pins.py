@@ -27,8 +27,7 @@ from appliance.run import appliance
 def main() -> None:
     """Run with the configuration file that the command line names."""
     config = load(Path(sys.argv[1]), [], os.environ).config
-    # As `run` does: sounddevice redirects descriptor 2 to /dev/null for a while.
-    start_logging(config.log.level, descriptor=os.dup(2))
+    start_logging(config.log.level)
     pins = SimulatedPins(config.buttons, config.lamps)
     threading.Thread(target=press, args=(pins,), daemon=True).start()
     open_display = Screen if "--screen" in sys.argv else open_oled

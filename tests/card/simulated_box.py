@@ -337,8 +337,7 @@ def main() -> None:
     file, *faults = sys.argv[1:]
     folder = Path(file).parent
     config = load(Path(file), [], os.environ).config
-    # As `run` does: sounddevice redirects descriptor 2 to /dev/null for a while.
-    start_logging(config.log.level, descriptor=os.dup(2))
+    start_logging(config.log.level)
     cards = folder / "asound"
     # Nothing else tells them where the kernel's list is.
     vars(adapter)["SelectedDevices"] = partial(SelectedDevices, alsa=AlsaCards(cards))

@@ -1,7 +1,5 @@
 """Descriptions of a token and of a failing source."""
 
-from datetime import UTC, datetime
-
 import httpx
 import pytest
 
@@ -14,9 +12,7 @@ from tests.tokens.token_texts import NOW_S, answer_of, jwt_of
 @pytest.mark.parametrize(
     ("ends_at_s", "said"),
     [
-        (NOW_S + 600, datetime.fromtimestamp(NOW_S + 600, UTC).astimezone()),
-        (NOW_S + 86_400, "for more than a day"),
-        (1e30, "for more than a day"),
+        (NOW_S + 600, "for 10 minutes"),
         (None, "without an end"),
     ],
 )
@@ -24,8 +20,7 @@ async def test_a_token_is_described_by_room_and_end(ends_at_s, said):
     token = jwt_of(exp=ends_at_s)
     office = Office(ok(answer_of(participant_token=token)))
     told = await try_token(office.source(), NOW_S)
-    ending = said if isinstance(said, str) else f"until {said:%H:%M}"
-    assert told == (f"token for room kitchen {ending}", "wss://lk.example.com")
+    assert told == (f"token for room kitchen {said}", "wss://lk.example.com")
     assert office.events.empty()
 
 

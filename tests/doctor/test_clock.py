@@ -16,11 +16,11 @@ DATE_S = 1_794_916_800.0
 @pytest.mark.parametrize(
     ("error_s", "said"),
     [
-        (-7 * DAY_S, "7 days behind tokens.example.com"),
-        (300 * DAY_S, "300 days ahead of tokens.example.com"),
-        (-5 * 3600, "5 hours behind"),
-        (180, "3 minutes ahead of"),
-        (-61, "61 seconds behind"),
+        (-7 * DAY_S, "7 days, 0:00:00 behind tokens.example.com"),
+        (300 * DAY_S, "300 days, 0:00:00 ahead of tokens.example.com"),
+        (-5 * 3600, "5:00:00 behind"),
+        (180, "0:03:00 ahead of"),
+        (-61, "0:01:01 behind"),
     ],
 )
 def test_a_wrong_clock_is_reported_with_a_remedy_that_lasts(error_s, said):

@@ -6,75 +6,30 @@ from pathlib import Path
 
 import pytest
 
-from appliance.process.device_access import (
-    Account,
-    DeviceFile,
-    device_file,
-    join_group,
-    may_use,
-    own_account,
-    refusal,
-    refusal_of,
-)
+from appliance.process.device_access import access_remedy, join_group, refusal
 
-CHIP = Path("/dev/gpiochip0")
-BOX = Account("ptt-appliance", frozenset({"ptt-appliance", "audio", "i2c"}))
-
-
-def test_a_chip_that_belongs_to_root_alone_has_a_rule_of_udev_as_remedy():
-    said = refusal_of(DeviceFile(CHIP, "root", "root", 0o600), BOX)
-    assert said.startswith(
-        "no permission: /dev/gpiochip0 belongs to root:root, mode 0600, and the box "
-        "runs as ptt-appliance in the groups audio, i2c, ptt-appliance. "
-    )
-    assert 'SUBSYSTEM=="gpio", GROUP="gpio", MODE="0660"' in said
-
-
-def test_a_bus_that_belongs_to_root_alone_has_a_rule_of_its_own_subsystem():
-    said = refusal_of(DeviceFile(Path("/dev/i2c-1"), "root", "root", 0o600), BOX)
-    assert 'SUBSYSTEM=="i2c-dev", GROUP="i2c"' in said
-
-
-def test_a_group_that_the_service_lacks_is_given_to_the_service_and_to_no_person():
-    account = Account("ptt-appliance", frozenset({"audio"}))
-    said = refusal_of(DeviceFile(CHIP, "root", "gpio", 0o660), account)
-    assert "Run: sudo usermod -aG gpio ptt-appliance && sudo systemctl restart" in said
-
-
-def test_root_may_use_every_device():
-    root = Account("root", frozenset({"root"}))
-    assert may_use(root, DeviceFile(CHIP, "root", "gpio", 0o000))
-
-
-def test_what_the_modes_allow_is_refused_by_the_unit():
-    said = refusal_of(DeviceFile(Path("/dev/i2c-1"), "root", "i2c", 0o660), BOX)
-    assert "DeviceAllow" in said
+OWN_NAME = pwd.getpwuid(os.geteuid()).pw_name
 
 
 @pytest.mark.parametrize(
-    ("owner", "group", "mode", "is_allowed"),
+    ("device", "group", "mode", "remedy"),
     [
-        ("root", "i2c", 0o660, True),
-        ("root", "i2c", 0o640, False),
-        ("root", "gpio", 0o660, False),
-        ("root", "gpio", 0o666, True),
-        ("ptt-appliance", "root", 0o600, True),
-        ("ptt-appliance", "i2c", 0o060, False),
+        ("gpiochip0", "root", 0o600, 'SUBSYSTEM=="gpio", GROUP="gpio", MODE="0660"'),
+        ("i2c-1", "root", 0o600, 'SUBSYSTEM=="i2c-dev", GROUP="i2c"'),
+        ("i2c-1", "i2c", 0o640, 'SUBSYSTEM=="i2c-dev", GROUP="i2c"'),
+        ("gpiochip0", "gpio", 0o660, f"Run: sudo usermod -aG gpio {OWN_NAME}"),
     ],
 )
-def test_owner_group_and_others_have_rights_in_this_order(
-    owner, group, mode, is_allowed
-):
-    assert may_use(BOX, DeviceFile(CHIP, owner, group, mode)) == is_allowed
+def test_the_remedy_is_a_group_or_a_rule_of_udev(device, group, mode, remedy):
+    assert remedy in access_remedy(Path("/dev", device), group, mode)
 
 
-def test_a_real_file_is_described(tmp_path):
+def test_a_refused_device_is_named_with_its_owner_and_the_user(tmp_path):
     path = tmp_path / "i2c-1"
     path.touch(0o600)
-    file = device_file(path)
-    assert (file.path, file.mode) == (path, 0o600)
-    assert file.owner == own_account().user
-    assert str(path) in refusal(path)
+    said = refusal(path)
+    assert said.startswith(f"no permission: {path} belongs to {OWN_NAME}:")
+    assert f", mode 0600, and the box runs as {OWN_NAME} in the groups " in said
 
 
 def test_a_device_that_is_gone_is_named(tmp_path):
@@ -92,5 +47,4 @@ def test_a_person_has_to_log_in_again():
 
 
 def test_the_user_of_this_process_is_named():
-    name = pwd.getpwuid(os.geteuid()).pw_name
-    assert f"usermod -aG audio {name}" in join_group("audio")
+    assert f"usermod -aG audio {OWN_NAME}" in join_group("audio")

@@ -39,6 +39,7 @@ from appliance.process.logs import start_logging
 start_logging("info", ["hushhush"])
 log = logging.getLogger("appliance.room.session")
 """
+END = "from appliance.cli import end_process; end_process(3)"
 
 
 def record(message, *args, name="appliance.room.session", exc_info=None):
@@ -262,7 +263,7 @@ def test_uncaught_exceptions_are_redacted_too():
 
 def test_a_full_disk_does_not_end_the_process():
     with Path("/dev/full").open("w") as full:
-        done = written("log.info('x' * 9000)", "sys.exit(3)", stderr=full)
+        done = written("log.info('x' * 9000)", END, stderr=full)
     assert done.returncode == 3
 
 
@@ -270,7 +271,7 @@ def test_a_closed_terminal_does_not_end_the_process():
     reader, writer = os.pipe()
     os.close(reader)
     try:
-        done = written("log.info('x' * 9000)", "sys.exit(3)", stderr=writer)
+        done = written("log.info('x' * 9000)", END, stderr=writer)
     finally:
         os.close(writer)
     assert done.returncode == 3
