@@ -32,7 +32,7 @@ CardName = Annotated[
     Meta(
         min_length=1,
         max_length=200,
-        pattern=r"\D",
+        pattern=r"[^\d\s]",
         title="a name or id as `ptt-appliance devices` prints it",
         examples=["Jabra"],
     ),

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from itertools import chain
 from typing import Final
 
@@ -110,11 +109,9 @@ def _token_url_fault(url: str, room: RoomSettings) -> str | None:
 def _placeholder_fault(value: object) -> str | None:
     """Return what is wrong with the placeholders of a JSON value; None: nothing."""
     for name in sorted(placeholders(value) - _KNOWN):
-        near = get_close_matches(name.lower(), _PLACEHOLDERS, n=1, cutoff=0.4)
         known = ", ".join(f"{{{each}}}" for each in _PLACEHOLDERS)
-        hint = f"Did you mean {{{near[0]}}}?" if near else f"Known here: {known}."
         return (
-            f"unknown placeholder {{{name}}}. {hint} "
+            f"unknown placeholder {{{name}}}. Known here: {known}. "
             f"Write {{{{{name}}}}} for the text itself."
         )
     # On the first level `room` may be a key, as it is written.
@@ -162,14 +159,10 @@ def _headers(room: RoomSettings, key: str) -> Iterator[KeyFault]:
 
 
 def _cards(key: str, cards: Cards) -> Iterator[KeyFault]:
-    """Yield what cannot be the name of a card."""
-    for at, name in enumerate(cards if cards != "none" else ()):
-        if name == "none":
-            yield (f"{key}[{at}]", "is not the name of a card. Write none, alone.")
-        elif not re.sub(r"\(hw:\d+,\d+\)$", "", name).strip():
-            sentence = f"expected part of a card's name, found {found(name)}."
-            advice = "`ptt-appliance devices` lists the names."
-            yield (f"{key}[{at}]", f"{sentence} {advice}")
+    """Yield the fault of a card that is no card: "none" among others."""
+    if cards != "none" and "none" in cards:
+        at = cards.index("none")
+        yield (f"{key}[{at}]", "is not the name of a card. Write none, alone.")
 
 
 def _pins(config: Config) -> Iterator[KeyFault]:

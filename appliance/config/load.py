@@ -60,15 +60,10 @@ def load(
     settings: Sequence[str] = (),
     environment: Mapping[str, str] = os.environ,
 ) -> Loaded:
-    """Return the configuration made from all sources.
+    """Return the configuration made from all sources; `ConfigError` has every fault.
 
-    Args:
-        path: from `--config`; None: from the environment, else the default one.
-        settings: each `KEY=VALUE`, from `--set`.
-        environment: `PTT_ROOM__TOKEN_URL` and the like.
-
-    Raises:
-        ConfigError: with every fault of all sources.
+    `path` is from `--config` (None: from the environment, else the default one), each
+    of `settings` is `KEY=VALUE` from `--set`.
     """
     where, is_wished = _path(path, environment)
     layers, faults = read_layers(where, settings, environment, is_wished=is_wished)
@@ -90,22 +85,14 @@ def load(
 def screen_of(
     path: Path | None, settings: Sequence[str], environment: Mapping[str, str]
 ) -> ScreenConfig:
-    """Return the screen's section of a configuration that has faults.
-
-    A key with a fault has its default, and so has all that is in a source which cannot
-    be read.
-    """
+    """Return the screen's section of a configuration with faults, as far as usable."""
     where, is_wished = _path(path, environment)
     layers, _ = read_layers(where, settings, environment, is_wished=is_wished)
     return Reading(Config).section(Config, "", layers).screen
 
 
 def need_room(loaded: Loaded, remark: str = "") -> None:
-    """Check that there is a room to join; the error's sentence ends with `remark`.
-
-    Raises:
-        ConfigError: neither a token source nor a fixed token is given.
-    """
+    """Raise `ConfigError`, which ends with `remark`, if there is no room to join."""
     room = loaded.config.room
     if room.token is None and room.token_url is None:
         found = "nothing" if loaded.path.exists() else "no such file"
@@ -132,8 +119,7 @@ def read_layers(
 ) -> tuple[list[Layer], list[Fault]]:
     """Return the layers of all sources, lowest first, and the faults in reading them.
 
-    Every variable with the prefix and every setting is a layer of its own. The file
-    has to exist if it `is_wished`.
+    Each variable with the prefix is a layer. The file has to exist if it `is_wished`.
     """
     layers: list[Layer] = []
     faults: list[Fault] = []
@@ -155,11 +141,7 @@ def read_layers(
 
 
 def _file_layer(path: Path, *, is_wished: bool) -> Layer:
-    """Return the layer of a file; unless `is_wished` it may be absent.
-
-    Raises:
-        ConfigError: it cannot be read, or is not YAML.
-    """
+    """Return the layer of a file, which may be absent unless `is_wished`."""
     source = str(path)
     try:
         content = path.read_bytes()
@@ -206,10 +188,7 @@ def _variable_layer(prefix: str, name: str, value: str) -> Layer:
 
 
 def _setting_layer(setting: str) -> Layer:
-    key, equals, value = setting.partition("=")
-    if not equals:
-        sentence = "expected KEY=VALUE. Write for example --set talk.mode=hold."
-        raise ConfigError(Fault("", sentence, "--set"))
+    key, _, value = setting.partition("=")
     return _one_value("--set", str, key.strip().split("."), value)
 
 

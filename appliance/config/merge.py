@@ -6,7 +6,7 @@ value of a secret never appears in a fault.
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import MISSING, dataclass, replace
 from difflib import get_close_matches
 from typing import Final, get_args, get_origin
 
@@ -33,6 +33,7 @@ from appliance.config.schema import (
     long_form,
     split_key,
 )
+from appliance.config.yaml import SPACED
 from appliance.errors import Fault
 
 
@@ -67,10 +68,9 @@ class Reading:
     def section(
         self, shape: type[SectionT], key: str, layers: Sequence[Layer]
     ) -> SectionT:
-        """Return a `shape` with the values of the layers, else its defaults.
+        """Return a `shape` with the values of the layers, lowest first, else defaults.
 
-        `key` is its full key, empty for the whole; `layers` are its keys from each
-        source, lowest precedence first.
+        `key` is its full key, empty for the whole.
         """
         known = {split_key(field.key)[1]: field for field in fields_of(shape, key)}
         for layer in layers:
@@ -121,26 +121,13 @@ class Reading:
             self.value(field, layers[-1], None)
         return field.default
 
-    def _inner(self, field: SchemaField, given: Given, short: str = "") -> list[Layer]:
-        """Return the layers of a section that is itself a key.
-
-        `short` is the key that a value alone stands for: `17` for `{pin: 17}`.
-        """
-        inner = []
+    def _inner(self, field: SchemaField, given: Given) -> list[Layer]:
+        """Return the layers of a section that is itself a key."""
         for layer, value in given:
-            if isinstance(value, dict):
-                inner.append(replace(layer, values=value))
-            elif value is not None and short:
-                inner.append(replace(layer, values={short: value}))
-            elif value is not None:
-                sentence = "expected keys and their values, found something else."
-                shape = as_section(field.wanted)
-                assert shape is not None
-                name, colon, _ = str(value).partition(":")
-                if colon and any(x.key == name for x in fields_of(shape)):
-                    sentence = f"{sentence} Write a space after each colon."
+            if value is not None and not isinstance(value, dict):
+                sentence = f"expected keys and values, {SPACED}, found something else."
                 self.blame(field.key, sentence, layer)
-        return inner
+        return _sections(given)
 
     def _leaf(self, field: SchemaField, given: Given) -> object:
         layer, value = given[-1]
@@ -148,8 +135,7 @@ class Reading:
             return self._mapping(field, given)
         long = long_form(field.wanted)
         if long is not None and isinstance(value, dict):
-            inner = self._inner(field, given, fields(long)[0].name)
-            return self.section(long, field.key, inner)
+            return self.section(long, field.key, _sections(given))
         item = list_item(field.wanted)
         if isinstance(value, list) and item is not None:
             return self._items(field, layer, value, item)
@@ -193,27 +179,40 @@ class Reading:
                 example = written(example_of(shape))[:-1]
                 sentence = f"expected {example}, …}}, found something else."
                 self.blame(key, sentence, layer)
-                made.append(_placeholder(shape, key))
+                made.append(MISSING)
         return field.default if MISSING in made else tuple(made)
 
     def _unknown(self, name: str, known: dict[str, SchemaField], layer: Layer) -> str:
         every = [leaf.key for leaf in leaves(self._root)]
-        here = [known[match].key for match in get_close_matches(name, known, n=1)]
-        joined = [leaf for leaf in every if leaf.replace(".", "_") == name]
-        near = joined + here + [leaf for leaf in every if split_key(leaf)[1] == name]
+        # The key of another section, or a full key with dots or underscores.
+        near = [
+            leaf
+            for leaf in every
+            if split_key(leaf)[1] == name
+            or f"{name}.".replace("_", ".").startswith(f"{leaf}.".replace("_", "."))
+        ]
         if "." in name:
-            # The full key, as faults and --set have it.
-            near = [leaf for leaf in every if f"{name}.".startswith(f"{leaf}.")]
             near += get_close_matches(name, every, n=1)
+        near += [known[match].key for match in get_close_matches(name, known, n=1)]
         if not near:
             return f"unknown key. Known here: {', '.join(known)}."
         section, key = split_key(near[0])
         # In a file a key is written below its section, and not with dots.
         is_file = layer.source not in {"environment", "--set"}
-        if is_file and section and ("." in name or joined or not here):
+        is_here = key in known and "." not in name
+        if is_file and section and not is_here:
             form = f'"{section}:" and below it, indented, "{key}: …"'
             return f"unknown key. Write {form}."
         return f"unknown key. Did you mean {layer.spell(near[0])}?"
+
+
+def _sections(given: Given) -> list[Layer]:
+    """Return the layers in which the key is a section."""
+    return [
+        replace(layer, values=value)
+        for layer, value in given
+        if isinstance(value, dict)
+    ]
 
 
 def _shown(name: str) -> str:
@@ -222,9 +221,3 @@ def _shown(name: str) -> str:
         return name
     begin = _NAME.match(name)
     return f"{begin[0] if begin else ''}…"
-
-
-def _placeholder(shape: type[SectionT], key: str) -> SectionT:
-    """Return a section in place of one with a fault: later items keep their number."""
-    required = (x.key for x in fields_of(shape, key) if x.default is MISSING)
-    return shape(**{split_key(full)[1]: full for full in required})

@@ -1,7 +1,4 @@
-"""Parts of a fault sentence: expected type, value found, advice.
-
-For a button or lamp the advice translates positions on the 40-pin header.
-"""
+"""Parts of a fault sentence: expected type, value found, advice."""
 
 import re
 from collections.abc import Iterator
@@ -15,32 +12,13 @@ from typing import Annotated, Final, Literal, Union, get_args, get_origin
 import msgspec
 import yaml
 
-from appliance.config import GpioNumber
 from appliance.config.schema import Section, as_section, fields_of, fits, long_form
 from appliance.config.yaml import scalar
 
 _LONGEST_FOUND = 60
 _UNIONS = {Union, UnionType}
-_TRUTHS = {"enabled": True, "disabled": False}
-
-HEADER: Final[dict[int, int]] = {
-    3: 2, 5: 3, 7: 4, 8: 14, 10: 15, 11: 17, 12: 18, 13: 27, 15: 22, 16: 23, 18: 24,
-    19: 10, 21: 9, 22: 25, 23: 11, 24: 8, 26: 7, 29: 5, 31: 6, 32: 12, 33: 13, 35: 19,
-    36: 16, 37: 26, 38: 20, 40: 21,
-}  # fmt: skip
-"""GPIO by position on the 40-pin header, where there is a usable one.
-
-Source: Raspberry Pi documentation, "GPIO and the 40-pin header".
-"""
-_POSITION: Final = re.compile(
-    r"(?:BOARD|PHYS|PHYSICAL|HEADER|J8|P1(?=\W)|PIN|POS|POSITION|#)\W*(\d{1,2})",
-    re.IGNORECASE,
-)
-_NUMBER: Final = re.compile(
-    r"(?:GPIO|GP|BCM|D)?[\s_#=]*(\d{1,9})\s*(?:%|[(#].*)?", re.IGNORECASE
-)
-"""Text that stands for a number; `BOARD13` and `WPI2` name no GPIO, and `2 min` is not
-2 of another unit."""
+_NUMBER: Final = re.compile(r"(?:GPIO|GP|BCM)?\s*(\d{1,9})\s*%?", re.IGNORECASE)
+"""Text that stands for a number; `BOARD13` names no GPIO, and `2 min` is not 2 s."""
 
 
 def expected(wanted: object) -> str:
@@ -73,8 +51,6 @@ def found(value: object) -> str:
 
 def advice(value: object, wanted: object, default: object) -> str:
     """Return a sentence with a valid value to write instead of `value`."""
-    if GpioNumber in {wanted, *get_args(wanted)} and (hint := _pin_hint(value)):
-        return hint
     for candidate in _candidates(value, wanted):
         if fits(candidate, wanted):
             return f" Write {written(candidate)}."
@@ -111,39 +87,17 @@ def written(value: object) -> str:
 
 def _candidates(value: object, wanted: object) -> Iterator[object]:
     """Yield values that may have been meant, the likeliest first."""
-    if isinstance(value, str):
-        yield from _from_text(value, wanted)
-    elif isinstance(value, bool | int | float):
+    if isinstance(value, bool | int | float):
         yield written(value)
-    # A fraction below 1 may be a share of 100.
-    if isinstance(value, float) and (value.is_integer() or abs(value) >= 1):
-        yield round(value)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        yield from _within(value, wanted)
-    if isinstance(value, str | int):
-        yield [value]
-
-
-def _from_text(value: str, wanted: object) -> Iterator[object]:
+    if not isinstance(value, str):
+        return
     names = [str(choice) for arm in _arms(wanted) for choice in _choices(_bare(arm))]
     near = get_close_matches(value.lower(), names, n=1)
     yield from (scalar(name) for name in near)
-    yield value.strip()
     yield scalar(value.strip())
-    yield _TRUTHS.get(value.strip().lower(), value)
     if number := _NUMBER.fullmatch(value.strip()):
         yield int(number[1])
-
-
-def _within(value: float, wanted: object) -> Iterator[object]:
-    """Yield the bound that the value is beyond, which is not meant for a pin."""
-    meta = _meta(wanted)
-    if meta.title is not None:
-        return
-    if meta.ge is not None and value < meta.ge:
-        yield meta.ge
-    if meta.le is not None and value > meta.le:
-        yield meta.le
+    yield [value]
 
 
 def _noun(bare: object, meta: msgspec.Meta) -> str:
@@ -195,13 +149,3 @@ def _long_form(union: object) -> str:
     shape = long_form(union)
     keys = [field.key for field in fields_of(shape)] if shape else []
     return f"{{{', '.join(f'{key}: …' for key in keys)}}}"
-
-
-def _pin_hint(value: object) -> str:
-    """Return a sentence with the GPIO at the position that was written; else empty."""
-    match = _POSITION.fullmatch(value.strip()) if isinstance(value, str) else None
-    position = int(match[1]) if match else value
-    gpio = HEADER.get(position) if isinstance(position, int) else None
-    if gpio is None:
-        return ""
-    return f" If you mean position {position} of the header, write {gpio}."

@@ -55,10 +55,7 @@ def fields_of(
 ) -> Iterator[SchemaField]:
     """Yield the keys of a section, required ones first.
 
-    Args:
-        shape: the section's dataclass.
-        key: full key of the section.
-        base: section whose values are yielded as defaults; None: those of `shape`.
+    `key` is its full key; the defaults are the values of `base`, if it is given.
     """
     hints = get_type_hints(shape, include_extras=True)
     for field in sorted(fields(shape), key=lambda x: _default(x) is not MISSING):

@@ -146,8 +146,9 @@ def test_a_section_may_be_set_as_a_whole():
     assert config.sound.echo_cancellation
 
 
-def test_a_short_pin_gets_its_long_form_when_a_higher_source_adds_to_it(file):
-    config = load(file("buttons: {talk: 5}"), ["buttons.talk.active=high"], {}).config
+def test_the_keys_of_a_pin_merge(file):
+    path = file("buttons: {talk: {pin: 5}}")
+    config = load(path, ["buttons.talk.active=high"], {}).config
     assert config.buttons.talk == Pin(pin=5, active="high")
 
 
@@ -209,14 +210,19 @@ def test_a_preset_on_the_same_host_keeps_its_keys(file, url):
     assert preset.token_body == {"key": "SECRET"}
 
 
-def test_all_faults_of_presets_are_reported_with_their_number(file):
-    presets = "  presets: [5, {name: a, url: 'http://h'}, 7, {name: a}]"
-    assert [line.split(": ")[1] for line in faults_of(file(GIVEN + presets))] == [
-        "room.presets[0]",
-        "room.presets[2]",
-        "room.presets[1].url",
-        "room.presets[3].name",
-    ]
+@pytest.mark.parametrize(
+    ("presets", "keys"),
+    [
+        ("[5, {name: a}, 7]", ["room.presets[0]", "room.presets[2]"]),
+        (
+            "[{name: a, url: 'http://h'}, {name: a}]",
+            ["room.presets[0].url", "room.presets[1].name"],
+        ),
+    ],
+)
+def test_faults_of_presets_are_reported_with_their_number(file, presets, keys):
+    lines = faults_of(file(f"{GIVEN}  presets: {presets}"))
+    assert [line.split(": ")[1] for line in lines] == keys
 
 
 @pytest.mark.parametrize("url", ["5", "'https://[::'"])
@@ -234,9 +240,10 @@ def test_a_preset_with_a_token_source_does_not_keep_the_fixed_token(file):
 
 FAULTS = {
     "buttons.talk=GP17": 'expected a GPIO number 2-27, found "GP17". Write 17.',
-    "screen.sleep_after_s=-1": "expected a whole number 0-86400, found -1. Write 0.",
-    "talk.limit_s=9999": "expected a whole number 0-3600, found 9999. Write 3600.",
-    "sound.volume=-1": "expected a whole number 0-100, found -1. Write 0.",
+    "screen.sleep_after_s=-1": "expected a whole number 0-86400, found -1. "
+    "Write for example 600.",
+    "talk.limit_s=9999": "expected a whole number 0-3600, found 9999. "
+    "Write for example 120.",
     "buttons.talk=28": "expected a GPIO number 2-27, found 28. Write for example 17.",
     "buttons.talk=017": 'expected a GPIO number 2-27, found "017". Write 17.',
     "lamps.fault=1": (
@@ -244,12 +251,11 @@ FAULTS = {
     ),
     "buttons.talk={pin: 99}": "expected a GPIO number 2-27, found 99.",
     "buttons.talk={pull: up}": "expected a GPIO number 2-27, found nothing.",
-    "sound.volume=130": "expected a whole number 0-100, found 130. Write 100.",
+    "sound.volume=130": "expected a whole number 0-100, found 130. "
+    "Write for example 80.",
     "sound.volume=80%": 'expected a whole number 0-100, found "80%". Write 80.',
     "sound.volume=": "expected a whole number 0-100, found nothing. "
     "Write for example 80.",
-    "sound.volume=80.0": "expected a whole number 0-100, found 80.0. Write 80.",
-    "sound.volume=80.5": "expected a whole number 0-100, found 80.5. Write 80.",
     "sound.volume=0.8": "expected a whole number 0-100, found 0.8. "
     "Write for example 80.",
     "talk.limit_s=2min": 'expected a whole number 0-3600, found "2min". '
@@ -259,11 +265,10 @@ FAULTS = {
     "sound.volume=true": "expected a whole number 0-100, found true. "
     "Write for example 80.",
     "sound.microphone_gain_db=-40": "expected a number -30 to 30, found -40. "
-    "Write -30.",
+    "Write for example 0.",
     "sound.earcons=maybe": 'expected true or false, found "maybe". '
     "Write for example true.",
     "sound.earcons='true'": 'expected true or false, found "true". Write true.',
-    "sound.earcons=disabled": 'expected true or false, found "disabled". Write false.',
     "sound.microphone=USB": "expected none or a list, each a name or id as "
     '`ptt-appliance devices` prints it, found "USB". Write [USB].',
     "sound.speaker=None": "expected none or a list, each a name or id as "
@@ -273,10 +278,8 @@ FAULTS = {
     "sound.speaker=['2']": "expected a name or id as `ptt-appliance devices` prints "
     'it, found "2". Write for example Jabra.',
     "sound.speaker=[hdmi, none]": "is not the name of a card. Write none, alone.",
-    "sound.speaker=[' ']": 'expected part of a card\'s name, found " ". '
-    "`ptt-appliance devices` lists the names.",
-    "sound.speaker=[' (hw:1,0)']": "expected part of a card's name, found "
-    '" (hw:1,0)". `ptt-appliance devices` lists the names.',
+    "sound.speaker=[' ']": "expected a name or id as `ptt-appliance devices` prints "
+    'it, found " ". Write for example Jabra.',
     "talk.mode=Hybird": "expected one of hold, toggle, hybrid, open, "
     'found "Hybird". Write hybrid.',
     "screen.column_offset=9": "expected auto or a whole number 0-8, found 9. "
@@ -291,18 +294,16 @@ FAULTS = {
     "0.0.0.0:8080.",
     "page.listen=0.0.0.0:99999": 'expected HOST:PORT, found "0.0.0.0:99999". '
     "Write 0.0.0.0:8080.",
-    "page=8080": "expected keys and their values, found something else.",
-    "page=localhost:8080": "expected keys and their values, found something else.",
-    "page=0.0.0.0:8080": "expected keys and their values, found something else.",
-    "room=https://h/t": "expected keys and their values, found something else.",
+    "page=8080": "expected keys and values, with a space after each colon, found "
+    "something else.",
     "talk.limit_s=2 min": 'expected a whole number 0-3600, found "2 min". '
     "Write for example 120.",
     "sound.microphone_gain_db=-6 dB": 'expected a number -30 to 30, found "-6 dB". '
     "Write for example 0.",
     "sound.volume='1,5'": 'expected a whole number 0-100, found "1,5". '
     "Write for example 80.",
-    "page=listen:8080": "expected keys and their values, found something else. Write a "
-    "space after each colon.",
+    "page=listen:8080": "expected keys and values, with a space after each colon, "
+    "found something else.",
     "room.token_query=x": "expected a mapping such as {key: text}, found something "
     "else, which is not shown. Put text into quotes.",
     "room.presets=garage": "expected a list such as [{name: garage}], found something "
@@ -329,12 +330,13 @@ def test_the_line_has_source_key_and_sentence(file):
 def test_all_faults_of_all_sources_are_reported_at_once(file):
     path = file("sound: {volume: -1}\ncolour: red")
     lines = faults_of(path, ["talk.mode=x", "nonsense"], {"PTT_LOG__LEVEL": "loud"})
+    known = (
+        "unknown key. Known here: name, room, sound, talk, buttons, lamps, screen, "
+        "chat, page, metrics, log."
+    )
     assert [line.rsplit(": expected")[0] for line in lines] == [
-        "--set",
-        (
-            "config.yaml: colour: unknown key. Known here: name, room, sound, talk, "
-            "buttons, lamps, screen, chat, page, metrics, log."
-        ),
+        f"config.yaml: colour: {known}",
+        f"--set: nonsense: {known}",
         "config.yaml: sound.volume",
         "--set: talk.mode",
         "environment: PTT_LOG__LEVEL",

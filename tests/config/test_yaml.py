@@ -56,14 +56,14 @@ def test_a_repeated_key_is_reported_with_both_lines():
     ("text", "start"),
     [
         ("a: b: c", "config.yaml: line 1, column 5: not YAML: mapping values"),
-        ("a:\n\t- b", "config.yaml: line 2, column 1: not YAML: found a tab. Write"),
+        ("a:\n\t- b", "config.yaml: line 2, column 1: not YAML: found character"),
         ("{a:b}", "config.yaml: line 1, column 2: found a colon without a space."),
         ("a:\n\xa0 b: c", "config.yaml: line 2, column 1: found a no-break space."),
         (
             "a:b",
             (
-                'config.yaml: line 1, column 1: expected keys such as "room:", found a '
-                "single value. Write a space after each colon."
+                'config.yaml: line 1, column 1: expected keys such as "room:", with a '
+                "space after each colon, found something else."
             ),
         ),
         ("[1, 2]", 'config.yaml: line 1, column 1: expected keys such as "room:"'),

@@ -86,7 +86,7 @@ def test_each_missing_setting_is_named():
         ),
         (
             {"TOKEN_SERVER_TTL_S": "5"},
-            "TOKEN_SERVER_TTL_S: expected a whole number 60-3600, found 5. Write 60.",
+            "TOKEN_SERVER_TTL_S: expected a whole number 60-3600, found 5. Write for",
         ),
         (
             {"TOKEN_SERVER_ROOMS": "kitchen"},
