@@ -1,6 +1,5 @@
 """Layout of the screen: the lines of each screen page, from the top."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
@@ -22,16 +21,9 @@ from appliance.display.line import (
     mark_px,
     marked,
     ruled,
-    said,
     whole,
 )
-from appliance.display.text import (
-    Paragraph,
-    fitted,
-    fonts_for,
-    is_right_to_left,
-    readable,
-)
+from appliance.display.text import fitted, fonts_for, readable
 
 SPEAKER: Final = "\N{SPEAKER}"
 TAIL_CHARACTERS: Final = 60
@@ -78,25 +70,10 @@ def _health_page(view: View, size: Size) -> tuple[TextLine, ...]:
         top = heading(fault_count(view), area)
         return (top, *_faults(view.faults, area.below((top,))))
     shown: tuple[TextLine, ...] = (heading("health", area),)
+    well = "all is well" if view.connection is ConnectionState.CONNECTED else ""
     rtt = "" if view.rtt_ms is None else f"server in {view.rtt_ms} ms"
-    facts = [rtt, view.address]
-    if view.connection is ConnectionState.CONNECTED:
-        well = "all is well"
-        shown += (area.line(well, fonts_for(well)[0 if is_tall(size) else -1]),)
-        facts.insert(0, readable(view.banner))
-    else:
-        shown += area.below(shown).dense(view.banner)
-    return (*shown, *_fitting(filter(None, facts), area.below(shown)))
-
-
-def _fitting(texts: Iterator[str], area: Area) -> tuple[TextLine, ...]:
-    """Return one line for each text, as many as fit."""
-    shown: tuple[TextLine, ...] = ()
-    for text in texts:
-        line = area.line(text, fonts_for(text)[-1])
-        if area.below((*shown, line)).height_px < 0:
-            break
-        shown = (*shown, line)
+    for text in filter(None, (well, view.banner, rtt, view.address)):
+        shown += area.below(shown).dense(text)
     return shown
 
 
@@ -120,7 +97,7 @@ class _About:
     is_important: bool = False
     """Shown in the large font even if the chat has to be small then."""
     rows: int = 1
-    """Limit of lines if it has to be cut."""
+    """Limit of lines beside chat."""
 
 
 def _talk_page(view: View, size: Size) -> tuple[TextLine, ...]:
@@ -136,13 +113,11 @@ def _talk_page(view: View, size: Size) -> tuple[TextLine, ...]:
         # The bar may have left no space for the title.
         about = _About(title)
     state, look = _state(view)
-    needs = _needs_large(view, about) if is_flat else (False, False)
-    if all(needs) and about.is_important and look is Look.FRAMED:
-        # Two large lines leave no space for a bar.
+    if is_flat and len(fonts_for(about.text)) == 1 and look is Look.FRAMED:
+        # A large line and large chat leave no space for a bar.
         head = (_with_state(about, state, area),)
         return (*head, *chat_lines(view.chat, area.below(head))[0])
-    is_small = any(needs) and (about.is_important or not needs[0])
-    drawn = bar(state, look, area, is_small=is_small)
+    drawn = bar(state, look, area)
     if is_flat and is_connected:
         drawn = replace(drawn, aside=readable(view.banner))
     head = (*top, drawn)
@@ -150,49 +125,35 @@ def _talk_page(view: View, size: Size) -> tuple[TextLine, ...]:
 
 
 def _body(view: View, about: _About, area: Area) -> tuple[TextLine, ...]:
-    """Return the text under the bar and the chat, with the newest line in full."""
-    for paragraph in _options(about, area, has_chat=bool(view.chat)):
-        lines = marked(area.lines(paragraph), about.mark)
-        top = ruled(lines, area) if view.chat else lines
-        chat, is_whole = chat_lines(view.chat, area.below(top))
-        if is_whole:
-            return (*top, *chat)
-    is_large = bool(lines) and lines[0].font == fonts.text()
-    if not about.is_important and (is_large or not chat):
-        return chat_lines(view.chat, area)[0]
-    return (*top, *chat) if chat else lines
+    """Return the text under the bar, large if all of it and the chat fit, and the chat.
 
-
-def _options(about: _About, area: Area, *, has_chat: bool) -> Iterator[Paragraph]:
-    """Yield the possible ways to show the text, the best first; at least one."""
+    A text that is not important is small, and left out if the newest line needs space.
+    """
     choice = fonts_for(about.text)
-    if has_chat and not about.is_important:
+    if view.chat and not about.is_important:
         choice = choice[-1:]
     width_px = area.width_px - mark_px(about.mark)
     for font in choice:
-        rows = min(2, area.rows(font))
+        rows = min(about.rows if view.chat else 2, area.rows(font))
         paragraph = fitted(about.text, font, width_px, rows)
-        if paragraph.is_whole:
-            yield paragraph
-    font = choice[-1]
-    rows = min(about.rows, area.rows(font))
-    yield fitted(about.text, font, width_px, rows)
-
-
-def _needs_large(view: View, about: _About) -> tuple[bool, bool]:
-    """Return whether text and newest chat line need the large font, each."""
-    newest = readable(said(view.chat[-1])) if view.chat else ""
-    return len(fonts_for(about.text)) == 1, len(fonts_for(newest)) == 1
+        lines = marked(area.lines(paragraph), about.mark)
+        top = ruled(lines, area) if view.chat else lines
+        chat, is_newest_whole = chat_lines(view.chat, area.below(top))
+        if paragraph.is_whole and is_newest_whole:
+            return (*top, *chat)
+    if view.chat and not about.is_important:
+        return chat_lines(view.chat, area)[0]
+    return (*top, *chat) if chat else lines
 
 
 def _with_state(about: _About, state: str, area: Area) -> TextLine:
     """Return the text as one large line, with the talk state in the small font."""
     small, indent_px = fonts.small(), mark_px(about.mark)
     width_px = area.width_px - indent_px - small.width_px(state) - small.space_px
-    (text,) = fitted(about.text, fonts.text(), width_px, 1).lines
-    (line,) = marked((area.line(text, fonts.text()),), about.mark)
-    is_rtl = is_right_to_left(text)
-    return replace(line, aside=state, is_right_to_left=is_rtl)
+    (line,) = marked(
+        area.lines(fitted(about.text, fonts.text(), width_px, 1)), about.mark
+    )
+    return replace(line, aside=state)
 
 
 def _state(view: View) -> tuple[str, Look]:
@@ -252,11 +213,7 @@ def _participants(view: View) -> str:
 
 
 def _with_agent(view: View, *, is_flat: bool) -> View:
-    """Return the view with the agent's state beside its name, and its words as a line.
-
-    Of several unfinished captions the newest is shown; a finished one is a line of the
-    chat already.
-    """
+    """Return the view with the agent's state beside its name, its words as a line."""
     growing = [caption for caption in view.captions if not caption.is_final]
     characters = FLAT_CHARACTERS if is_flat else TAIL_CHARACTERS
     spoken = tuple(_caption_line(caption, characters) for caption in growing[-1:])

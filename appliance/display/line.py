@@ -93,10 +93,7 @@ class Area:
     def fitted(self, text: str, *, may_be_large: bool = True) -> Paragraph:
         """Return the text in the largest font in which all of it fits.
 
-        Args:
-            text: one paragraph; lines after its first are indented.
-            may_be_large: if False, the large font is used only if no other has the
-                characters.
+        If it may not be large, the large font is used only if no other can show it.
         """
         options = fonts_for(text) if may_be_large else fonts_for(text)[-1:]
         for font in options:
@@ -136,16 +133,13 @@ def heading(text: str, area: Area, aside: str = "") -> TextLine:
     return TextLine(shown, font, font.height_px, gap_px, aside=aside)
 
 
-def bar(text: str, look: Look, area: Area, *, is_small: bool) -> TextLine:
+def bar(text: str, look: Look, area: Area) -> TextLine:
     """Return the bar in the boldest font in which its text fits."""
-    small, title = fonts.small(), fonts.title()
+    title = fonts.title()
     width_px = area.width_px - 2 * GAP_PX
-    is_wide = title.width_px(text) > width_px
-    is_title = not is_small and not is_wide and title.can_show(text)
+    is_title = title.width_px(text) <= width_px and title.can_show(text)
     font = title if is_title else fonts_for(text)[-1]
     text = cut(text, font, width_px)
-    if is_small:
-        return TextLine(text, font, small.height_px, look=look)
     if area.is_dense:
         return TextLine(text, font, BAR_FLAT_PX, 1, look)
     return TextLine(text, font, BAR_TALL_PX, GAP_PX, look)
@@ -180,11 +174,7 @@ def ruled(lines: tuple[TextLine, ...], area: Area) -> tuple[TextLine, ...]:
 def chat_lines(
     chat: tuple[ChatLine, ...], area: Area
 ) -> tuple[tuple[TextLine, ...], bool]:
-    """Return the newest lines that fit, the newest at the bottom.
-
-    Returns:
-        The lines, and whether the newest is shown in full.
-    """
+    """Return the newest lines that fit, and whether the newest is shown in full."""
     shown: tuple[TextLine, ...] = ()
     is_whole = may_be_large = True
     for message in reversed(chat):

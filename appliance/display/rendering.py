@@ -99,26 +99,21 @@ class _Pen:
     def _draw_bar(self, line: TextLine, y: int) -> None:
         """Draw dark text on a lit bar, or lit text in a frame."""
         small = fonts.small()
-        is_lit = line.look is Look.LIT
-        # A bar of small letters has no space for a frame.
-        is_box = is_lit or line.height_px > small.height_px
-        if is_box:
-            bottom, right = y + line.height_px - 1, self._right - 1
-            fill = _LIT if is_lit else _DARK
-            self._canvas.rectangle((0, y, right, bottom), fill=fill, outline=_LIT)
-            # Round its corners.
-            corners = [(0, y), (right, y), (0, bottom), (right, bottom)]
-            self._canvas.point(corners, _DARK)
-        ink = _DARK if is_lit else _LIT
-        padding = BAR_PADDING_PX if is_box else 0
+        fill, ink = (_LIT, _DARK) if line.look is Look.LIT else (_DARK, _LIT)
+        bottom, right = y + line.height_px - 1, self._right - 1
+        self._canvas.rectangle((0, y, right, bottom), fill=fill, outline=_LIT)
+        # Round its corners.
+        corners = [(0, y), (right, y), (0, bottom), (right, bottom)]
+        self._canvas.point(corners, _DARK)
         above, capital_px = _CAPITALS[line.font.height_px]
         top = y + (line.height_px - capital_px) // 2
         text_px = line.font.width_px(line.text)
-        left = max(0, (self._right - text_px) // 2) if self._is_tall else padding
+        left = max(0, (self._right - text_px) // 2) if self._is_tall else BAR_PADDING_PX
         self._write(line.text, line.font, (left, top - above), ink)
         small_above, small_px = _CAPITALS[small.height_px]
-        end = (self._right - padding, top + capital_px - small_px - small_above)
-        self._write_aside(line.aside, end, end[0] - padding - text_px, ink)
+        x, small_y = self._right - BAR_PADDING_PX, top + capital_px - small_px
+        room_px = x - BAR_PADDING_PX - text_px
+        self._write_aside(line.aside, (x, small_y - small_above), room_px, ink)
 
     def _write_aside(self, text: str, end: Size, room_px: int, ink: int = _LIT) -> None:
         """Write small text that ends here, unless too little of it would fit."""

@@ -16,16 +16,6 @@ REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 MAX_CHARACTERS: Final = 400
 """More never fit on the screen, and measuring them would be slow."""
 
-SMILEYS: Final = {
-    "😀": ":D", "😃": ":D", "😄": ":D", "😁": ":D", "😆": "XD", "😂": "[haha]",
-    "🤣": "[haha]", "😊": ":)", "🙂": ":)", "☺": ":)", "😉": ";)", "😍": "[love]",
-    "🥰": "[love]", "😘": ":*", "😎": "B)", "😐": ":|", "😕": ":/", "🙁": ":(",
-    "☹": ":(", "😢": ":'(", "😭": ":'(", "😛": ":P", "😜": ";P", "😮": ":O",
-    "❤": "<3", "💔": "</3", "👍": "[ok]", "👎": "[no]", "👌": "[ok]", "🎉": "[hooray]",
-    "🙏": "[please]", "👋": "[wave]", "✅": "✓", "❌": "✗", "❗": "!", "❓": "?",
-}  # fmt: skip
-"""Common emoji as text that is shorter than their names."""
-
 _FIRST_FLAG_LETTER: Final = ord("\N{REGIONAL INDICATOR SYMBOL LETTER A}")
 _SKIN_TONES: Final = "Sk"
 _BLANK: Final = frozenset({"Cc", "Zs", "Zl", "Zp"})
@@ -47,9 +37,7 @@ _SPACELESS: Final = (
 def readable(text: str) -> str:
     """Return the text as one line of characters that a font has.
 
-    Control characters and line breaks become spaces, runs of spaces one space; emoji
-    become words; a character that no font has becomes its plain form or, failing that,
-    a box.
+    Emoji become words, other characters their plain form or, failing that, a box.
     """
     if text.isascii() and text.isprintable():
         return " ".join(text[:MAX_CHARACTERS].split())
@@ -117,10 +105,7 @@ def fonts_for(text: str) -> tuple[Font, ...]:
 
 
 def _head(line: str, font: Font, width_px: int) -> str:
-    """Return the longest beginning within the width, at least one character.
-
-    Combining marks stay with their letter, because they have no width of their own.
-    """
+    """Return the longest beginning within the width, at least one character."""
     head = ""
     for character in line:
         if head.strip() and font.width_px(head + character) > width_px:
@@ -130,11 +115,7 @@ def _head(line: str, font: Font, width_px: int) -> str:
 
 
 def _split(text: str, font: Font, width_px: int) -> tuple[str, str]:
-    """Return the first line and the rest of the text.
-
-    The line ends at a space or, where words are too long or are written without spaces,
-    between two characters.
-    """
+    """Return the first line, which ends at a space if it can, and the rest."""
     if font.width_px(text) <= width_px:
         return text, ""
     head = _head(text, font, width_px)
@@ -171,8 +152,6 @@ def _signs(text: str) -> Iterator[str]:
 
 
 def _sign(character: str) -> str:
-    if character in SMILEYS:
-        return SMILEYS[character]
     category = unicodedata.category(character)
     if category in _BLANK:
         return " "

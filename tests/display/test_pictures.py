@@ -260,7 +260,7 @@ def test_arabic_letters_are_joined():
     assert joined != isolated
 
 
-def test_the_bar_of_each_talk_page_shows_the_state_in_large_or_small_letters():
+def test_each_talk_page_shows_the_state_in_a_bar_or_in_small_letters():
     for view in SITUATIONS.values():
         if view.screen_page is not ScreenPage.TALK:
             continue
@@ -273,8 +273,6 @@ def test_the_bar_of_each_talk_page_shows_the_state_in_large_or_small_letters():
 @pytest.mark.parametrize("size", SIZES)
 def test_the_text_of_a_bar_is_cut_to_the_screen(size):
     room = whole(size)
-    shown = bar(
-        "0" * 15 + "\N{TIBETAN SYMBOL RDO RJE}", Look.FRAMED, room, is_small=False
-    )
+    shown = bar("0" * 15 + "\N{TIBETAN SYMBOL RDO RJE}", Look.FRAMED, room)
     assert shown.text.endswith("…")
     assert shown.font.width_px(shown.text) < room.width_px
