@@ -40,11 +40,10 @@ def service(
 ) -> Finding:
     """Return the state of the service; a box without it has nothing to repair.
 
-    `ask` asks the page of the running box for its faults, and returns None if it does
-    not answer; None: the page is off.
+    `ask` returns the health of the running box, None if it does not answer; without
+    `ask` its page is off.
 
-    Source: systemctl(1), "show"; org.freedesktop.systemd1(5), `LoadState` and
-    `ActiveState`.
+    Source: systemctl(1), "show"; org.freedesktop.systemd1(5).
     """
     done = finished([systemctl, "show", "--property=LoadState,ActiveState", UNIT])
     if done is None or done.returncode != 0:
@@ -82,11 +81,7 @@ def _words(fault_id: str) -> str:
 
 
 def doctor(config: Config, inputs: CheckInputs, *, as_json: bool = False) -> int:
-    """Print each finding as it comes, or all as JSON for scripts.
-
-    Returns:
-        0 if nothing is wrong, else 1.
-    """
+    """Print each finding as it comes, or all as JSON; return 1 if anything is wrong."""
     findings = []
     for finding in findings_of(config, inputs):
         findings.append(finding)

@@ -28,11 +28,7 @@ from appliance.sound_cards.devices import (
 def all_devices(
     driver: Driver, cards: Path = ALSA_CARDS, processes: Path = PROCESSES
 ) -> tuple[Device, ...]:
-    """Return the devices that PortAudio lists and those it cannot open now.
-
-    Raises:
-        SoundError: PortAudio cannot list its devices.
-    """
+    """Return the devices that PortAudio lists and those it cannot open now."""
     found = listed(driver.devices(), cards)
     return (*found, *AlsaCards(cards, processes).unlisted(found))
 
@@ -40,13 +36,9 @@ def all_devices(
 def card_name(
     preferred: tuple[str, ...], direction: Direction, devices: tuple[Device, ...]
 ) -> tuple[str, str]:
-    """Return the name of the device in use, or of the one that would be used now.
+    """Return the device to use, with its user, and a notice if it is a second choice.
 
-    Returns:
-        The name and its user, and a notice if it is not the first choice, else empty.
-
-    Raises:
-        SoundError: there is none, or another program uses it.
+    Raises `SoundError` if there is none, or another program uses it.
     """
     device = chosen(preferred, devices, direction)
     if device.obstacle and not device.used_by.startswith(OURS):
