@@ -36,10 +36,7 @@ _say = partial(print, file=sys.stderr, flush=True)
 
 
 def demo(args: argparse.Namespace) -> int:
-    """Run the demo, print what worked; return 1 if its time was up before all did.
-
-    Raises `DemoError` if it cannot be set up; the sentence says what to do.
-    """
+    """Run the demo, print what worked; return 1 if its time was up before all did."""
     if args.card not in {"auto", "real", "simulated"}:
         _start_with_fault(args.card)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -110,10 +107,7 @@ def listen_address(wanted: str | None) -> str:
 
 
 def _real_card(choice: str) -> tuple[Driver, SoundConfig] | None:
-    """Return PortAudio, if it lists a microphone and a speaker; `auto`: usable ones.
-
-    They are configured as the preferred devices: no other card comes before them.
-    """
+    """Return PortAudio, if it lists a microphone and a speaker; `auto`: usable ones."""
     library = PortAudio()
     try:
         library.renew()

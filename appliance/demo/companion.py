@@ -82,11 +82,7 @@ class Companion:
         await self._source.aclose()
 
     async def join(self, url: str, token: str) -> None:
-        """Join the room, repeat talks and answer chat.
-
-        Raises:
-            DemoError: the room cannot be joined.
-        """
+        """Join the room, repeat talks and answer chat, or raise `DemoError`."""
         self._room.register_text_stream_handler(
             STREAM_TOPIC, lambda reader, _: self._start(self._answer(reader))
         )

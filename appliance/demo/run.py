@@ -178,11 +178,7 @@ class Demo(Viewer):
         self._view: View | None = None
 
     async def run(self) -> None:
-        """Run until the time is up, or a key or a signal ends it.
-
-        Raises:
-            DemoError: the server does not start, or the companion cannot join.
-        """
+        """Run until the time, a key or a signal ends it, or raise `DemoError`."""
         setup = self._setup
         hardware = Hardware(
             lambda: setup.card,

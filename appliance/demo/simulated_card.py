@@ -52,10 +52,9 @@ class Recording:
     """WAV file of the speaker's audio, with a valid header after every period."""
 
     def __init__(self, path: Path | None) -> None:
-        """Create the file, for this user only; by default in the temporary directory.
+        """Create the file, by default in the temporary directory.
 
-        Raises:
-            DemoError: it cannot be written.
+        Raises `DemoError` if it cannot be written.
         """
         self.path = path or Path(tempfile.gettempdir(), f"ptt-demo-{os.getuid()}.wav")
         self._left = round(LONGEST_S * RATE_HZ)
@@ -121,11 +120,7 @@ class SimulatedCard:
         return is_here and wanted.rate_hz == RATE_HZ
 
     def open(self, wanted: StreamRequest, callback: PeriodCallback) -> "SimulatedCard":
-        """Return the one stream, which is the card itself.
-
-        Raises:
-            SoundError: the card does not support this stream.
-        """
+        """Return the one stream, the card itself, or raise `SoundError`."""
         if not self.can(wanted):
             raise SoundError(wanted.device_name, "has one duplex stream at 48000 Hz")
         period_s = wanted.period_frames / RATE_HZ

@@ -13,7 +13,6 @@ import jwt
 import pytest
 from livekit import rtc
 
-from appliance.demo import livekit_server
 from appliance.demo.livekit_server import LocalServer, find_or_build
 from appliance.errors import DemoError
 from tests.loopback import http_client
@@ -220,28 +219,6 @@ def test_a_server_is_built_once_with_the_compiler_on_path(cache, on_path):
     assert lines[1:] == ["2/2 fetching the sources and compiling them"]
     go.unlink()
     assert find_or_build(no_progress) == built
-
-
-def test_a_long_build_reports_its_progress(cache, on_path, monkeypatch):
-    monkeypatch.setattr(livekit_server, "PROGRESS_S", 0.1)
-    # Ends when the line with the progress has been reported.
-    slow = GOOD_GO.replace(
-        "while [",
-        f"""
-[ -e {cache}/seen ] || exec sh -c 'while [ ! -e {cache}/seen ]; do :; done; exit 3'
-while [""",
-    )
-    on_path("go", slow)
-    lines: list[str] = []
-
-    def report(line):
-        lines.append(line)
-        if line.endswith(" s"):
-            (cache / "seen").touch()
-
-    with pytest.raises(DemoError, match="compiling them: failed"):
-        find_or_build(report)
-    assert lines[-1].startswith("2/2 fetching the sources and compiling them: ")
 
 
 def test_a_build_leaves_only_the_server(cache, on_path):
