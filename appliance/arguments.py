@@ -8,7 +8,7 @@ from pathlib import Path
 from appliance.net.url import host_and_port
 
 Add = Callable[..., argparse.ArgumentParser]
-"""Adds a command; argparse has no public name for this type."""
+"""Adds a command: its name, what it does, an example, and parsers with its options."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -24,31 +24,26 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument("--version", action=_Version, nargs=0, help="print the version")
     add = _commands(root)
     sources, as_json = _sources(), argparse.ArgumentParser(add_help=False)
-    _add_json(as_json)
+    as_json.add_argument("--json", action="store_true", help="print JSON")
     add(
         "run",
-        parents=[sources],
-        help="join the room and stay there",
-        description="The appliance: joins the room and serves the page until it is "
-        "stopped; SIGTERM and Ctrl-C leave the room cleanly.",
-        epilog="Example: ptt-appliance run --config config.yaml --set talk.mode=hold",
+        "join the room and serve the page until stopped by SIGTERM or Ctrl-C",
+        "run --config config.yaml --set talk.mode=hold",
+        sources,
     )
-    _add_demo(add)
+    _add_demo(add, as_json)
     add(
         "doctor",
-        parents=[sources, as_json],
-        help="find faults of this appliance",
-        description="Checks cards, screen, pins, network, clock, token source and "
-        "server, and says what to do; exits 0 without faults, else 1.",
-        epilog="Example: ptt-appliance doctor",
+        "check service, cards, screen, pins, network, clock, token source and server, "
+        "and say what to do; exits 0 without faults, else 1",
+        "doctor",
+        *(sources, as_json),
     )
     add(
         "devices",
-        parents=[as_json],
-        help="list sound cards",
-        description="Lists the sound cards and the names for sound.microphone and "
-        "sound.speaker.",
-        epilog="Example: ptt-appliance devices --json",
+        "list sound cards and their names for sound.microphone and sound.speaker",
+        "devices --json",
+        as_json,
     )
     _add_pair(add, sources, as_json)
     _add_config(add, sources, as_json)
@@ -58,7 +53,19 @@ def parser() -> argparse.ArgumentParser:
 
 def _commands(parser: argparse.ArgumentParser) -> Add:
     choices = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    return choices.add_parser
+
+    def add(
+        name: str, words: str, example: str, *options: argparse.ArgumentParser
+    ) -> argparse.ArgumentParser:
+        return choices.add_parser(
+            name,
+            parents=options,
+            help=words,
+            description=f"{words[0].upper()}{words[1:]}.",
+            epilog=f"Example: ptt-appliance {example}",
+        )
+
+    return add
 
 
 class _Version(argparse.Action):
@@ -96,17 +103,14 @@ def _add_listen(parser: argparse.ArgumentParser, words: str) -> None:
     parser.add_argument("--listen", metavar="HOST:PORT", type=_listen, help=words)
 
 
-def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON")
-
-
-def _add_demo(add: Add) -> None:
+def _add_demo(add: Add, as_json: argparse.ArgumentParser) -> None:
     parser = add(
         "demo",
-        help="run on this computer, without Pi, account or sound card",
-        description="The appliance with a LiveKit server and a companion on this "
-        "computer, buttons on the keyboard, lamps and screen in the browser.",
-        epilog="Example: ptt-appliance demo --seconds 30",
+        "run on this computer, without Pi, account or sound card: with a LiveKit "
+        "server and a companion of its own, the keyboard for buttons, lamps and screen "
+        "in the browser",
+        "demo --seconds 30",
+        as_json,
     )
     _add_listen(
         parser,
@@ -134,17 +138,11 @@ def _add_demo(add: Add) -> None:
         help="record the speaker of the simulated card; without --room-url this is "
         "done anyway, in the temporary directory",
     )
-    _add_json(parser)
 
 
-def _add_pair(add: Add, *parents: argparse.ArgumentParser) -> None:
-    parser = add(
-        "pair",
-        parents=parents,
-        help="print the address and the PIN for a phone",
-        description="Prints the page's address, the PIN and a QR code.",
-        epilog="Example: ptt-appliance pair",
-    )
+def _add_pair(add: Add, *options: argparse.ArgumentParser) -> None:
+    words = "print the page's address, the PIN and a QR code"
+    parser = add("pair", words, "pair", *options)
     parser.add_argument(
         "--reset",
         action="store_true",
@@ -157,46 +155,25 @@ def _add_pair(add: Add, *parents: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_config(add: Add, *parents: argparse.ArgumentParser) -> None:
-    parser = add(
-        "config",
-        help="check or show the configuration",
-        description="Checks or shows the configuration.",
-        epilog="Example: ptt-appliance config check --config config.yaml",
-    )
-    inner = _commands(parser)
-    inner(
-        "check",
-        parents=parents,
-        help="find mistakes",
-        description="Prints one line per mistake and exits 78, or 0 without any.",
-        epilog="Example: ptt-appliance config check --config config.yaml",
-    )
-    inner(
-        "show",
-        parents=parents,
-        help="print every value and its source",
-        description="Prints every value and its source, with secrets hidden.",
-        epilog="Example: ptt-appliance config show --set talk.mode=hold",
-    )
-    inner(
-        "schema",
-        help="print the JSON Schema",
-        description="Prints the JSON Schema of config.yaml, for editors.",
-        epilog="Example: ptt-appliance config schema > config.schema.json",
-    )
+def _add_config(add: Add, *options: argparse.ArgumentParser) -> None:
+    check = "config check --config config.yaml"
+    inner = _commands(add("config", "check or show the configuration", check))
+    words = "print one line per mistake and exit 78, or 0 without any"
+    inner("check", words, check, *options)
+    words = "print every value and its source, with secrets hidden"
+    inner("show", words, "config show --set talk.mode=hold", *options)
+    words = "print the JSON Schema of config.yaml, for editors"
+    inner("schema", words, "config schema > config.schema.json")
 
 
 def _add_token_server(add: Add) -> None:
     parser = add(
         "token-server",
-        help="issue tokens for rooms",
-        description="Issues short-lived tokens for the rooms that its own file or "
-        "environment allows; LIVEKIT_API_KEY, LIVEKIT_API_SECRET and LIVEKIT_URL come "
-        "from the environment or from files. systemd/token-server.yaml in the "
-        "repository explains every key.",
-        epilog="Example: TOKEN_SERVER_ROOMS='[kitchen]' ptt-appliance token-server "
-        "--listen 127.0.0.1:8787",
+        "issue short-lived tokens for the rooms that its own file or environment "
+        "allows; LIVEKIT_API_KEY, LIVEKIT_API_SECRET and LIVEKIT_URL come from the "
+        "environment or from files. systemd/token-server.yaml in the repository "
+        "explains every key",
+        "token-server --config token-server.yaml --listen 127.0.0.1:8787",
     )
     _add_file(parser, "/etc/ptt-appliance/token-server.yaml")
     _add_listen(parser, "default: 127.0.0.1:8787, which other machines cannot reach")

@@ -54,10 +54,7 @@ def adapters(
     store: SettingsStore,
     counts: Counters,
 ) -> Adapters:
-    """Return all adapters except the token source, not yet opened.
-
-    Thread: any.
-    """
+    """Return all adapters except the token source, not yet opened. Thread: any."""
     sound, folder = config.sound, state_folder(os.environ)
     processing = CaptureProcessing(echo_canceller(sound), voice_cleaner(sound))
     audio = AudioAdapter(config, post, hardware.sound_library, processing, folder)

@@ -40,13 +40,10 @@ def program() -> NoReturn:
 def end_process(status: int) -> NoReturn:
     """End the process now; all adapters must be closed.
 
-    Python's own finalization is avoided: it ends native threads in the middle of a call
-    into Python, and if that is a thread of LiveKit's, the process is aborted (measured:
-    1 of 40 exits).
+    Python's finalization would end native threads in the middle of a call into Python,
+    and abort the process if that is a thread of LiveKit's.
 
-    Source: Python/C API, "Cautions regarding runtime finalization": a thread that
-    requests the interpreter lock is then ended by `pthread_exit`, which unwinds through
-    Rust frames.
+    Source: Python/C API, "Cautions regarding runtime finalization".
     """
     logging.shutdown()
     for stream in filter(None, (sys.stdout, sys.stderr)):
@@ -57,12 +54,7 @@ def end_process(status: int) -> NoReturn:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit status.
-
-    Raises:
-        SystemExit: with 2 for wrong usage, with 0 after `--help`.
-        OSError: of a service, unexpectedly; the journal gets the traceback.
-    """
+    """Run one command and return the exit status; wrong usage raises `SystemExit`."""
     args = parser().parse_args(argv)
     for stream in (sys.stdout, sys.stderr):
         # Replace characters that the terminal cannot show, instead of failing.

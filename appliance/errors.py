@@ -86,11 +86,8 @@ class TokenError(ApplianceError, ConnectionError):
     ) -> None:
         """Store what the core and people need.
 
-        Args:
-            cause: a word for the core.
-            sentence: the fault and what to do; the same at each retry.
-            remark: what the token source itself said; may differ at each retry.
-            retry_after_s: shortest wait that the token source asked for.
+        `sentence` is the same at each retry; `remark`, the source's own words, may
+        differ.
         """
         super().__init__(cause, sentence, remark)
         self.cause = cause
