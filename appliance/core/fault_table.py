@@ -273,12 +273,7 @@ PIN_IN_USE: Final = HardwareFault(
 WIRE_FLOATS: Final = HardwareFault(
     "button-floats",
     "its wire floats, with edges all the time",
-    "Check the wire and the button's contact.",
-)
-WIRE_UNPULLED: Final = HardwareFault(
-    "button-unpulled",
-    "its wire floats, with edges all the time",
-    "Write pull: up (button to GND) or pull: down (button to 3.3 V).",
+    "Check the wire and the button's contact, and with pull: none its resistor.",
 )
 
 NO_PINS: Final = HardwareFault("pins-none", "this machine has no pins to use: {error}")
@@ -299,11 +294,6 @@ PACKAGE_MISSING: Final = HardwareFault(
     "panel-package",
     "the Python package {package} {state}",
     "Install the program again: sudo bash systemd/install.sh.",
-)
-LGPIO_MISSING: Final = HardwareFault(
-    "panel-lgpio",
-    "the Python package {package} {state}",
-    "Install it: sudo apt install python3-lgpio (Raspberry Pi OS has it).",
 )
 
 # system

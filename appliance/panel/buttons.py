@@ -12,6 +12,7 @@ from math import inf
 from typing import Final, Self
 
 from appliance.config import ButtonsConfig, Pin
+from appliance.core import fault_table
 from appliance.core.events import Button, ButtonPressed, ButtonReleased, Event, Part
 from appliance.errors import PanelError
 from appliance.panel import pins
@@ -47,8 +48,6 @@ class ContactReport:
     is_pressed: bool
     at_s: float
     """Time of the edge on the kernel's clock (`time.monotonic`)."""
-    is_resumed: bool = False
-    """The release before it was bounce: the press before that continues."""
 
 
 ContactReports = tuple[ContactReport, ...]
@@ -129,11 +128,8 @@ def _settled(contact: Contact, until_s: float) -> tuple[Contact, ContactReports]
     is_settled = contact.is_reported == contact.is_closed
     if is_settled or until_s < contact.settled_at_s:
         return contact, ()
-    # An edge that closes the contact is reported at once, unless it follows the edge of
-    # a release by less than `SETTLED_S`.
-    is_closed = contact.is_closed
-    report = ContactReport(is_closed, contact.changed_at_s, is_resumed=is_closed)
-    return replace(contact, is_reported=is_closed), (report,)
+    report = ContactReport(contact.is_closed, contact.changed_at_s)
+    return replace(contact, is_reported=contact.is_closed), (report,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +212,7 @@ class Buttons:
             return
         rate = self._rates[name] = self._rates[name].after(edge.at_s)
         if rate.suspicion >= FLOAT_LIMIT:
-            self._fail(name, PanelError(name, self._group.pins[name].float_reason))
+            self._fail(name, PanelError(name, fault_table.WIRE_FLOATS.text()))
             self._group.suspects.add(name)
             return
         result = after_edge(contact, edge.at_s, is_closed=edge.is_closed)
@@ -276,5 +272,5 @@ class Buttons:
 
 def _event(button: Button, report: ContactReport) -> Event:
     if report.is_pressed:
-        return ButtonPressed(button, at_s=report.at_s, is_resumed=report.is_resumed)
+        return ButtonPressed(button, at_s=report.at_s)
     return ButtonReleased(button, at_s=report.at_s)

@@ -125,9 +125,8 @@ def import_errors(part: str) -> Iterator[None]:
         package = exc.name or "of the panel"
         is_missing = isinstance(exc, ModuleNotFoundError)
         state = "is missing" if is_missing else f"cannot be imported: {exc}"
-        is_system = package == "lgpio"
-        fault = fault_table.LGPIO_MISSING if is_system else fault_table.PACKAGE_MISSING
-        raise PanelError(part, fault.text(package=package, state=state)) from exc
+        reason = fault_table.PACKAGE_MISSING.text(package=package, state=state)
+        raise PanelError(part, reason) from exc
 
 
 def _pin_errors() -> tuple[type[Exception], ...]:
@@ -174,10 +173,6 @@ class InputPin:
         self._is_active_high = is_active_high(pin, is_button=True)
         self._on_edge = on_edge
         self._name = f"GPIO{pin.pin}"
-        is_open = pin.pull == "none"
-        fault = fault_table.WIRE_UNPULLED if is_open else fault_table.WIRE_FLOATS
-        self.float_reason = fault.text()
-        """What is wrong with a wire that floats, and the remedy."""
         with pin_errors(self._name):
             from gpiozero import GPIODevice
 

@@ -29,11 +29,9 @@ def watchdog_s(environ: Mapping[str, str], pid: int) -> float | None:
 
     `pid` is this process; the watchdog may belong to another one.
     """
-    usec = environ.get("WATCHDOG_USEC", "")
+    usec = environ.get("WATCHDOG_USEC")
     is_ours = environ.get("WATCHDOG_PID", str(pid)) == str(pid)
-    if not (is_ours and usec.isascii() and usec.isdigit() and int(usec) > 0):
-        return None
-    return int(usec) / 1_000_000
+    return int(usec) / 1_000_000 if usec and is_ours else None
 
 
 def systemd_notify(environ: Mapping[str, str]) -> Notify:

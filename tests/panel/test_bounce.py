@@ -181,5 +181,5 @@ def gates(
 def event(report: ContactReport, start_s: float) -> Event:
     at_s = start_s + report.at_s
     if report.is_pressed:
-        return ButtonPressed(Button.TALK, at_s=at_s, is_resumed=report.is_resumed)
+        return ButtonPressed(Button.TALK, at_s=at_s)
     return ButtonReleased(Button.TALK, at_s=at_s)

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from dataclasses import replace
 
 import pytest
 from gpiozero import OutputDevice
@@ -338,17 +337,6 @@ async def reopened(wire: FloatingWire, now_s: float) -> None:
     wire.panel.clock.now_s = now_s
     while wire.panel.pins.factory.pin(17).when_changed is None:
         await asyncio.sleep(0)
-
-
-@pytest.mark.parametrize(
-    ("pull", "advice"), [("none", "Write pull: up"), ("up", "Check the wire")]
-)
-async def test_the_remedy_of_a_floating_wire_depends_on_its_resistor(pull, advice):
-    wire = FloatingWire(replace(CONFIG, talk=Pin(pin=17, pull=pull)))
-    async with wire.panel.buttons:
-        await wire.panel.is_open()
-        await wire.hum(1001.0, 5.0, 1000)
-        assert advice in (await wire.lost())[1].reason
 
 
 @pytest.mark.parametrize(("talk", "calls"), [(None, 0), (17, 1)])

@@ -123,19 +123,18 @@ def test_a_refused_chip_is_named_before_lgpio_fails_without_a_reason(tmp_path):
     assert "gpiochip4 belongs to" in said
 
 
-@pytest.mark.parametrize("package", ["gpiozero", "colorzero"])
 @pytest.mark.parametrize(
-    ("program", "part"), [(OPEN_PINS, "GPIO"), (OPEN_INPUT, "GPIO17")]
+    ("package", "program", "part"),
+    [
+        ("gpiozero", OPEN_PINS, "GPIO"),
+        ("gpiozero", OPEN_INPUT, "GPIO17"),
+        ("colorzero", OPEN_PINS, "GPIO"),
+        ("lgpio", OPEN_PINS, "GPIO"),
+    ],
 )
 def test_pins_name_the_package_that_is_missing(package, program, part):
     message = error_without(package, program)
     assert message == f"{part}: the Python package {package} is missing. {REINSTALL}"
-
-
-def test_pins_without_lgpio_name_debians_package():
-    message = error_without("lgpio", OPEN_PINS)
-    assert "the Python package lgpio is missing" in message
-    assert "sudo apt install python3-lgpio" in message
 
 
 def test_a_screen_names_the_package_that_is_missing():

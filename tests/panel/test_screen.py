@@ -415,7 +415,7 @@ def test_a_press_wakes_the_screen_even_if_it_has_no_effect(button):
     box.play(ButtonPressed(button))
     pressed = box.view()
     assert is_awake(before, pressed)
-    box.play(ButtonReleased(button), ButtonPressed(button, is_resumed=True))
+    box.play(ButtonReleased(button), ButtonPressed(button))
     assert not is_awake(pressed, box.view()), "contact bounce is no press"
 
 
