@@ -135,7 +135,8 @@ def read_layers(
         if name.startswith(prefix) and name != PATH_VARIABLE:
             add(_variable_layer, prefix, name, value)
     for setting in settings:
-        add(_setting_layer, setting)
+        key, _, value = setting.partition("=")
+        add(_one_value, "--set", str, key.strip().split("."), value)
     # A missing key is reported for the file, so there is always its layer.
     return layers or [Layer(str(path), {})], faults
 
@@ -185,11 +186,6 @@ def _variable_layer(prefix: str, name: str, value: str) -> Layer:
     parts = name.removeprefix(prefix).split("__")
     path = [part.lower() if part.isupper() else part for part in parts]
     return _one_value("environment", spell, path, value)
-
-
-def _setting_layer(setting: str) -> Layer:
-    key, _, value = setting.partition("=")
-    return _one_value("--set", str, key.strip().split("."), value)
 
 
 def _one_value(

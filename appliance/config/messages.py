@@ -23,7 +23,7 @@ _NUMBER: Final = re.compile(r"(?:GPIO|GP|BCM)?\s*(\d{1,9})\s*%?", re.IGNORECASE)
 
 def expected(wanted: object) -> str:
     """Return what may be written for a key of type `wanted`."""
-    meta, bare = _meta(wanted), _bare(wanted)
+    meta, bare = next(_metas(wanted), msgspec.Meta()), _bare(wanted)
     if meta.title is not None:
         return meta.title
     if choices := _choices(bare):
@@ -113,10 +113,6 @@ def _noun(bare: object, meta: msgspec.Meta) -> str:
         most = meta.max_length
         return "text" if most is None else f"text of 1-{most} characters"
     return "a value"
-
-
-def _meta(wanted: object) -> msgspec.Meta:
-    return next(_metas(wanted), msgspec.Meta())
 
 
 def _metas(wanted: object) -> Iterator[msgspec.Meta]:

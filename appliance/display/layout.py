@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
 from appliance.core.chat import ChatLine, Delivery
-from appliance.core.events import Caption, Participant, VoiceAgent
+from appliance.core.events import Caption
 from appliance.core.state import ScreenPage
 from appliance.core.view import ConnectionState, TalkState, View
 from appliance.display import fonts
@@ -187,8 +187,11 @@ def _about(view: View) -> _About:
     if view.talkers:
         text = warning + readable(", ".join(view.talkers))
         return _About(text, SPEAKER, is_important=True)
-    text = warning + _participants(view)
-    return _About(text, is_important=not has_all)
+    names = readable(", ".join(person.name for person in view.people))
+    text = f"{len(view.people)} here: {names}" if names else ""
+    if not names and view.talk is not TalkState.UNAVAILABLE:
+        text = "nobody else here"
+    return _About(warning + text, is_important=not has_all)
 
 
 def _cause(view: View) -> str:
@@ -205,43 +208,32 @@ def _cause(view: View) -> str:
     return f"{detail}{bracket}{other}".lstrip()
 
 
-def _participants(view: View) -> str:
-    names = readable(", ".join(person.name for person in view.people))
-    if names:
-        return f"{len(view.people)} here: {names}"
-    return "" if view.talk is TalkState.UNAVAILABLE else "nobody else here"
-
-
 def _with_agent(view: View, *, is_flat: bool) -> View:
     """Return the view with the agent's state beside its name, its words as a line."""
     growing = [caption for caption in view.captions if not caption.is_final]
     characters = FLAT_CHARACTERS if is_flat else TAIL_CHARACTERS
     spoken = tuple(_caption_line(caption, characters) for caption in growing[-1:])
-    people = tuple(_with_agent_state(person, view.agent) for person in view.people)
+    agent = view.agent
+    people = tuple(
+        replace(person, name=f"{person.name} is {agent.state}")
+        if agent is not None and agent.id == person.id
+        else person
+        for person in view.people
+    )
     return replace(view, people=people, chat=view.chat + spoken)
 
 
-def _with_agent_state(person: Participant, agent: VoiceAgent | None) -> Participant:
-    if agent is None or agent.id != person.id:
-        return person
-    return replace(person, name=f"{person.name} is {agent.state}")
-
-
 def _caption_line(caption: Caption, characters: int) -> ChatLine:
-    """Return the newest words as a line of whoever speaks them."""
+    """Return the newest words, from the beginning of a word, as a line of the chat."""
+    text = caption.text
+    if len(text) > characters:
+        end = text[-characters:]
+        text = f"…{end.partition(' ')[2] or end}"
     return ChatLine(
         id=caption.segment,
         sender_id="" if caption.is_own else caption.talker_id,
         sender_name=caption.talker,
-        text=_caption_end(caption.text, characters),
+        text=text,
         ts_ms=caption.ts_ms,
         state=Delivery.SENT,
     )
-
-
-def _caption_end(text: str, characters: int) -> str:
-    """Return the end of the text, from the beginning of a word."""
-    if len(text) <= characters:
-        return text
-    end = text[-characters:]
-    return f"…{end.partition(' ')[2] or end}"

@@ -21,13 +21,10 @@ from appliance.sound_cards.devices import Device, Direction, chosen
 UNIT: Final = "ptt-appliance.service"
 
 _LOG: Final = "journalctl -u ptt-appliance -n 20 --no-pager"
-_ADVICE: Final = {
-    "inactive": "Start it: sudo systemctl start ptt-appliance.",
-    "failed": f"Read the reason: sudo {_LOG}. Then: sudo systemctl restart "
-    "ptt-appliance.",
-    "activating": f"If it stays so, read the log: sudo {_LOG}.",
-}
-"""Remedy for each state of a unit that does not run."""
+_NOT_RUNNING: Final = (
+    "Start it: sudo systemctl restart ptt-appliance. If it does not run then, its log "
+    f"has the reason: sudo {_LOG}."
+)
 RUNNING: Final = "running"
 _NO_PAGE: Final = (
     "If it has just started, run this again. Else its log has the reason, for example "
@@ -53,7 +50,7 @@ def service(
         return _running(ask, "not installed")
     state = values.get("ActiveState", "unknown")
     if state != "active":
-        return Finding("service", state, _ADVICE.get(state, ""))
+        return Finding("service", state, _NOT_RUNNING)
     return _running(ask, RUNNING)
 
 

@@ -85,16 +85,11 @@ def found_address(bus: Bus, config: ScreenConfig) -> int:
     raise PanelError(NAME, reason)
 
 
-def lost_reason(exc: OSError, number: int) -> str:
-    """Return why a screen that was found does not respond any more."""
-    if exc.errno in _NOBODY:
-        return fault_table.SCREEN_STOPPED.text(bus=number)
-    return bus_reason(exc, number)
-
-
 def bus_reason(exc: OSError, number: int) -> str:
     """Return what is wrong with the bus, in words."""
     match exc.errno:
+        case errno.ENXIO | errno.EREMOTEIO:
+            return fault_table.SCREEN_STOPPED.text(bus=number)
         case errno.EBUSY:
             return fault_table.SCREEN_TAKEN.text(address="the screen", bus=number)
         case errno.ETIMEDOUT | errno.EAGAIN | errno.EIO:

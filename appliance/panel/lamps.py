@@ -37,8 +37,13 @@ class Lamps:
         """Switch the lamps as this view says."""
         before, self._wanted = self._wanted, view.lamps
         for name in tuple(self._group.pins):
-            if getattr(before, name) != getattr(self._wanted, name):
-                self._light(name)
+            is_lit = getattr(self._wanted, name)
+            if getattr(before, name) == is_lit:
+                continue
+            try:
+                self._group.pins[name].light(is_lit=is_lit)
+            except PanelError as exc:
+                self._group.lose(name, exc)
 
     async def _run(self) -> None:
         while True:
@@ -47,12 +52,6 @@ class Lamps:
 
     def _open_pin(self, factory: pins.Factory, name: str, pin: Pin) -> "OutputPin":
         return OutputPin(factory, pin, is_lit=getattr(self._wanted, name))
-
-    def _light(self, name: str) -> None:
-        try:
-            self._group.pins[name].light(is_lit=getattr(self._wanted, name))
-        except PanelError as exc:
-            self._group.lose(name, exc)
 
 
 class OutputPin:

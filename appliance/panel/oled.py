@@ -172,7 +172,7 @@ class Oled:
             except OSError as exc:
                 # Each attempt on a blocked bus takes a second.
                 if exc.errno == errno.ETIMEDOUT or not tries_left:
-                    reason = i2c.lost_reason(exc, self._config.bus)
+                    reason = i2c.bus_reason(exc, self._config.bus)
                     raise PanelError(i2c.NAME, reason) from exc
                 with suppress(OSError):
                     # End a command whose argument got lost: it must take no other byte.

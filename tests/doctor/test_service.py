@@ -29,7 +29,7 @@ def systemctl(tmp_path):
     ("state", "found", "advice"),
     [
         ("active", "running", ""),
-        ("inactive", "inactive", "systemctl start"),
+        ("inactive", "inactive", "systemctl restart"),
         ("failed", "failed", "journalctl"),
         ("activating", "activating", "journalctl"),
     ],
