@@ -179,7 +179,7 @@ class Reading:
                 example = written(example_of(shape))[:-1]
                 sentence = f"expected {example}, …}}, found something else."
                 self.blame(key, sentence, layer)
-                made.append(MISSING)
+                made.append(_placeholder(shape, key))
         return field.default if MISSING in made else tuple(made)
 
     def _unknown(self, name: str, known: dict[str, SchemaField], layer: Layer) -> str:
@@ -213,6 +213,12 @@ def _sections(given: Given) -> list[Layer]:
         for layer, value in given
         if isinstance(value, dict)
     ]
+
+
+def _placeholder(shape: type[SectionT], key: str) -> SectionT:
+    """Return a section in place of one with a fault: later items keep their number."""
+    required = (x.key for x in fields_of(shape, key) if x.default is MISSING)
+    return shape(**{split_key(full)[1]: full for full in required})
 
 
 def _shown(name: str) -> str:
