@@ -23,8 +23,6 @@ KeyFault = tuple[str, str]
 
 # RFC 9110, section 5.6.2: the characters of a header's name.
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# Set by the HTTP client; a second one would break the request.
-_OWN_HEADERS = {"connection", "content-length", "transfer-encoding"}
 # RFC 7519, section 3.1: three parts in base64url.
 _JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 # Keys in which placeholders are filled in.
@@ -137,9 +135,7 @@ def _token(room: RoomSettings, key: str) -> Iterator[KeyFault]:
         sentence = "expected the address of the server that the fixed token is for"
         yield (f"{key}.url", f"{sentence}, found nothing. Write wss://….")
     if room.token is not None and _JWT.fullmatch(room.token) is None:
-        sentence = "expected three parts with dots between, found …."
-        if any(map(str.isspace, room.token)):
-            sentence = "expected one word, found a space or a line break in it."
+        sentence = "expected one word of three parts with dots between, found …."
         yield (f"{key}.token", f"{sentence} Copy the whole token.")
     if room.token_method == "GET" and room.token_body:
         sentence = "is not sent with GET. Write token_method: POST, or use token_query."
@@ -151,8 +147,6 @@ def _headers(room: RoomSettings, key: str) -> Iterator[KeyFault]:
         full = join(f"{key}.token_headers", name)
         if _HEADER_NAME.fullmatch(name) is None:
             yield (full, "is not a header name. Write for example X-User-Id.")
-        elif name.lower() in _OWN_HEADERS:
-            yield (full, "is set by the request itself. Leave it out.")
         if value != value.strip() or not value.isprintable():
             sentence = "expected one line without spaces around it. Fix the value."
             yield (full, sentence)

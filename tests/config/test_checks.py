@@ -164,7 +164,7 @@ def test_a_fixed_token_needs_a_server():
 def test_a_fixed_token_has_three_parts():
     assert faults_of("room.token=abc", "room.url=wss://h") == [
         (
-            "room.token: expected three parts with dots between, found …. "
+            "room.token: expected one word of three parts with dots between, found …. "
             "Copy the whole token."
         )
     ]
@@ -188,7 +188,6 @@ def test_a_body_is_not_sent_with_get():
         ('{"": a}', "room.token_headers.: is not a header name."),
         ('{X-Id: "a\\r\\nEvil: b"}', "room.token_headers.X-Id: expected one line"),
         ('{X-Id: " a"}', "room.token_headers.X-Id: expected one line"),
-        ("{Content-Length: '3'}", "room.token_headers.Content-Length: is set by"),
     ],
 )
 def test_a_header_that_cannot_be_sent_is_refused(headers, start):
