@@ -24,9 +24,8 @@ _opening: Final = threading.Lock()
 
 RETRY_S: Final = 1.0
 """Time between two attempts; our choice: a repaired part is to work within 3 s."""
-BOOT_TRIES: Final = 4
-"""Attempts to open the chip before its absence is reported; our choice: its driver and
-udev may be some seconds later than this program."""
+PATIENCE: Final = 3
+"""Failed attempts to open the chip at the start that are not reported; our choice."""
 Factory = Any
 """A gpiozero pin factory; gpiozero has no type annotations."""
 OpenFactory = Callable[[], Factory]
@@ -243,7 +242,6 @@ class PinGroup(Generic[PinT]):
         self._post = post
         self._source = source
         self._open_pin = open_pin
-        self._failed_tries = 0
         self._factory: Factory | None = None
         self._reports: dict[str, FaultReport] = {}
         self._background = Background()
@@ -293,9 +291,7 @@ class PinGroup(Generic[PinT]):
             # In a thread: the imports are slow.
             self._factory = await asyncio.to_thread(self._source.open_factory)
         except PanelError as exc:
-            self._failed_tries += 1
-            if self._failed_tries >= BOOT_TRIES:
-                self._report(ALL_PINS).lost(exc.reason)
+            self._report(ALL_PINS).lost(exc.reason)
         else:
             self._report(ALL_PINS).found()
 
@@ -319,7 +315,9 @@ class PinGroup(Generic[PinT]):
                 f'{self._part} lost  name="{shown}"',
                 f'{self._part} found  name="{shown}"',
             )
-            self._reports[name] = FaultReport(self._post, self._part, shown, log)
+            patience = 0 if pin else PATIENCE
+            report = FaultReport(self._post, self._part, shown, log, patience)
+            self._reports[name] = report
         return self._reports[name]
 
 

@@ -32,10 +32,9 @@ PAUSE_S: Final = 0.05
 """Time between two pictures; the bus needs 25 ms for one."""
 PROBE_S: Final = 1.5
 """Time between two probes, of a missing screen and of a working one."""
-BOOT_S: Final = 2.5
-"""Time after the start in which a missing screen is not reported yet; our choice:
-driver and udev provide the bus a second or two after this program starts, and a screen
-that stays away is to be named within 5 s of the start."""
+PATIENCE: Final = 2
+"""Probes of a missing screen that are not reported; our choice: it is to be named
+within 5 s of the start."""
 
 _log = logging.getLogger(__name__)
 
@@ -175,10 +174,8 @@ class DisplaySupervisor:
         self._open_display = open_display
         self._display: Display | None = None
         self._probe_at_s = -inf
-        self._report_from_s = inf
-        """Time from which a loss is reported."""
         log = FaultLog(_log, "screen lost", "screen found")
-        self._report = FaultReport(post, Part.SCREEN, NAME, log)
+        self._report = FaultReport(post, Part.SCREEN, NAME, log, PATIENCE)
         self._shown: Image | None = None
         self._brightness: Brightness | None = None
 
@@ -187,7 +184,6 @@ class DisplaySupervisor:
 
         `now_s` is the time on a monotonic clock, `idle_s` that without activity.
         """
-        self._report_from_s = min(self._report_from_s, now_s + BOOT_S)
         is_due = now_s >= self._probe_at_s
         if is_due:
             self._probe_at_s = now_s + PROBE_S
@@ -197,12 +193,10 @@ class DisplaySupervisor:
             if self._display is not None:
                 if view is not None:
                     self._update(self._display, view, now_s, idle_s)
-                    self._report_from_s = now_s
                 self._report.found()
         except PanelError as exc:
             self.close()
-            if now_s >= self._report_from_s:
-                self._report.lost(exc.reason)
+            self._report.lost(exc.reason)
         return self._probe_at_s - now_s
 
     def close(self) -> None:

@@ -60,12 +60,19 @@ class FaultLog:
 class FaultReport:
     """Reports of one part to the core and to the log. Thread: any, one at a time."""
 
-    def __init__(self, post: Post, part: Part, name: str, log: FaultLog) -> None:
-        """Start without a fault; each name of a part has a report of its own."""
+    def __init__(
+        self, post: Post, part: Part, name: str, log: FaultLog, patience: int = 0
+    ) -> None:
+        """Start without a fault; each name of a part has a report of its own.
+
+        So many losses at the start are ignored, because driver and udev may be some
+        seconds later than this program.
+        """
         self._post = post
         self._part = part
         self._name = name
         self._log = log
+        self._patience = patience
 
     @property
     def is_lost(self) -> bool:
@@ -74,10 +81,13 @@ class FaultReport:
 
     def lost(self, reason: str) -> None:
         """Report that the part is missing; the same reason is posted only once."""
-        if self._log.failed(reason):
+        if self._patience:
+            self._patience -= 1
+        elif self._log.failed(reason):
             self._post(PartLost(self._part, self._name, reason))
 
     def found(self) -> None:
         """Report that the part works, if it was missing before."""
+        self._patience = 0
         if self._log.worked():
             self._post(PartFound(self._part, self._name))

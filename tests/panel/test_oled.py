@@ -360,7 +360,7 @@ def open_display(config):
     return open_oled(config, FakeBus()) if {has_bus} else open_oled(config)
 
 display = DisplaySupervisor(ScreenConfig(), print, open_display)
-for second in (0, 10):
+for second in (0, 5, 10):
     display.refresh(SITUATIONS["silent"], second, 0)
 """
 

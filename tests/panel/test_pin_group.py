@@ -16,7 +16,7 @@ from appliance.errors import PanelError
 from appliance.panel.gpio_chip import CHIP_INFO, GpioChips, query_device
 from appliance.panel.lamps import OutputPin
 from appliance.panel.pins import (
-    BOOT_TRIES,
+    PATIENCE,
     RETRY_S,
     Factory,
     InputPin,
@@ -144,8 +144,8 @@ def appearing(after: int) -> Callable[[], Factory]:
 async def test_a_chip_that_appears_some_seconds_after_the_start_is_no_fault(
     caplog, tmp_path
 ):
-    group = Group(appearing(BOOT_TRIES - 1), FakeKernel(tmp_path).chips, [])
-    for _ in range(BOOT_TRIES):
+    group = Group(appearing(PATIENCE), FakeKernel(tmp_path).chips, [])
+    for _ in range(PATIENCE + 1):
         await group.pins.find()
     assert set(group.pins.pins) == {"talk"}
     assert group.events == []
@@ -155,15 +155,15 @@ async def test_a_chip_that_appears_some_seconds_after_the_start_is_no_fault(
 
 def test_a_missing_chip_is_reported_and_found_in_time():
     # The program itself needs up to a second on a fast machine.
-    assert (BOOT_TRIES - 1) * RETRY_S <= 4
+    assert PATIENCE * RETRY_S <= 4
     assert RETRY_S <= 2
 
 
 async def test_a_chip_that_stays_absent_is_reported_once_and_found_when_it_appears(
     tmp_path,
 ):
-    group = Group(appearing(BOOT_TRIES + 20), FakeKernel(tmp_path).chips, [])
-    for _ in range(BOOT_TRIES + 20):
+    group = Group(appearing(PATIENCE + 21), FakeKernel(tmp_path).chips, [])
+    for _ in range(PATIENCE + 21):
         await group.pins.find()
     assert group.events == [PartLost(Part.BUTTON, "GPIO", "this is no Pi")]
     await group.pins.find()

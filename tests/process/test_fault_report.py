@@ -117,3 +117,21 @@ def test_the_core_gets_each_new_reason_once_and_the_recovery_once(report, events
 def test_a_part_that_was_never_missing_is_not_reported_as_found(report, events):
     report.found()
     assert events == []
+
+
+def test_losses_at_the_start_are_ignored_as_often_as_wanted(events):
+    log = FaultLog(_log, "lost")
+    report = FaultReport(events.append, Part.SCREEN, "OLED", log, patience=2)
+    for _ in range(2):
+        report.lost("no bus")
+    assert events == []
+    report.lost("no bus")
+    assert events == [PartLost(Part.SCREEN, "OLED", "no bus")]
+
+
+def test_after_it_has_worked_the_first_loss_is_reported(events):
+    log = FaultLog(_log, "lost")
+    report = FaultReport(events.append, Part.SCREEN, "OLED", log, patience=2)
+    report.found()
+    report.lost("no bus")
+    assert events == [PartLost(Part.SCREEN, "OLED", "no bus")]
