@@ -5,8 +5,7 @@
 shows the talk state in ASCII.
 
 Unifont is bundled unchanged: its 5.1 MB cost 0.4 MB of memory, because FreeType maps
-the file. A subset without CJK Extension A, Yi and others has 4.1 MB, but costs 2.6 MB
-of memory, because fontTools rewrites its tables.
+the file; a subset costs more.
 """
 
 import unicodedata

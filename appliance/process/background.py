@@ -1,14 +1,4 @@
-"""Background tasks of an adapter, started and cancelled together with it.
-
-An adapter uses it in its own context manager::
-
-    async def __aenter__(self) -> Self:
-        await self._background.open(self._run())
-        return self
-
-    async def __aexit__(self, *failure: object) -> None:
-        await self._background.close(*failure)
-"""
+"""Background tasks of an adapter, opened and closed in its own context manager."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
