@@ -46,7 +46,7 @@ def pressed(state: State, event: ButtonPressed, now_s: float) -> Step:
         stuck = replace(last, is_down=True, is_at_boot=True, moved_at_s=at_s)
         state = _with(state, stuck)
         return talk.held_at_boot(state) if button is Button.TALK else state, ()
-    is_bounce = at_s < last.moved_at_s + BOUNCE_S
+    is_bounce = event.is_resumed or at_s < last.moved_at_s + BOUNCE_S
     new = _after_press(state, last, at_s, is_bounce=is_bounce)
     state = _with(state, new)
     if new.is_bad and last.is_bad and button is not Button.TALK:

@@ -241,6 +241,8 @@ class ButtonPressed:
     is_at_boot: bool = False
     at_s: float | None = field(default=None, compare=False)
     """When the contact closed, by the monotonic clock; None: now."""
+    is_resumed: bool = False
+    """The preceding release was contact bounce: the earlier press continues."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,8 @@ class ContactReport:
     is_pressed: bool
     at_s: float
     """Time of the edge on the kernel's clock (`time.monotonic`)."""
+    is_resumed: bool = False
+    """The release before it was bounce: the press before that continues."""
 
 
 ContactReports = tuple[ContactReport, ...]
@@ -128,8 +130,11 @@ def _settled(contact: Contact, until_s: float) -> tuple[Contact, ContactReports]
     is_settled = contact.is_reported == contact.is_closed
     if is_settled or until_s < contact.settled_at_s:
         return contact, ()
-    report = ContactReport(contact.is_closed, contact.changed_at_s)
-    return replace(contact, is_reported=contact.is_closed), (report,)
+    # An edge that closes the contact is reported at once, unless it follows the edge of
+    # a release by less than `SETTLED_S`.
+    is_closed = contact.is_closed
+    report = ContactReport(is_closed, contact.changed_at_s, is_resumed=is_closed)
+    return replace(contact, is_reported=is_closed), (report,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,5 +277,5 @@ class Buttons:
 
 def _event(button: Button, report: ContactReport) -> Event:
     if report.is_pressed:
-        return ButtonPressed(button, at_s=report.at_s)
+        return ButtonPressed(button, at_s=report.at_s, is_resumed=report.is_resumed)
     return ButtonReleased(button, at_s=report.at_s)

@@ -376,7 +376,7 @@ def test_a_lively_conversation_is_no_bad_contact(held_s, pause_s):
 
 def test_flickers_of_a_press_do_not_undo_it():
     box = in_room()
-    flicker = ButtonReleased(Button.LEAVE), ButtonPressed(Button.LEAVE)
+    flicker = ButtonReleased(Button.LEAVE), ButtonPressed(Button.LEAVE, is_resumed=True)
     box.play(LEAVE, *(0.02, *flicker) * 8, LEAVE_UP, box.left())
     assert box.phase() is Phase.LEFT
 

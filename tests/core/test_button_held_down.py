@@ -87,7 +87,7 @@ def test_a_button_found_held_ends_the_running_talk_for_good(mode, talking):
 
 def test_a_bounce_of_a_button_held_at_boot_leaves_it_locked_out_and_named():
     box = in_room(with_mode(HOLD))
-    resumed = ButtonPressed(Button.TALK)
+    resumed = ButtonPressed(Button.TALK, is_resumed=True)
     box.play(PRESS_AT_BOOT, 5, RELEASE, resumed, 5)
     assert BUTTON_HELD.text(button="talk") in box.view().faults
     assert box.view().talk_text == "talk button stuck: release it"
@@ -135,7 +135,7 @@ def test_the_limit_ends_a_latched_talk_and_the_next_press_works(mode):
 @pytest.mark.parametrize("mode", [HOLD, HYBRID])
 def test_the_limit_ends_the_talk_of_a_jammed_button_that_flickers(mode, gap_s):
     box = in_room(with_limit(120, 10, mode))
-    again = ButtonPressed(Button.TALK)
+    again = ButtonPressed(Button.TALK, is_resumed=gap_s < 0.01)
     commands = box.play(PRESS, *(100, RELEASE, gap_s, again) * 2)
     assert earcons(commands).count(Earcon.WARNING) == 1
     assert not box.is_live()

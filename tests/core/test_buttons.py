@@ -111,7 +111,7 @@ def test_each_button_held_at_boot_is_named_until_it_comes_up():
 def test_a_bounce_of_a_button_held_at_boot_has_no_effect_and_leaves_it_named(button):
     box = in_room(HELD)
     box.play(ButtonPressed(button, is_at_boot=True), 5, ButtonReleased(button))
-    assert box.play(ButtonPressed(button), 60) == ()
+    assert box.play(ButtonPressed(button, is_resumed=True), 60) == ()
     assert box.view().faults == (BUTTON_HELD.text(button=button),)
     box.play(ButtonReleased(button), 1, ButtonPressed(button), ButtonReleased(button))
     assert box.view().faults == ()
@@ -159,7 +159,7 @@ def test_the_page_button_goes_round_all_pages_of_the_screen():
 
 def test_a_bounce_of_a_held_leave_button_starts_its_hold_again():
     box = in_room(HELD)
-    resumed = ButtonPressed(Button.LEAVE)
+    resumed = ButtonPressed(Button.LEAVE, is_resumed=True)
     assert box.play(LEAVE, 0.5, LEAVE_UP, resumed, 0.9) == ()
     assert box.play(0.2) == (LeaveRoom(1),)
 
@@ -168,7 +168,7 @@ def test_a_bounce_of_a_press_that_joined_again_does_not_leave():
     box = in_room(HELD)
     box.play(LEAVE, 1.01, LEAVE_UP, box.left())
     box.play(0.2, LEAVE, 0.5, LEAVE_UP)
-    box.play(ButtonPressed(Button.LEAVE))
+    box.play(ButtonPressed(Button.LEAVE, is_resumed=True))
     assert of(LeaveRoom, box.enter() + box.play(10)) == ()
     assert box.phase() is Phase.IN_ROOM
 
@@ -178,5 +178,5 @@ def test_a_bounce_of_any_other_button_is_no_second_press(button):
     box = in_room()
     box.play(ButtonPressed(button), 0.05, ButtonReleased(button))
     before = box.state
-    assert box.play(ButtonPressed(button)) == ()
+    assert box.play(ButtonPressed(button, is_resumed=True)) == ()
     assert replace(box.state, buttons=before.buttons) == before

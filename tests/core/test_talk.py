@@ -284,13 +284,13 @@ def test_a_contact_closed_for_an_instant_latches_nothing():
 def test_a_bounce_while_locked_by_the_time_limit_does_not_unlock_the_press(mode):
     box = in_room(with_limit(30, 4, mode))
     box.play(PRESS, 31)
-    box.play(RELEASE, ButtonPressed(Button.TALK), 5)
+    box.play(RELEASE, ButtonPressed(Button.TALK, is_resumed=True), 5)
     assert not box.is_live()
 
 
 def test_a_bounce_does_not_latch_a_press_that_is_held_on():
     box = live(HYBRID)
-    box.play(0.1, RELEASE, ButtonPressed(Button.TALK), 1)
+    box.play(0.1, RELEASE, ButtonPressed(Button.TALK, is_resumed=True), 1)
     assert box.is_live()
     box.play(RELEASE)
     assert not box.is_live()

@@ -99,7 +99,7 @@ def test_a_contact_that_opens_briefly_is_a_press_that_continues():
     contact, reported = play([(1.0, True), (2.0, False), (2.002, True)])
     assert reported == [(1.0, True), (2.0, False)]
     _, reports = read(contact, 2.01, 2.3, is_closed=True)
-    assert reports == (ContactReport(is_pressed=True, at_s=2.002),)
+    assert reports == (ContactReport(is_pressed=True, at_s=2.002, is_resumed=True),)
 
 
 def test_a_release_whose_edge_was_lost_is_found_by_reading():
