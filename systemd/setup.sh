@@ -99,7 +99,7 @@ from appliance.page.application import WebServer
 from appliance.panel.screen import Screen
 from appliance.run import run
 from appliance.token_server.command import serve
-import gpiozero, httpx, livekit.rtc, msgspec, numpy, PIL.Image, prometheus_client
+import gpiozero, httpx, livekit.rtc, luma.oled, msgspec, numpy, PIL.Image, prometheus_client
 import _sounddevice, segno, smbus2, soxr, starlette, uvicorn, websockets, yaml
 END
 }

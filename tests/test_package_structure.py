@@ -42,7 +42,7 @@ IMPURE = {
     *("ctypes", "fcntl", "mmap", "signal", "subprocess", "sys", "time"),
     *("glob", "io", "logging", "os", "pathlib", "shutil", "tempfile"),
     *("http", "select", "selectors", "socket", "ssl", "urllib.request"),
-    *("gpiozero", "httpx", "livekit", "sounddevice", "starlette", "uvicorn"),
+    *("gpiozero", "httpx", "livekit", "luma", "sounddevice", "starlette", "uvicorn"),
     "PIL",
 }
 IMPURE_CALLS = {"open", "print", "input"}

@@ -46,6 +46,7 @@ def screen(config: ScreenConfig, open_bus: OpenBus = open_smbus) -> Finding:
         return Finding("screen", "none configured")
     try:
         with import_errors(NAME):
+            import_module("luma.oled")
             import_module("PIL")
             bus = opened(config.bus, open_bus)
         try:
@@ -136,7 +137,7 @@ def wifi(
     if state == "on":
         # Source: nm-settings-nmcli(5), `802-11-wireless.powersave`: 2 is "disable".
         commands = (
-            f"name=$(nmcli -g GENERAL.CONNECTION device show {interface}); "
+            f"name=$(nmcli -e no -g GENERAL.CONNECTION device show {interface}); "
             'sudo nmcli connection modify "$name" 802-11-wireless.powersave 2 && '
             'sudo nmcli connection up "$name"'
         )

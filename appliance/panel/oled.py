@@ -1,4 +1,4 @@
-"""SSD1306 and SH1106 screens on the I²C bus.
+"""SSD1306 and SH1106 screens on the I²C bus, driven by luma.oled.
 
 A picture is sent one memory page at a time: eight rows of the chip's memory.
 """
@@ -7,7 +7,9 @@ import errno
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 from appliance.config import ScreenConfig
 from appliance.display.line import Size
@@ -28,11 +30,9 @@ COLUMNS: Final = 132
 FIRST_COLUMNS: Final = {"ssd1306": 0, "sh1106": 2}
 """First visible column by chip: the glass is in the middle of an SH1106's 132."""
 BRIGHT: Final = 0xCF
+"""Contrast after the start; luma.oled's default."""
 DIM: Final = 0x01
 
-_OFF: Final = 0xAE
-_ON: Final = 0xAF
-_CONTRAST: Final = 0x81
 _PAGE: Final = 0xB0
 _PAGE_MODE: Final = (0x20, 0x02)
 """Page addressing of an SSD1306. An SH1106 has no command 0x20, and takes 0x02 for the
@@ -41,9 +41,9 @@ lower half of a column number: column 2.
 Source: SSD1306 data sheet rev 1.1, 10.1.3; SH1106 data sheet V2.3, commands 1 and 2.
 """
 _FIRST_COLUMN: Final = (0x00, 0x10)
+_WINDOW: Final = 0x21
+"""First command of luma's horizontal addressing, which an SH1106 has not."""
 _IS_OFF: Final = 0x40
-_HEIGHTS: Final = {64: (0x3F, 0x12), 32: (0x1F, 0x02)}
-"""Multiplex ratio and wiring of the rows, by height."""
 
 _log = logging.getLogger(__name__)
 
@@ -54,19 +54,20 @@ def open_oled(config: ScreenConfig, open_bus: i2c.OpenBus = i2c.open_smbus) -> "
         bus = i2c.opened(config.bus, open_bus)
         try:
             return Oled(bus, i2c.found_address(bus, config), config)
-        except PanelError:
+        except (PanelError, ImportError):
             bus.close()
             raise
 
 
-class Oled:
-    """Opened screen; every method may raise `PanelError`, and then it is unusable."""
+class PageInterface:
+    """Interface of luma's device to the bus; every method may raise `PanelError`."""
 
     def __init__(self, bus: i2c.Bus, address: int, config: ScreenConfig) -> None:
-        """Send the start commands and clear its memory."""
+        """Keep the open bus; nothing is sent."""
         self._bus = bus
         self._address = address
-        self._config = config
+        self._number = config.bus
+        self._width_px = size_px(config)[0]
         column = FIRST_COLUMNS.get(config.driver)
         if config.column_offset != "auto":
             column = config.column_offset
@@ -75,85 +76,22 @@ class Oled:
         self._first: tuple[int, ...] = (*_FIRST_COLUMN, *_PAGE_MODE)
         if column is not None:
             self._first = (column & 0x0F, 0x10 | column >> 4)
-        self._is_lit = True
-        self._start()
 
-    def show(self, picture: "Image") -> None:
-        """Send the picture; the panel stays lit or dark."""
-        for page, row in enumerate(memory_pages(picture.rotate(self._config.rotate))):
+    def command(self, *codes: int) -> None:
+        """Send command bytes; those of horizontal addressing are left out."""
+        if codes[0] != _WINDOW:
+            self._repeat(lambda: self._write(i2c.COMMAND, codes))
+
+    def data(self, data: Sequence[int]) -> None:
+        """Send a picture."""
+        for page, first in enumerate(range(0, len(data), self._width_px)):
+            row = data[first : first + self._width_px]
             self._send_page(page, self._first, row[: self._free])
 
-    def check(self) -> bool:
-        """Return False if the chip was without power; it is then as just opened."""
-        self._command(i2c.NOTHING)
-        if not (self._is_lit and self._says_power) or self._is_on():
-            return True
-        _log.info("screen was without power")
-        self._start()
-        return False
-
-    def dim(self, *, is_dim: bool) -> None:
-        """Dim the panel, or end dimming."""
-        self._command(_CONTRAST, DIM if is_dim else BRIGHT)
-
-    def light(self, *, is_lit: bool) -> None:
-        """Switch the panel off, or on as if just opened.
-
-        Start commands are sent in case that the dark chip was without power.
-        """
-        if not is_lit:
-            self._command(_OFF)
-        elif not self._is_lit:
-            self._start()
-        self._is_lit = is_lit
-
-    def close(self) -> None:
-        """Switch the panel off and close the bus."""
-        try:
-            self.light(is_lit=False)
-        finally:
-            self.release()
-
-    def release(self) -> None:
-        """Close the bus; the panel keeps its picture."""
-        self._bus.close()
-
-    def _start(self) -> None:
-        """Start the chip, bright and cleared, also beside the picture.
-
-        Source: u8g2, `u8x8_d_ssd1306_128x64_noname.c`: one sequence for both chips;
-        the values are luma.oled's.
-        """
-        height = size_px(self._config)[1]
-        multiplex, rows = _HEIGHTS[height]
-        clock, offset, charge_pump = (0xD5, 0x80), (0xD3, 0x00), (0x8D, 0x14)
-        precharge, deselect = (0xD9, 0xF1), (0xDB, 0x40)
-        self._command(
-            *(_OFF, *clock, 0xA8, multiplex, *offset, 0x40, *charge_pump, *_PAGE_MODE),
-            # The first column is on the left, the first row at the top.
-            *(0xA1, 0xC8, 0xDA, rows, *precharge, *deselect),
-            # Show the memory, not inverted.
-            *(0xA4, 0xA6, _CONTRAST, BRIGHT),
-        )
-        for page in range(height // 8):
+    def clear(self, pages: int) -> None:
+        """Clear every column, also those beside the picture."""
+        for page in range(pages):
             self._send_page(page, _FIRST_COLUMN, bytes(COLUMNS))
-        self._command(_ON)
-        self._says_power = self._is_on()
-        """False: its status means nothing, because it has just been switched on."""
-
-    def _is_on(self) -> bool:
-        """Return False if the panel is off, as after a power cut; True: or unreadable.
-
-        Source: SSD1306 data sheet rev 1.1, table 9-2 (read status: D6); SH1106 too.
-        """
-        try:
-            status = self._bus.read_byte_data(self._address, i2c.COMMAND)
-        except OSError:
-            return True
-        return not status & _IS_OFF
-
-    def _command(self, *codes: int) -> None:
-        self._repeat(lambda: self._write(i2c.COMMAND, codes))
 
     def _send_page(self, page: int, start: tuple[int, ...], row: Sequence[int]) -> None:
         def send() -> None:
@@ -172,7 +110,7 @@ class Oled:
             except OSError as exc:
                 # Each attempt on a blocked bus takes a second.
                 if exc.errno == errno.ETIMEDOUT or not tries_left:
-                    reason = i2c.bus_reason(exc, self._config.bus)
+                    reason = i2c.bus_reason(exc, self._number)
                     raise PanelError(i2c.NAME, reason) from exc
                 with suppress(OSError):
                     # End a command whose argument got lost: it must take no other byte.
@@ -183,6 +121,86 @@ class Oled:
     def _write(self, control: int, data: Sequence[int]) -> None:
         self._bus.write_i2c_block_data(self._address, control, list(data))
 
+    def cleanup(self) -> None:
+        """Do nothing: the bus belongs to `Oled`."""
+
+
+class Oled:
+    """Opened screen; every method may raise `PanelError`, and then it is unusable."""
+
+    def __init__(self, bus: i2c.Bus, address: int, config: ScreenConfig) -> None:
+        """Send the start commands and clear its memory."""
+        self._bus = bus
+        self._address = address
+        self._config = config
+        self._is_lit = True
+        self._start()
+
+    def show(self, picture: "Image") -> None:
+        """Send the picture; the panel stays lit or dark."""
+        self._device.display(picture)
+
+    def check(self) -> bool:
+        """Return False if the chip was without power; it is then as just opened."""
+        self._device.command(i2c.NOTHING)
+        if not (self._is_lit and self._says_power) or self._is_on():
+            return True
+        _log.info("screen was without power")
+        self._start()
+        return False
+
+    def dim(self, *, is_dim: bool) -> None:
+        """Dim the panel, or end dimming."""
+        self._device.contrast(DIM if is_dim else BRIGHT)
+
+    def light(self, *, is_lit: bool) -> None:
+        """Switch the panel off, or on as if just opened.
+
+        Start commands are sent in case that the dark chip was without power.
+        """
+        if not is_lit:
+            self._device.hide()
+        elif not self._is_lit:
+            self._start()
+        self._is_lit = is_lit
+
+    def close(self) -> None:
+        """Switch the panel off and close the bus."""
+        try:
+            self.light(is_lit=False)
+        finally:
+            self.release()
+
+    def release(self) -> None:
+        """Close the bus; the panel keeps its picture."""
+        self._bus.close()
+
+    def _start(self) -> None:
+        """Send the start commands of an SSD1306, which are those of an SH1106, too.
+
+        Source: u8g2, `u8x8_d_ssd1306_128x64_noname.c`: one sequence for both chips.
+        """
+        width, height = size_px(self._config)
+        self._device, start = _device()
+        pages = PageInterface(self._bus, self._address, self._config)
+        pages.clear(height // 8)
+        start(self._device, pages, width, height, self._config.rotate // 90)
+        # Disables luma's exit handler; `close` switches the panel off.
+        self._device.persist = True
+        self._says_power = self._is_on()
+        """False: its status means nothing, because it has just been switched on."""
+
+    def _is_on(self) -> bool:
+        """Return False if the panel is off, as after a power cut; True: or unreadable.
+
+        Source: SSD1306 data sheet rev 1.1, table 9-2 (read status: D6); SH1106 too.
+        """
+        try:
+            status = self._bus.read_byte_data(self._address, i2c.COMMAND)
+        except OSError:
+            return True
+        return not status & _IS_OFF
+
 
 def size_px(config: ScreenConfig) -> Size:
     """Return width and height in pixels."""
@@ -190,11 +208,12 @@ def size_px(config: ScreenConfig) -> Size:
     return int(width), int(height)
 
 
-def memory_pages(picture: "Image") -> list[bytes]:
-    """Return the rows of the chip's memory: bytes of 8 pixels, the lowest on top."""
-    from PIL.Image import Transpose
+@cache
+def _device() -> tuple[Any, Callable[..., None]]:
+    """Return luma's device, and the initialiser that starts it.
 
-    # One row for each column of the picture, its bottom first.
-    columns = picture.transpose(Transpose.ROTATE_270).tobytes()
-    pages = picture.height // 8
-    return [columns[pages - 1 - page :: pages] for page in range(pages)]
+    One object is initialised again for each connection, because luma's exit handler
+    keeps each in memory for ever.
+    """
+    kind = import_module("luma.oled.device").ssd1306
+    return kind.__new__(kind), kind.__init__

@@ -39,6 +39,7 @@ AREAS = {
     "starlette": "ui",
     "websockets": "ui",
     "gpiozero": "panel",
+    "luma": "panel",
     "PIL": "panel",
 }
 """Area of each logger; all others have the area `system`."""

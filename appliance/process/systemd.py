@@ -9,7 +9,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Self
+from typing import Self, cast
 
 from appliance.core.view import View
 from appliance.process.background import Background
@@ -38,7 +38,13 @@ def systemd_notify(environ: Mapping[str, str]) -> Notify:
     """Return the function that notifies systemd; it does nothing without systemd."""
     if "NOTIFY_SOCKET" not in environ:
         return lambda _lines: None
-    return partial(_send_to, environ["NOTIFY_SOCKET"])
+    try:
+        from systemd.daemon import notify
+    except ImportError:
+        # Without READY=1 systemd would restart the box every 90 seconds.
+        _log.warning("python3-systemd is missing; install it")
+        return partial(_send_to, environ["NOTIFY_SOCKET"])
+    return cast("Notify", notify)
 
 
 class SystemdNotifier:
@@ -122,7 +128,7 @@ def status_of(view: View) -> str:
     count = len(view.faults)
     faults = f" ({count} fault{'s' if count > 1 else ''})" if count else ""
     # The name of a room may hold anything. A line feed would end the value and start
-    # another variable.
+    # another variable; python3-systemd raises ValueError for a NUL.
     banner = "".join(filter(str.isprintable, " ".join(view.banner.split())))
     return ", ".join(filter(None, (banner, *missing))) + faults
 

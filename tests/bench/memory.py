@@ -13,7 +13,7 @@ GOALS_MB = (90.0, 60.0)
 FLAT_MB = 1.0
 """Our choice: more in a run is not noise."""
 SEATS = ("page and screen on", "both off")
-UNWANTED = ("starlette", "uvicorn", "PIL", "smbus2", "segno", "websockets")
+UNWANTED = ("starlette", "uvicorn", "luma", "PIL", "smbus2", "segno", "websockets")
 """Packages that only page and screen need."""
 
 

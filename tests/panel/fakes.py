@@ -171,8 +171,8 @@ class FakeBus:
 
     Source: SSD1306 data sheet rev 1.1, tables 9-1 and 10.1.3 (horizontal and page
     addressing); SH1106 data sheet V2.3, commands 1, 2, 6 and 13 (page addressing, 132
-    columns, start line). The charge pump of an SSD1306 is off until the start commands
-    switch it on.
+    columns, start line). The charge pump of an SSD1306 is off until luma.oled's start
+    commands switch it on.
     """
 
     ARGUMENTS = {0x20: 1, 0x21: 2, 0x22: 2, 0x81: 1, 0x8D: 1} | dict.fromkeys(

@@ -16,6 +16,8 @@ from appliance.panel.fault_display import RETRY_S, TRIES, show_faults
 from appliance.panel.oled import open_oled
 from tests.panel.fakes import FakeBus
 
+pytestmark = pytest.mark.filterwarnings("ignore:Image.Image.getdata:DeprecationWarning")
+
 FAULTS = (
     Fault(
         "buttons.talk", 'expected a GPIO number 2-27, found "x".', "/etc/config.yaml"

@@ -1,6 +1,7 @@
 """OLEDs on a fake bus that decodes the picture from its bytes."""
 
 import errno
+import gc
 import logging
 import os
 import random
@@ -9,6 +10,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+from luma.oled.device import ssd1306
 from PIL import Image
 
 from appliance.config import ScreenConfig
@@ -19,6 +21,9 @@ from appliance.panel.oled import open_oled
 from appliance.panel.screen import PROBE_S, SHIFT_S, DisplaySupervisor
 from tests.panel.fakes import FakeBus
 from tests.pictures.situations import SITUATIONS
+
+# luma.oled 3.16 with Pillow 13.
+pytestmark = pytest.mark.filterwarnings("ignore:Image.Image.getdata:DeprecationWarning")
 
 CONFIG = ScreenConfig()
 TALL, FLAT = (128, 64), (128, 32)
@@ -266,6 +271,18 @@ def test_a_screen_without_power_while_it_sleeps_works_when_it_wakes(
     assert (bus.is_on, bus.contrast) == (True, contrast)
 
 
+def test_one_device_of_luma_is_used_for_all_connections():
+    # Each further one would stay in memory for ever, because of its exit handler.
+    def devices() -> int:
+        return sum(type(thing) is ssd1306 for thing in gc.get_objects())
+
+    open_oled(CONFIG, FakeBus()).close()
+    before = devices()
+    for _ in range(5):
+        open_oled(CONFIG, FakeBus()).close()
+    assert devices() == before
+
+
 def test_closing_switches_the_screen_off():
     bus = FakeBus()
     oled = open_oled(CONFIG, bus)
@@ -367,7 +384,7 @@ for second in (0, 5, 10):
 
 @pytest.mark.parametrize(
     ("module", "has_bus"),
-    [("smbus2", False), ("PIL", True)],
+    [("smbus2", False), ("luma.oled.device", True), ("PIL", True)],
 )
 def test_a_python_module_that_is_missing_is_a_fault_with_its_name(module, has_bus):
     program = MISSING_MODULE.format(module=module, has_bus=has_bus)

@@ -164,7 +164,7 @@ async def main():
         await asyncio.sleep(0)
 
 asyncio.run(main())
-print({"PIL", "smbus2", "gpiozero"} & set(sys.modules))
+print({"luma", "PIL", "smbus2", "gpiozero"} & set(sys.modules))
 """
 
 

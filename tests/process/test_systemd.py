@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import sys
 from dataclasses import replace
 
 import pytest
@@ -185,9 +186,21 @@ async def test_closing_twice_is_allowed():
     assert systemd.notifications.count("STOPPING=1") == 1
 
 
+def test_the_real_python3_systemd_reaches_a_real_socket(tmp_path, monkeypatch):
+    address = str(tmp_path / "notify")
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(address)
+        systemd_notify({"NOTIFY_SOCKET": address})("STATUS=in kitchen")
+        assert systemd.recv(100) == b"STATUS=in kitchen"
+
+
 @pytest.mark.parametrize("name", ["{}/a@b", "@{}/a@b"])
-def test_notifications_go_to_a_socket_with_a_path_or_an_abstract_name(name, tmp_path):
+def test_a_missing_python3_systemd_does_not_keep_the_box_from_being_ready(
+    name, tmp_path, monkeypatch
+):
     address = name.format(tmp_path)
+    monkeypatch.setitem(sys.modules, "systemd.daemon", None)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(f"\0{address[1:]}" if address[0] == "@" else address)
         systemd_notify({"NOTIFY_SOCKET": address})("READY=1")
