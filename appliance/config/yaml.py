@@ -56,8 +56,8 @@ def read_yaml(text: str, source: str) -> object:
     except MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
         sentence = (
-            f'not YAML: {exc.problem}. Write "key: value", indented with spaces, and '
-            "put values with special characters into quotes."
+            f'not YAML: {exc.problem}. Write "key: value", indented with spaces '
+            "instead of tabs, and put values with special characters into quotes."
         )
         raise ConfigError(Fault(_where(mark), sentence, source)) from exc
     except (YAMLError, UnicodeError) as exc:

@@ -1,13 +1,14 @@
 """State directory, atomic writing of the files in it, and identity of the machine.
 
 The files: `levels.json` (`settings_store`), `pairing.json` (`page.pairing`) and
-`latency.json` (`audio.latency_steps`).
+`latency.json` (`audio.latency_steps`), and `identity` of a machine without a number.
 """
 
 import contextlib
 import hashlib
 import logging
 import os
+import re
 import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
 """Without letters and digits that are easily confused."""
 LENGTH: Final = 8
 """Letters: of 100,000 boxes two have the same identity with a chance below 1 %."""
+_IDENTITY: Final = re.compile(f"box-[{LETTERS}]{{{LENGTH}}}")
 LARGEST_ID: Final = 256
 """Characters; a machine has less than 40."""
 SCRATCH: Final = ".tmp"
@@ -95,14 +97,24 @@ def machine_identity(
 ) -> str:
     """Return the identity of this box, the same at each start.
 
-    It is random where the machine has no number of its own. `folder` is the state
-    directory: two boxes on one machine need two identities.
+    It is random and kept where the machine has no number of its own. `folder` is the
+    state directory: two boxes on one machine need two identities.
     """
     for path in machine_files:
         if number := _number(path):
             content = b"\0".join((_SALT, number.encode(), str(folder).encode()))
             return _spelled(int.from_bytes(hashlib.sha256(content).digest()))
-    return _spelled(secrets.randbits(64))
+    path = folder / "identity"
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        kept = path.read_bytes()[:LARGEST_ID].decode("ascii")
+        if _IDENTITY.fullmatch(kept):
+            return kept
+    made = _spelled(secrets.randbits(64))
+    try:
+        write_whole(path, made.encode())
+    except OSError as exc:
+        _log.warning("identity is not kept  file=%s reason=%s", path, exc)
+    return made
 
 
 def _number(path: Path) -> str:

@@ -44,8 +44,24 @@ def test_a_placeholder_is_no_number_and_the_next_file_is_read(
     assert machine_identity(tmp_path, (other, serial)) == expected
 
 
-def test_without_a_number_of_the_machine_an_identity_is_made(tmp_path):
-    assert re.fullmatch("box-[a-z2-9]{8}", machine_identity(tmp_path, ()))
+def test_without_a_number_of_the_machine_an_identity_is_made_once_and_kept(tmp_path):
+    first = machine_identity(tmp_path / "state", ())
+    assert re.fullmatch("box-[a-z2-9]{8}", first)
+    assert machine_identity(tmp_path / "state", ()) == first
+    assert machine_identity(tmp_path / "other", ()) != first
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"box-abc", b"box-abcdefgh2"])
+def test_a_damaged_identity_is_made_again(tmp_path, content):
+    (tmp_path / "identity").write_bytes(content)
+    first = machine_identity(tmp_path, ())
+    assert machine_identity(tmp_path, ()) == first
+
+
+def test_without_a_place_to_keep_it_an_identity_is_made_all_the_same(tmp_path, caplog):
+    (tmp_path / "file").touch()
+    assert machine_identity(tmp_path / "file" / "state", ()).startswith("box-")
+    assert "identity is not kept" in caplog.text
 
 
 @pytest.mark.parametrize(
