@@ -9,13 +9,13 @@ participant (`jitter_buffer`, `delay_control`) through `mixer`, which adds the
 `earcons`, to the card's callback. Signal processing is in `dsp`; `meter` measures
 levels.
 
-`supervisor` opens the streams (`streams`), detects lost and stalled cards
-(`stream_callbacks`, `stream_faults`) and reopens them (when: `reopen_policy`). Which
-cards it opens is decided in the folder `sound_cards`. `portaudio` implements `driver`:
-PortAudio runs in a process of its own, which is killed and started again when it hangs
-or crashes (`sound_process_client`; in it: `sound_process_main`, both with `realtime`
-priority). Idle mode (`driver.IdleWindow`) saves CPU time, `latency_steps` delay; the
-path would work without them.
+`supervisor` searches for cards, opens the streams (`streams`), detects lost and stalled
+ones, and posts what is wrong with them (`stream_faults`). Which cards it opens is
+decided in the folder `sound_cards`. `portaudio` implements `driver`: each stream and
+each search is a process of its own, which is killed when it hangs
+(`sound_process_client`; in it: `sound_process_main`, both with `realtime` priority).
+Idle mode (`driver.IdleWindow`) saves CPU time, `latency_steps` delay; the path would
+work without them.
 
 Start reading at `adapter`, which builds all of it and executes the core's commands.
 Everywhere here `now_s` is the monotonic clock, or a time on it.

@@ -10,12 +10,12 @@ from appliance.audio.capture_processing import CaptureProcessing
 from appliance.audio.driver import Driver
 from appliance.audio.earcons import ECHO_S, SENT_LATEST_S, SENT_TONES, earcon_samples
 from appliance.audio.gate import Gate
-from appliance.audio.latency_steps import KeptSteps, LatencySteps
+from appliance.audio.latency_steps import LatencySteps
 from appliance.audio.mixer import Mixer
 from appliance.audio.sender import Sender
 from appliance.audio.stream_faults import StreamFaults
 from appliance.audio.supervisor import Supervisor
-from appliance.config import Config, TalkMode
+from appliance.config import Config
 from appliance.core.commands import (
     ClearPreRoll,
     CloseGate,
@@ -33,19 +33,20 @@ from appliance.metrics.counters import AudioFault, AudioFigures
 from appliance.pcm import RATE_HZ
 from appliance.ports import Post
 from appliance.sound_cards.card_volume import CardVolumeSupervisor
-from appliance.sound_cards.devices import Direction
 from appliance.sound_cards.selected_devices import SelectedDevices
 
 DEAD_S: Final = 10.0
-"""Age of a stuck thread's heartbeat: PortAudio may take 5 s, and ending it 2 more."""
+"""Age of a stuck thread's heartbeat: PortAudio may take 3 s to open a card as one
+stream, and then 2 s for each direction."""
 SWITCH_S: Final = 0.0005
 """Interval after which a thread yields the interpreter lock. With Python's default of
 5 ms, 30 ms of work on a page or a picture makes the card lose period after period
 (measured: 412 lost in 8 s, and none with this value)."""
-_WAYS: Final[tuple[tuple[Direction, Way], ...]] = (
-    ("microphone", Way.SEND),
-    ("speaker", Way.RECEIVE),
+_KINDS: Final = (
+    *(AudioFault.XRUN, AudioFault.DROP),
+    *(AudioFault.STALL, AudioFault.UNPLUG),
 )
+"""Faults of the card."""
 
 
 class AudioAdapter:
@@ -59,28 +60,28 @@ class AudioAdapter:
         processing: CaptureProcessing,
         state_directory: Path | None = None,
     ) -> None:
-        """Build the path; the state directory is for the cards' latency steps."""
+        """Build the path; the state directory is for the latency step."""
         has_speaker = config.sound.speaker != "none"
         self._has_earcons = config.sound.earcons and has_speaker
         self.mixer = Mixer(is_half_duplex=config.sound.half_duplex)
         gate = Gate(config.talk.used_pre_roll_ms)
         self._sender = Sender(gate, self.mixer, post, processing)
         self.encoder_feed = self._sender.encoder_feed
-        steps = LatencySteps(KeptSteps(state_directory))
-        choice = SelectedDevices(config.sound)
         self._card_volumes = CardVolumeSupervisor(config.sound.mixer)
-        stream_faults = StreamFaults(post, self._card_volumes.notice)
+        self._faults = StreamFaults(post, self._card_volumes.notice)
         self._supervisor = Supervisor(
-            choice, driver, self._sender, stream_faults, steps
+            SelectedDevices(config.sound),
+            driver(),
+            self._sender,
+            self._faults,
+            LatencySteps(state_directory),
         )
         self._supervisor.set_card_volumes = self._card_volumes.apply
-        if config.talk.mode is TalkMode.OPEN:
-            # Nobody holds a button: a pause may be used from the start.
-            self._supervisor.long_talk_s = 0.0
 
     async def __aenter__(self) -> Self:
         """Start the threads; the card stays closed until `OpenSound`."""
         sys.setswitchinterval(SWITCH_S)
+        self._card_volumes.start()
         self._sender.start()
         self._supervisor.start()
         return self
@@ -88,6 +89,7 @@ class AudioAdapter:
     async def __aexit__(self, *_: object) -> None:
         """Close the card first, because its callbacks feed the sender."""
         self._supervisor.end()
+        self._card_volumes.end()
         self._sender.close()
 
     def do(self, command: SoundCommand) -> None:
@@ -130,12 +132,10 @@ class AudioAdapter:
 
     def figures(self) -> AudioFigures:
         """Return counters and gauges of the audio path."""
-        card = self._supervisor.faults
-        kinds = (AudioFault.XRUN, AudioFault.DROP, AudioFault.STALL, AudioFault.UNPLUG)
+        totals = self._faults.totals
+        ways = {Way.SEND: totals["microphone"], Way.RECEIVE: totals["speaker"]}
         faults = {
-            (way, kind): card.count(direction, kind)
-            for direction, way in _WAYS
-            for kind in kinds
+            (way, kind): ways[way].faults[kind] for way in ways for kind in _KINDS
         }
         faults[Way.SEND, AudioFault.OVERFLOW] = self._sender.overflows
         faults[Way.SEND, AudioFault.UNDERFLOW] = self._sender.underflows
@@ -148,7 +148,7 @@ class AudioAdapter:
         return AudioFigures(
             blocks={
                 Way.SEND: self.encoder_feed.blocks,
-                Way.RECEIVE: card.blocks("speaker"),
+                Way.RECEIVE: totals["speaker"].blocks,
             },
             faults=faults,
             depth_s={"uplink": self._sender.depth_s, "playout": self.mixer.depth_s},

@@ -5,7 +5,7 @@ box uses: while both sides are silent, the sound process only counts most period
 the next processed one accounts for them. Speech, a press or an earcon ends that.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -15,6 +15,12 @@ Raw = memoryview
 """Interleaved int16 samples."""
 
 SAMPLE_BYTES: Final = 2
+RATES_HZ: Final = (
+    *(48_000, 44_100, 32_000, 24_000, 16_000),
+    *(96_000, 88_200, 192_000, 8_000),
+)
+"""Rates in the order in which they are tried, in hardware; each has a whole number of
+frames in 10 ms."""
 IDLE_PERIODS: Final = 7
 """Periods skipped in a row; with the processed one they are four whole packets."""
 
@@ -98,13 +104,7 @@ class StreamRequest:
 
     microphone: Device | None
     speaker: Device | None
-    rate_hz: int
     latency_s: float
-
-    @property
-    def period_frames(self) -> int:
-        """Frames in a period of 10 ms."""
-        return self.rate_hz // 100
 
     def channels(self, direction: Direction) -> int:
         """Return how many channels to open.
@@ -127,14 +127,13 @@ class StreamRequest:
 
 
 class Stream(Protocol):
-    """An open stream."""
+    """A stream that runs."""
 
-    @property
-    def latency_s(self) -> float:
-        """Input plus output latency, as far as the stream has both directions."""
+    latency_s: float
+    """Input plus output latency, as far as the stream has both directions."""
 
-    def start(self) -> None:
-        """Start the callbacks; a `SoundError` says that PortAudio refuses."""
+    def failure(self) -> str:
+        """Return why the stream has ended; empty: it has not."""
 
     def close(self) -> None:
         """Stop at once, discarding the buffers, and release the card."""
@@ -143,23 +142,19 @@ class Stream(Protocol):
 class Driver(Protocol):
     """PortAudio as the audio path uses it; what it refuses is a `SoundError`."""
 
-    answered_at_s: float
-    """Time of the last answer, on the monotonic clock; 0: no call can hang."""
+    def devices(self) -> Iterable[Mapping[str, object]]:
+        """Return the devices in the form of `sounddevice.query_devices`.
 
-    def failure(self) -> str:
-        """Return why every stream has ended; empty: they have not."""
+        Those that are open, here or in another program, may be missing.
+        """
+
+    def open(
+        self, wanted: StreamRequest, callback: Callable[[int], PeriodCallback]
+    ) -> Stream:
+        """Open and start a stream at the first of `RATES_HZ` that the card supports.
+
+        `callback` makes its callback for that rate.
+        """
 
     def close(self) -> None:
-        """Release everything; the last call."""
-
-    def devices(self) -> Iterable[Mapping[str, object]]:
-        """Return the devices in the form of `sounddevice.query_devices`."""
-
-    def renew(self) -> None:
-        """Search for cards again; every stream must be closed before."""
-
-    def can(self, wanted: StreamRequest) -> bool:
-        """Return whether PortAudio supports such a stream."""
-
-    def open(self, wanted: StreamRequest, callback: PeriodCallback) -> Stream:
-        """Open a stream."""
+        """Release everything but the streams; the last call."""

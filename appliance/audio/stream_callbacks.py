@@ -7,13 +7,14 @@ on bytes where possible: with cold caches each NumPy call has a noticeable cost.
 import math
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import numpy as np
 
 from appliance.audio.driver import IDLE_PERIODS, SAMPLE_BYTES, Raw
-from appliance.audio.dsp import SILENT_PEAK, faded_in, resampler, to_block
+from appliance.audio.dsp import faded_in, resampler, to_block
 from appliance.audio.echo_reference import EchoReference
 from appliance.audio.mixer import Mixer
 from appliance.metrics.counters import AudioFault
@@ -25,23 +26,14 @@ STALL_S: Final = 1.0
 INPUT_UNDERFLOW: Final = 1
 """`paInputUnderflow` of portaudio.h: a callback without captured samples."""
 BLOCKS_PER_S: Final = 100
-ADC_CERTAINTY: Final = 0.25
-"""A period counts as discarded if three quarters of it are missing in the converter's
-time, which is not exact."""
 ADC_VALUES: Final = 10
 """The converter's time is compared by the earliest of so many values, because
 some drivers report it up to 12 ms late. Of 10, one is nearly always in time."""
-ADC_RATE_ERROR: Final = 0.001
-"""The converter's clock may be slower than the nominal rate by this."""
-CLOCK_STEP: Final = 5.0
-"""The converter's clock was set if its time jumps by so many periods more than that of
-the callbacks, which come later after discarded periods. With a sound server it is the
-wall clock. Our choice: 50 ms, less than a clock is usually set by."""
-COMPARE_BLOCKS: Final = 20
-"""The two channels of a microphone are compared five times a second, and in every block
-while the chosen one is silent, so that no first word is lost."""
-SILENT_POWER: Final = float(SILENT_PEAK**2)
-"""Power of a sample, up to which a channel counts as silent."""
+ADC_CERTAINTY: Final = 0.25
+"""A period counts as discarded if three quarters of it are missing in the converter's
+time, which is not exact."""
+ADC_DRIFT: Final = 0.1
+"""Periods by which a slow converter's time may grow more in `ADC_VALUES`."""
 LOUDER: Final = 4.0
 """Ratio of powers, 6 dB, from which the other channel is taken instead: one of the two
 may have no microphone, but both have one in most cards."""
@@ -50,46 +42,51 @@ FLUSH_BLOCKS: Final = 12
 Measured: 2 at 44.1 kHz, 5 at 16 kHz, 11 at 8 kHz."""
 
 
+@dataclass(slots=True)
+class Totals:
+    """Counts of one direction over all its streams, written by their callbacks."""
+
+    blocks: int = 0
+    """Periods of 10 ms."""
+    faults: Counter[AudioFault] = field(default_factory=Counter)
+
+    @property
+    def losses(self) -> int:
+        """Number of xruns and drops."""
+        return self.faults[AudioFault.XRUN] + self.faults[AudioFault.DROP]
+
+
 class StreamCounters:
-    """Counters of a stream, written by its callback; reading them needs no lock."""
+    """Timing of a stream, written by its callback; reading it needs no lock."""
 
     def __init__(
-        self, rate_hz: int, now_s: Callable[[], float] = time.monotonic
+        self,
+        rate_hz: int,
+        totals: Mapping[Direction, Totals],
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start now, for a card that runs at this rate."""
+        """Start now, for a card that runs at this rate.
+
+        `totals` are those of the stream's directions. An xrun of a duplex stream counts
+        for both, because PortAudio then starts both again.
+        """
         self.rate_hz = rate_hz
+        self._totals = totals
         self._now_s = now_s
         self.at_s = now_s()
         """Time of the last callback, or of the start."""
         self.blocks = 0
-        """Periods of 10 ms so far."""
-        self.xruns = 0
-        """Callbacks with a flag for lost samples; of a duplex stream in either
-        direction, because PortAudio then starts both again."""
-        self.missing = 0
-        """Periods without captured samples, of a microphone that went on."""
-        self.drops = 0
-        """Captured periods that PortAudio discarded silently: the speaker was late."""
-        self.delay_ms = 0
-        self.has_sound = False
-        """Whether anything but zeros was captured."""
+        """Periods so far."""
         self.zeros_since_s: float | None = None
         """Time since which only zeros are captured; None: there is sound."""
         self.no_samples_since_s: float | None = None
         """Time since which PortAudio has had no captured samples for any callback; it
         passes zeros in their place. None: there are samples."""
         self._missed = 0
-        # Periods by which the converter's time is ahead of the callbacks: at the last
-        # comparison, and the least value since.
-        self._ahead: float | None = None
-        self._least_ahead = 0.0
-        # The same for the times of the callbacks.
-        self._late = self._least_late = 0.0
-        self._compared_blocks = self._values = 0
-
-    def begin(self) -> None:
-        """Wait for the first callback from now on: opening a card may take seconds."""
-        self.at_s = self._now_s()
+        # Periods by which the converter's time is ahead of the callbacks: what is
+        # expected at least, and the values since the last comparison.
+        self._expected: float | None = None
+        self._ahead: list[float] = []
 
     def note(self, status: int, adc_s: float = 0.0) -> None:
         """Record one callback with PortAudio's flags, which are not 0 after an xrun.
@@ -97,71 +94,59 @@ class StreamCounters:
         `adc_s` is the time at which the first captured frame was converted; 0, or not a
         finite number: unknown.
         """
-        adc_s = adc_s if math.isfinite(adc_s) else 0.0
-        self.at_s = self._now_s()
-        self.blocks += 1
+        self._add_blocks(1)
         if status & INPUT_UNDERFLOW:
             self._missed += 1
-            self._ahead = None
+            self._expected = None
             if self.no_samples_since_s is None:
                 self.no_samples_since_s = self.at_s
             return
         # They count if the microphone goes on; more are one that had stopped.
-        self.missing += self._missed if self._missed < STALL_S * BLOCKS_PER_S else 0
+        if 0 < self._missed < STALL_S * BLOCKS_PER_S:
+            self._totals["microphone"].faults[AudioFault.XRUN] += self._missed
         self._missed, self.no_samples_since_s = 0, None
         if status:
-            self.xruns += 1
-        if status or not adc_s:
-            self._ahead = None
-        if adc_s:
-            late = self.at_s * BLOCKS_PER_S - self.blocks
-            self._note_drops(adc_s * BLOCKS_PER_S - self.blocks, late)
+            self._expected = None
+            for totals in self._totals.values():
+                totals.faults[AudioFault.XRUN] += 1
+        if 0.0 < adc_s < math.inf:
+            self._note_drops(adc_s * BLOCKS_PER_S - self.blocks)
 
     def note_sound(self, *, is_zero: bool) -> None:
         """Record whether all samples of a captured block are 0."""
         if not is_zero:
-            self.has_sound, self.zeros_since_s = True, None
+            self.zeros_since_s = None
         elif self.zeros_since_s is None:
             self.zeros_since_s = self.at_s
-
-    def _note_drops(self, ahead: float, late: float) -> None:
-        """Count the periods that stay missing in the converter's time."""
-        if self._ahead is None:
-            self._ahead = self._least_ahead = ahead
-            self._late = self._least_late = late
-            self._compared_blocks, self._values = self.blocks, 0
-        self._least_ahead = min(self._least_ahead, ahead)
-        self._least_late = min(self._least_late, late)
-        # In idle mode one period in eight has a value.
-        self._values += 1
-        if self._values <= ADC_VALUES:
-            return
-        passed = self.blocks - self._compared_blocks
-        missing = max(0, int(self._least_ahead - self._ahead + ADC_CERTAINTY))
-        later = max(0.0, self._least_late - self._late)
-        if missing >= min(later + CLOCK_STEP, STALL_S * BLOCKS_PER_S):
-            self._ahead = None
-            return
-        self.drops += missing
-        most = missing + passed * ADC_RATE_ERROR
-        self._ahead = min(self._ahead + most, self._least_ahead)
-        self._late = min(self._late + most, self._least_late)
-        self._least_ahead = self._least_late = math.inf
-        self._compared_blocks = self.blocks
-        self._values = 1
-
-    def losses(self, direction: Direction) -> Counter[AudioFault]:
-        """Return the numbers of xruns and drops in this direction."""
-        if direction == "speaker":
-            return Counter({AudioFault.XRUN: self.xruns})
-        xruns = self.xruns + self.missing
-        return Counter({AudioFault.XRUN: xruns, AudioFault.DROP: self.drops})
 
     def skip(self, blocks: int) -> None:
         """Record callbacks that were skipped in idle mode, which had no flags."""
         self.no_samples_since_s = None
+        self._add_blocks(blocks)
+
+    def _add_blocks(self, blocks: int) -> None:
         self.at_s = self._now_s()
         self.blocks += blocks
+        for totals in self._totals.values():
+            totals.blocks += blocks
+
+    def _note_drops(self, ahead: float) -> None:
+        """Count captured periods that PortAudio discarded: the speaker was late."""
+        if self._expected is None:
+            self._expected = ahead
+            self._ahead.clear()
+        self._ahead.append(ahead)
+        if len(self._ahead) < ADC_VALUES:
+            return
+        least = min(self._ahead)
+        self._ahead.clear()
+        missing = max(0, int(least - self._expected + ADC_CERTAINTY))
+        if missing >= STALL_S * BLOCKS_PER_S:
+            # The clock was set: with a sound server it is the wall clock.
+            self._expected = least
+            return
+        self._totals["microphone"].faults[AudioFault.DROP] += missing
+        self._expected = min(self._expected + missing + ADC_DRIFT, least)
 
 
 class BlockSink(Protocol):
@@ -192,7 +177,6 @@ class Capture:
         self._period_bytes = rate_hz // 100 * SAMPLE_BYTES
         self._convert = resampler(rate_hz, RATE_HZ)
         self._channel = 0
-        self._blocks_to_compare = 0
         self._is_after_gap = False
 
     def skip(self, blocks: int) -> None:
@@ -221,15 +205,11 @@ class Capture:
 
     def _louder(self, frames: Block) -> Block:
         """Return the louder channel of a stereo microphone."""
-        self._blocks_to_compare -= 1
-        if self._blocks_to_compare <= 0:
-            samples = frames.astype(np.float32)
-            power = np.einsum("ij,ij->j", samples, samples) / len(frames)
-            loudest = int(power.argmax())
-            if power[loudest] > LOUDER * power[self._channel]:
-                self._channel = loudest
-            is_silent = power[self._channel] <= SILENT_POWER
-            self._blocks_to_compare = 1 if is_silent else COMPARE_BLOCKS
+        samples = frames.astype(np.float32)
+        power = np.einsum("ij,ij->j", samples, samples)
+        loudest = int(power.argmax())
+        if power[loudest] > LOUDER * power[self._channel]:
+            self._channel = loudest
         return frames[:, self._channel].copy()
 
 
@@ -287,17 +267,18 @@ class StreamCallback:
         self.idle_window.taken()
         self._mixer = mixer
         self._block_sink = block_sink
-        self._counters = counters
+        self.counters = counters
         self._capture = Capture(block_sink, counters) if captures else None
         self._output = OutputBuffer(counters.rate_hz) if plays else None
-        self._reference = None if captures and plays else reference
+        self.reference = None if captures and plays else reference
+        """Replaced when another stream of one direction is opened."""
 
     def call(self, heard: Raw, played: Raw, status: int, adc_s: float) -> None:
         """Take one captured period and fill one for playback."""
-        capture, output, reference = self._capture, self._output, self._reference
+        capture, output, reference = self._capture, self._output, self.reference
         if skipped := self.idle_window.taken():
             self._skip(skipped)
-        self._counters.note(status, adc_s)
+        self.counters.note(status, adc_s)
         if output is not None:
             block = self._mixer.next()
             if reference is not None:
@@ -312,18 +293,18 @@ class StreamCallback:
 
     def _skip(self, blocks: int) -> None:
         """Account for blocks that were skipped in idle mode."""
-        self._counters.skip(blocks)
-        if self._reference is not None:
+        self.counters.skip(blocks)
+        if self.reference is not None:
             for _ in range(blocks):
                 if self._output is not None:
-                    self._reference.put(None)
+                    self.reference.put(None)
                 else:
-                    self._reference.take()
+                    self.reference.take()
         if self._capture is not None:
             self._capture.skip(blocks)
 
     def _is_idle(self) -> bool:
         if self._capture is not None and not self._block_sink.is_idle:
             return False
-        rest = self._output or self._reference
+        rest = self._output or self.reference
         return self._mixer.is_idle and (rest is None or rest.is_idle)

@@ -3,151 +3,142 @@
 A card is opened at a rate that it supports in hardware; others are resampled here.
 """
 
-from collections.abc import Collection
-from dataclasses import replace
+import time
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from appliance.audio.driver import Driver, Stream, StreamRequest
 from appliance.audio.echo_reference import EchoReference
 from appliance.audio.mixer import Mixer
-from appliance.audio.stream_callbacks import BlockSink, StreamCallback, StreamCounters
+from appliance.audio.stream_callbacks import (
+    STALL_S,
+    BlockSink,
+    StreamCallback,
+    StreamCounters,
+    Totals,
+)
 from appliance.core import fault_table
 from appliance.errors import SoundError
-from appliance.sound_cards.devices import PARTS, Device, Direction
+from appliance.sound_cards.devices import Device, Direction
 
-RATES_HZ: Final = (
-    *(48_000, 44_100, 32_000, 24_000, 16_000),
-    *(96_000, 88_200, 192_000, 8_000),
-)
-"""Rates tried in this order; each has a whole number of frames in 10 ms."""
-FULL_RATE_HZ: Final = 32_000
-"""Lowest rate at which speech loses nothing audible."""
+STOPPED: Final = fault_table.CARD_STOPPED.text()
+LOOK_S: Final = 0.01
 
 
 class Streams:
     """The open streams of microphone and speaker. Thread: the supervisor's."""
 
-    def __init__(self, driver: Driver, mixer: Mixer, block_sink: BlockSink) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        mixer: Mixer,
+        block_sink: BlockSink,
+        totals: Mapping[Direction, Totals],
+    ) -> None:
         self._driver = driver
         self._mixer = mixer
         self._block_sink = block_sink
-        self._open: list[tuple[set[Direction], Stream]] = []
-        self.counters: dict[Direction, StreamCounters] = {}
+        self._totals = totals
+        self._is_split = False
+        """Whether the last stream for both directions of one card hung."""
+        self._open: dict[Direction, tuple[Stream, StreamCallback]] = {}
+        self.devices: dict[Direction, Device] = {}
+        """Devices of the streams that are open."""
+
+    @property
+    def counters(self) -> dict[Direction, StreamCounters]:
+        """Counters of the streams that are open; a duplex stream has one object."""
+        return {way: callback.counters for way, (_, callback) in self._open.items()}
+
+    @property
+    def delay_ms(self) -> int:
+        """Latency from output to input, as reported by PortAudio."""
+        streams = {stream for stream, _ in self._open.values()}
+        return round(1000 * sum(stream.latency_s for stream in streams))
 
     def open(
-        self,
-        microphone: Device | None,
-        speaker: Device | None,
-        latency_s: float,
-        *,
-        is_split: bool = False,
+        self, wanted: Mapping[Direction, Device], latency_s: float
     ) -> dict[Direction, SoundError]:
-        """Open and start the streams of the given devices; None: there is none now.
+        """Open streams for these directions, which are closed; others go on.
 
-        With `is_split` one card is opened as two: its duplex stream does not run.
+        Both of one card are one stream, or two if that fails (after a hang next time).
         `latency_s` is one of `latency_steps.LATENCY_STEPS_S`. The result has the errors
-        of the directions that could not be opened; the others run.
+        of the directions that could not be opened; each of the others has called back.
         """
-        self._latency_s = latency_s
-        self._reference = EchoReference(latency_s)
-        if is_split or speaker is None or speaker != microphone or speaker.is_shared:
-            # A duplex stream on ALSA's `default` crashes inside PortAudio 19.6.
-            return self._open_separately(microphone, speaker)
-        try:
-            return self._open_card(speaker)
-        except SoundError as exc:
-            # The library has ended while it was asked for the card's rates.
-            return {"speaker": exc, "microphone": exc}
+        devices = set(wanted.values())
+        # A duplex stream on ALSA's `default` crashes inside PortAudio 19.6.
+        is_shared = any(device.is_shared for device in devices)
+        is_duplex = len(devices) < len(wanted) and not is_shared
+        if is_duplex and not self._is_split:
+            begun_s = time.monotonic()
+            error = self._error(wanted, latency_s)
+            if error is None:
+                return {}
+            if time.monotonic() - begun_s >= STALL_S:
+                # Two streams may take as long, and this has to be said before.
+                self._is_split = True
+                return dict.fromkeys(wanted, error)
+        self._is_split = False
+        order = sorted(wanted, reverse=True)
+        errors = {way: self._error({way: wanted[way]}, latency_s) for way in order}
+        return {way: exc for way, exc in errors.items() if exc is not None}
 
-    def close(self, directions: Collection[Direction] = tuple(PARTS)) -> None:
-        """Stop and close the streams of these directions; others go on.
+    def stopped(self) -> dict[Direction, str]:
+        """Return the directions whose stream has ended, and why."""
+        late_s = time.monotonic() - STALL_S
+        reasons = {
+            way: stream.failure()
+            or (STOPPED if callback.counters.at_s < late_s else "")
+            for way, (stream, callback) in self._open.items()
+        }
+        return {way: reason for way, reason in reasons.items() if reason}
 
-        May be called twice, and while the card is unplugged.
-        """
-        for opened in reversed(self._open.copy()):
-            if opened[0] <= set(directions):
-                self._open.remove(opened)
-                opened[1].close()
+    def close(self, directions: Collection[Direction]) -> set[Direction]:
+        """Close the streams of these directions; return all directions of theirs."""
+        streams = [self._open[direction][0] for direction in directions]
+        closed = {way for way, (stream, _) in self._open.items() if stream in streams}
+        for direction in closed:
+            self._open.pop(direction)[0].close()
+            del self.devices[direction]
+        return closed
 
-    def _open_card(self, card: Device) -> dict[Direction, SoundError]:
-        """Open both directions of one card, as one stream if that costs no quality."""
-        common_hz = self._rate_hz(card, card)
-        if not self._is_enough(common_hz, card):
-            failures = self._open_separately(card, card)
-            if not failures or common_hz is None:
-                return failures
-            # Some cards cannot run at two rates at a time.
-            self.close()
-            self.counters = {}
-        if self._try_to_open(card, card) is None:
-            return {}
-        return self._open_separately(card, card)
-
-    def _is_enough(self, common_hz: int | None, device: Device) -> bool:
-        """Return whether both directions sound as well at this rate as at their own.
-
-        A microphone of 16 kHz is no reason to play at 16 kHz: a duplex stream has a
-        shorter delay, but the loss of all sound above 8 kHz is worse.
-        """
-        if common_hz is None or common_hz >= FULL_RATE_HZ:
-            return common_hz is not None
-        return self._rate_hz(device, None) == self._rate_hz(None, device)
-
-    def _open_separately(
-        self, microphone: Device | None, speaker: Device | None
-    ) -> dict[Direction, SoundError]:
-        failures: dict[Direction, SoundError] = {}
-        if speaker and (exc := self._try_to_open(None, speaker)):
-            failures["speaker"] = exc
-        if microphone and (exc := self._try_to_open(microphone, None)):
-            failures["microphone"] = exc
-        return failures
-
-    def _try_to_open(
-        self, microphone: Device | None, speaker: Device | None
+    def _error(
+        self, wanted: Mapping[Direction, Device], latency_s: float
     ) -> SoundError | None:
-        """Open and start one stream; return the error if that is impossible."""
+        """Open one stream; return the error if that is impossible."""
+        reference = EchoReference(latency_s)
+        made: list[StreamCallback] = []
+
+        def callback(rate_hz: int) -> StreamCallback:
+            counters = StreamCounters(
+                rate_hz, {way: self._totals[way] for way in wanted}
+            )
+            parts = self._mixer, self._block_sink, reference, counters
+            made.append(StreamCallback(set(wanted), *parts))
+            return made[0]
+
+        devices = wanted.get("microphone"), wanted.get("speaker")
+        request = StreamRequest(*devices, latency_s)
         try:
-            self._open_stream(self._wanted(microphone, speaker))
+            stream = self._driver.open(request, callback)
+            _wait(stream, made[0].counters, request.device_name)
         except SoundError as exc:
             return exc
+        for _, other in self._open.values():
+            other.reference = reference
+        self._open |= dict.fromkeys(wanted, (stream, made[0]))
+        self.devices |= wanted
         return None
 
-    def _open_stream(self, wanted: StreamRequest) -> None:
-        counts = StreamCounters(wanted.rate_hz)
-        parts = self._mixer, self._block_sink, self._reference, counts
-        stream = self._driver.open(wanted, StreamCallback(wanted.directions, *parts))
-        try:
-            stream.start()
-        except SoundError:
-            # Open, it would keep other programs and the next attempt from the card.
+
+def _wait(stream: Stream, counters: StreamCounters, name: str) -> None:
+    """Wait for the first callback; one that never calls back does not work."""
+    until_s = time.monotonic() + STALL_S
+    while not counters.blocks:
+        reason = stream.failure()
+        if not reason and time.monotonic() > until_s:
+            reason = STOPPED
+        if reason:
             stream.close()
-            raise
-        counts.begin()
-        self._open.append((wanted.directions, stream))
-        counts.delay_ms = round(stream.latency_s * 1000)
-        self.counters |= {x: counts for x in PARTS if x in wanted.directions}
-
-    def _wanted(
-        self, microphone: Device | None, speaker: Device | None
-    ) -> StreamRequest:
-        """Return the request for the first rate that the card supports."""
-        rate_hz, latency_s = self._rate_hz(microphone, speaker), self._latency_s
-        wanted = StreamRequest(microphone, speaker, rate_hz or RATES_HZ[0], latency_s)
-        if rate_hz is not None:
-            return wanted
-        known = ", ".join(map(str, RATES_HZ))
-        device = microphone or speaker
-        listed_hz = device.rate_hz if device else 0
-        # PortAudio refuses a card that is in use at each rate.
-        if listed_hz and self._driver.can(replace(wanted, rate_hz=listed_hz)):
-            reason = fault_table.CARD_RATE_UNUSABLE.text(rate=listed_hz, rates=known)
-        else:
-            reason = fault_table.CARD_RATES.text(rates=known)
-        raise SoundError(wanted.device_name, reason)
-
-    def _rate_hz(self, microphone: Device | None, speaker: Device | None) -> int | None:
-        """Return the first of `RATES_HZ` that the card supports; None: it has none."""
-        latency_s = self._latency_s
-        requests = (StreamRequest(microphone, speaker, x, latency_s) for x in RATES_HZ)
-        return next((x.rate_hz for x in requests if self._driver.can(x)), None)
+            raise SoundError(name, reason)
+        time.sleep(LOOK_S)

@@ -121,11 +121,6 @@ CARD_RATES: Final = HardwareFault(
     "cannot be opened at any of {rates} Hz",
     "Is another program using it?",
 )
-CARD_RATE_UNUSABLE: Final = HardwareFault(
-    "card-rate-unusable",
-    "it runs at {rate} Hz, but at none of {rates} Hz",
-    "Use another sound card.",
-)
 CARD_NO_SAMPLES: Final = HardwareFault(
     "card-deaf", "it delivers nothing", "Unplug it and plug it in again."
 )
@@ -148,11 +143,6 @@ SOUND_NOT_STARTED: Final = HardwareFault(
     "sound-not-started",
     "the sound library's process cannot be started: {error}",
     "The box tries again; if it stays so, restart the computer.",
-)
-SOUND_PACKAGE: Final = HardwareFault(
-    "sound-package",
-    "the Python package sounddevice is not installed",
-    "Install the program again: sudo bash systemd/install.sh.",
 )
 SOUND_LIBRARY: Final = HardwareFault(
     "sound-library", "{error}", "Install it: sudo apt install libportaudio2."

@@ -11,10 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
 
-from appliance.audio.driver import Driver, StreamRequest
-from appliance.audio.latency_steps import LATENCY_STEPS_S
+from appliance.audio.driver import Driver
 from appliance.audio.portaudio import PortAudio
-from appliance.audio.streams import RATES_HZ
 from appliance.config import RoomConfig, SoundConfig
 from appliance.demo.livekit_server import find_or_build
 from appliance.demo.run import Demo, Setup
@@ -73,7 +71,7 @@ def _setup(args: argparse.Namespace) -> Setup:
         raise DemoError(sentence)
     listen = listen_address(args.listen)
     card: Driver
-    if args.card != "simulated" and (real := _real_card(args.card)):
+    if args.card != "simulated" and (real := _real_card()):
         card, sound = real
         _say("Sound: this computer's microphone and speaker.")
     else:
@@ -106,18 +104,13 @@ def listen_address(wanted: str | None) -> str:
     return address
 
 
-def _real_card(choice: str) -> tuple[Driver, SoundConfig] | None:
-    """Return PortAudio, if it lists a microphone and a speaker; `auto`: usable ones."""
+def _real_card() -> tuple[Driver, SoundConfig] | None:
+    """Return PortAudio, if it lists a microphone and a speaker that it can open."""
     library = PortAudio()
     try:
-        library.renew()
         devices = listed(library.devices())
         pair = chosen((), devices, "microphone"), chosen((), devices, "speaker")
-        wanted = [StreamRequest(*pair, x, LATENCY_STEPS_S[0]) for x in RATES_HZ]
-        is_usable = choice != "auto" or any(map(library.can, wanted))
     except SoundError:
-        is_usable = False
-    if not is_usable:
         library.close()
         return None
     microphone, speaker = ((device.stable_name,) for device in pair)

@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 import wave
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from appliance.audio.driver import PeriodCallback, StreamRequest
 from appliance.audio.realtime import raise_priority
 from appliance.errors import DemoError, SoundError
-from appliance.pcm import RATE_HZ
+from appliance.pcm import BLOCK_FRAMES, RATE_HZ
 
 NAME: Final = "Simulated USB sound card"
 REACTION_S: Final = 0.1
 """Silence between `speak` and the first word; half of a person's reaction time."""
+PERIOD_S: Final = BLOCK_FRAMES / RATE_HZ
 LONGEST_S: Final = 600.0
 """Length of the longest recording, 58 MB."""
 
@@ -94,7 +95,7 @@ class SimulatedCard:
         self._unsaid = samples[:0]
         self._thread: threading.Thread | None = None
         self._is_wanted = False
-        self.latency_s = self.answered_at_s = 0.0
+        self.latency_s = 0.0
         """Latency from the speaker's buffer to the microphone's."""
 
     def speak(self) -> None:
@@ -106,36 +107,31 @@ class SimulatedCard:
         channels = {"max_input_channels": 1, "max_output_channels": 1}
         return [{"name": NAME, "default_samplerate": float(RATE_HZ), **channels}]
 
-    def renew(self) -> None:
-        """Do nothing: the card is always present."""
-
     def failure(self) -> str:
-        """Return nothing: the card never fails."""
+        """Return nothing: the stream never ends by itself."""
         return ""
 
-    def can(self, wanted: StreamRequest) -> bool:
-        """Return whether the card supports this stream."""
+    def open(
+        self, wanted: StreamRequest, callback: Callable[[int], PeriodCallback]
+    ) -> "SimulatedCard":
+        """Start the one stream, which is the card itself.
+
+        Raises:
+            SoundError: the card does not support this stream.
+        """
         devices = wanted.microphone, wanted.speaker
-        is_here = all(device is not None and device.name == NAME for device in devices)
-        return is_here and wanted.rate_hz == RATE_HZ
-
-    def open(self, wanted: StreamRequest, callback: PeriodCallback) -> "SimulatedCard":
-        """Return the one stream, the card itself, or raise `SoundError`."""
-        if not self.can(wanted):
-            raise SoundError(wanted.device_name, "has one duplex stream at 48000 Hz")
-        period_s = wanted.period_frames / RATE_HZ
-        self.latency_s = 2 * max(period_s, wanted.latency_s)
-        facts = wanted.period_frames, callback
-        self._thread = threading.Thread(
-            target=self._run, args=facts, name="simulated card", daemon=True
-        )
-        return self
-
-    def start(self) -> None:
-        """Start the callbacks."""
-        assert self._thread is not None
+        if not all(device is not None and device.name == NAME for device in devices):
+            raise SoundError(wanted.device_name, "has one duplex stream")
+        self.latency_s = 2 * max(PERIOD_S, wanted.latency_s)
         self._is_wanted = True
+        self._thread = threading.Thread(
+            target=self._run,
+            args=(callback(RATE_HZ),),
+            name="simulated card",
+            daemon=True,
+        )
         self._thread.start()
+        return self
 
     def close(self) -> None:
         """Stop the callbacks; when this returns, none is running."""
@@ -144,13 +140,13 @@ class SimulatedCard:
         if thread is not None and thread.is_alive():
             thread.join()
 
-    def _run(self, frames: int, callback: PeriodCallback) -> None:
+    def _run(self, callback: PeriodCallback) -> None:
         raise_priority()
         due_s = time.monotonic()
         while self._is_wanted:
-            due_s += frames / RATE_HZ
+            due_s += PERIOD_S
             time.sleep(max(0.0, due_s - time.monotonic()))
-            captured = self._next(frames).tobytes()
+            captured = self._next(BLOCK_FRAMES).tobytes()
             played = memoryview(bytearray(len(captured)))
             if not callback.idle_window.skips(0):
                 callback.call(memoryview(captured), played, 0, 0.0)

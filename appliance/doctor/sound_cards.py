@@ -43,8 +43,7 @@ def card_name(
     device = chosen(preferred, devices, direction)
     if device.obstacle and not device.used_by.startswith(OURS):
         raise obstacle_error(device)
-    has_usb = any(x.is_usb for x in devices if x.channels(direction))
-    notice = not_the_first(preferred, device, direction, has_usb=has_usb)
+    notice = not_the_first(preferred, device, direction)
     found = filter(None, (device.stable_name, device.obstacle))
     return ", ".join(found), notice
 

@@ -11,7 +11,6 @@ import re
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Final
@@ -32,8 +31,6 @@ from appliance.sound_cards.devices import (
 
 PROCESSES: Final = Path("/proc")
 NODES: Final = Path("/dev/snd")
-DISPLAYS: Final = Path("/sys/class/drm")
-"""Source: Linux, drivers/gpu/drm/drm_sysfs.c: `status`, `enabled` of each connector."""
 OURS: Final = "ptt-appliance"
 """Name under which this program is reported as the user of a card."""
 ANSWER_S: Final = 2.0
@@ -46,34 +43,15 @@ _DIRECTIONS: Final[dict[str, Direction]] = {"c": "microphone", "p": "speaker"}
 class AlsaCards:
     """Cards that the kernel lists, and who has them open. Thread: one at a time."""
 
-    def __init__(
-        self,
-        cards: Path = ALSA_CARDS,
-        processes: Path = PROCESSES,
-        displays: Path = DISPLAYS,
-    ) -> None:
+    def __init__(self, cards: Path = ALSA_CARDS, processes: Path = PROCESSES) -> None:
         self._cards = cards
         self._processes = processes
-        self._displays = displays
         self._unanswered: dict[Path, SimpleQueue[str]] = {}
         """Status of PCMs that did not answer, once they do."""
 
     def listing(self) -> str:
-        """Return ALSA's list of cards, and which of them cannot be opened now.
-
-        Empty where there is no list to read. The end of the text, after the list of
-        cards, changes when a program opens a card or lets go of it, when udev has set
-        its permissions, and when a display is switched on or off; it does not change
-        when this program opens a card.
-        """
-        cards = kernel_text(self._cards / "cards")
-        closed = (
-            f"\n{pcm.parent.name}/{pcm.name}"
-            for card in self._folders()
-            for pcm in kernel_paths(card, _PCMS)
-            if not self._is_free(pcm)
-        )
-        return cards and "".join((cards, *closed))
+        """Return ALSA's list of cards; empty where there is none to read."""
+        return kernel_text(self._cards / "cards")
 
     def unlisted(self, found: Iterable[Device] = ()) -> tuple[Device, ...]:
         """Return the directions of cards that PortAudio has not found, as devices."""
@@ -84,36 +62,10 @@ class AlsaCards:
                 known[address[1], address[2]] |= device.directions
         return tuple(
             device
-            for card in self._folders()
+            for card in kernel_paths(self._cards, "card[0-9]*")
             for number in sorted({x.name[3:-1] for x in kernel_paths(card, _PCMS)})
             for device in self._missing(card, number, known[card.name[4:], number])
         )
-
-    def _folders(self) -> list[Path]:
-        return kernel_paths(self._cards, "card[0-9]*")
-
-    def _is_free(self, pcm: Path) -> bool:
-        """Return whether this program has the PCM open, or could open it."""
-        owner = self._owner(pcm)
-        if owner is None:
-            return False
-        if owner:
-            status = kernel_text(self._processes / owner / "status")
-            groups = re.findall(r"^(?:Tgid|PPid):\s*(\d+)", status, re.MULTILINE)
-            return str(os.getpid()) in groups
-        if not self._has_display(pcm.parent):
-            return False
-        return _is_allowed(f"pcmC{pcm.parent.name[4:]}D{pcm.name[3:]}")
-
-    def _has_display(self, card: Path) -> bool:
-        """Return whether the card is none for HDMI, or a display is there to play."""
-        if "hdmi" not in kernel_text(card / "id").casefold():
-            return True
-        states = [
-            (kernel_text(socket / "status"), kernel_text(socket / "enabled"))
-            for socket in kernel_paths(self._displays, "*HDMI*")
-        ]
-        return not states or ("connected", "enabled") in states
 
     def _missing(
         self, card: Path, number: str, known: set[Direction]
@@ -127,7 +79,6 @@ class AlsaCards:
                 directions[self._program(owner) if owner else owner].add(direction)
         for user, missing in directions.items():
             yield Device(
-                index=-1,
                 name=_name(card, number),
                 microphone_channels=int("microphone" in missing),
                 speaker_channels=int("speaker" in missing),
@@ -174,22 +125,10 @@ class AlsaCards:
         process_id = group[1] if group else thread_id
         folder = self._processes / process_id
         words = kernel_text(folder / "cmdline").split("\0")
-        is_module = any(
-            x == "-m" and f"{y}.".startswith("appliance.") for x, y in pairwise(words)
-        )
-        is_ours = is_module or OURS in {Path(word).name for word in words}
+        # The sound process has this name as an argument.
+        is_ours = OURS in {Path(word).name for word in words}
         name = OURS if is_ours else kernel_text(folder / "comm")
         return f"{name or 'another program'} (pid {process_id})"
-
-
-def without_closed(listing: str) -> str:
-    """Return ALSA's list of cards in `AlsaCards.listing`, whoever uses them."""
-    return listing.partition("\ncard")[0]
-
-
-def closed_pcms(listing: str) -> frozenset[str]:
-    """Return those PCMs in `AlsaCards.listing` that cannot be opened now."""
-    return frozenset(listing.removeprefix(without_closed(listing)).split())
 
 
 def unlisted_error(
@@ -221,18 +160,14 @@ def _read(pcm: Path, answer: SimpleQueue[str]) -> None:
     answer.put("\n".join(kernel_text(sub / "status") for sub in subs))
 
 
-def _is_allowed(nodes: str) -> bool:
-    """Return whether all PCMs whose node has such a name may be opened."""
-    return all(os.access(x, os.R_OK | os.W_OK) for x in kernel_paths(NODES, nodes))
-
-
 def _obstacle(card: Path, number: str, user: str | None) -> str:
     """Return the likely reason why a PCM cannot be opened."""
     if user is None:
         return fault_table.CARD_STUCK.text(call=f"{card.name}/pcm{number}, status")
     if user:
         return fault_table.CARD_IN_USE.described(user=user)
-    if _is_allowed(f"pcmC{card.name[4:]}D{number}[cp]"):
+    nodes = kernel_paths(NODES, f"pcmC{card.name[4:]}D{number}[cp]")
+    if all(os.access(node, os.R_OK | os.W_OK) for node in nodes):
         return fault_table.CARD_NOT_OPEN.text()
     return fault_table.CARD_NOT_ALLOWED.text(command=join_group("audio"))
 

@@ -9,7 +9,7 @@ Source: alsa-lib 1.2, `mixer.h` ("Simple mixer interface") and `error.h`.
 import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final, TypeAlias
 
@@ -49,6 +49,8 @@ class Control:
     """Distinguishes elements of the same name."""
     is_both: bool = False
     """Whether the element has volumes of both directions."""
+    element: Pointer | None = field(default=None, compare=False, repr=False)
+    """The element, of a control that the card's mixer has returned."""
 
 
 class CardMixer:
@@ -61,7 +63,15 @@ class CardMixer:
 
     def controls(self) -> tuple[Control, ...]:
         """Return every volume and switch of the card."""
-        return tuple(control for control, _ in self._all())
+        found: list[Control] = []
+        address = self._library.snd_mixer_first_elem(self._handle)
+        while address:
+            element = Pointer(address)
+            if self._library.snd_mixer_selem_is_active(element):
+                both = (self._control(element, direction) for direction in WORDS)
+                found += filter(None, both)
+            address = self._library.snd_mixer_elem_next(element)
+        return tuple(found)
 
     def set(self, wanted: Control, percent: int) -> bool:
         """Set the volume of a control and switch it on; return whether it changed.
@@ -69,31 +79,18 @@ class CardMixer:
         Raises:
             SoundError: the card refuses.
         """
-        way, is_changed = wanted.direction, False
-        for element in [x for control, x in self._all() if control == wanted]:
-            if wanted.percent is not None:
-                least, most = self._range(way, element)
-                volume = ctypes.c_long(round(least + (most - least) * percent / 100))
-                values = self._channels(way, "get_{}_volume", element, ctypes.c_long)
-                if set(values) != {volume.value}:
-                    self._write(wanted, "set_{}_volume_all", element, volume)
-                    is_changed = True
-            if wanted.is_on is False:
-                self._write(wanted, "set_{}_switch_all", element, 1)
+        way, element, is_changed = wanted.direction, wanted.element, False
+        if wanted.percent is not None:
+            least, most = self._range(way, element)
+            volume = ctypes.c_long(round(least + (most - least) * percent / 100))
+            values = self._channels(way, "get_{}_volume", element, ctypes.c_long)
+            if set(values) != {volume.value}:
+                self._write(wanted, "set_{}_volume_all", volume)
                 is_changed = True
+        if wanted.is_on is False:
+            self._write(wanted, "set_{}_switch_all", 1)
+            is_changed = True
         return is_changed
-
-    def _all(self) -> Iterator[tuple[Control, Pointer]]:
-        library = self._library
-        address = library.snd_mixer_first_elem(self._handle)
-        while address:
-            element = Pointer(address)
-            if library.snd_mixer_selem_is_active(element):
-                for direction in WORDS:
-                    control = self._control(element, direction)
-                    if control is not None:
-                        yield control, element
-            address = library.snd_mixer_elem_next(element)
 
     def _control(self, element: Pointer, direction: Direction) -> Control | None:
         volumes = {x for x in WORDS if self._call(x, "has_{}_volume", element)}
@@ -110,6 +107,7 @@ class CardMixer:
             is_on=self._is_on(direction, element) if has_switch else None,
             index=self._library.snd_mixer_selem_get_index(element),
             is_both=len(volumes) == len(WORDS),
+            element=element,
         )
 
     def _percent(self, direction: Direction, element: Pointer) -> int | None:
@@ -131,7 +129,7 @@ class CardMixer:
         self,
         direction: Direction,
         name: str,
-        element: Pointer,
+        element: Pointer | None,
         kind: "type[ctypes.c_int | ctypes.c_long]",
     ) -> list[int]:
         """Return the value of each channel that can be read."""
@@ -144,16 +142,14 @@ class CardMixer:
                 values.append(value.value)
         return values
 
-    def _range(self, direction: Direction, element: Pointer) -> tuple[int, int]:
+    def _range(self, direction: Direction, element: Pointer | None) -> tuple[int, int]:
         least, most = ctypes.c_long(), ctypes.c_long()
         pointers = ctypes.byref(least), ctypes.byref(most)
         self._call(direction, "get_{}_volume_range", element, *pointers)
         return least.value, most.value
 
-    def _write(
-        self, control: Control, name: str, element: Pointer, value: object
-    ) -> None:
-        error = self._call(control.direction, name, element, value)
+    def _write(self, control: Control, name: str, value: object) -> None:
+        error = self._call(control.direction, name, control.element, value)
         _check(self._library, control.name, error)
 
     def _call(self, direction: Direction, name: str, *arguments: object) -> int:

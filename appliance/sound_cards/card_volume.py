@@ -7,16 +7,18 @@ does to new cards (the speaker is then at -20 dB).
 import logging
 import re
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Final
 
 from appliance.core import fault_table
 from appliance.errors import SoundError
 from appliance.process.logs import FAULT_LINES, FAULT_WINDOW_S, LogLimit
-from appliance.sound_cards.alsa_mixer import WORDS, Control, opened
+from appliance.sound_cards.alsa_mixer import WORDS, CardMixer, Control, opened
 from appliance.sound_cards.devices import ALSA_CARDS, Device, Direction, kernel_text
 
 if TYPE_CHECKING:
@@ -27,15 +29,15 @@ FAINT_DB: Final = -15.0
 """A speaker at this volume or below is hard to hear; our choice."""
 ADVISED_PERCENT: Final[dict[Direction, int]] = {"microphone": 80, "speaker": 90}
 """Our choice: loud, and with some headroom."""
+NEW_S: Final = 32.0
+"""Time for which the volume of a new card is set again and again: after plugging in and
+at boot, `alsactl restore` may change it up to half a minute later than the box."""
 AGAIN_S: Final = 2.0
-"""Time after which a volume with a fault is examined again; our choice, so that the
-fault ends soon after somebody has raised the volume."""
+"""Time between two looks at a new card or a volume with a fault; our choice, so that
+the fault ends soon after somebody has raised the volume."""
 LATER_S: Final = 60.0
-"""Time between two later looks, at volumes without a fault; our choice: a card has
-buttons of its own, and a person who muted it by mistake waits that long."""
-LOOKS: Final = 16
-"""Looks at a device that was opened, also without a fault: after plugging in and at
-boot, `alsactl restore` may change the volume up to half a minute later than the box."""
+"""Time between two other looks; our choice: a card has buttons of its own, and a person
+who muted it by mistake waits that long."""
 _OTHER: Final = re.compile(
     r"sidetone|side tone|loopback|boost|beep|monitor|bypass|mixer|tone|bass|treble|3d"
     r"|deemphasis|zc|auto.?mute|auto gain|agc|alc|iec958|effect|surround|center|lfe",
@@ -59,17 +61,7 @@ _LEVEL: Final = re.compile(
 _log = logging.getLogger(__name__)
 
 
-class SettableMixer(Protocol):
-    """Open mixer of a card, as this module uses it."""
-
-    def controls(self) -> tuple[Control, ...]:
-        """Return every volume and switch."""
-
-    def set(self, wanted: Control, percent: int) -> bool:
-        """Set a volume and switch it on; return whether anything was changed."""
-
-
-OpenMixer = Callable[[str], AbstractContextManager[SettableMixer]]
+OpenMixer = Callable[[str], AbstractContextManager[CardMixer]]
 
 
 def device_volumes(device: Device) -> str:
@@ -83,18 +75,6 @@ def device_volumes(device: Device) -> str:
         return ""
     found = {way: of_direction(controls, way) for way in sorted(device.directions)}
     return "; ".join(f"{way} level {described(x)}" for way, x in found.items() if x)
-
-
-def controls_of(
-    card_id: str, direction: Direction, open_mixer: OpenMixer
-) -> tuple[Control, ...]:
-    """Return the controls of a card that decide about the volume of a direction.
-
-    Raises:
-        SoundError: its mixer cannot be opened or read.
-    """
-    with open_mixer(card_id) as mixer:
-        return of_direction(mixer.controls(), direction)
 
 
 def of_direction(
@@ -154,7 +134,8 @@ def card_volume_found(
     if not device.card_id:
         return f"{device.stable_name} has none of its own", ""
     try:
-        controls = controls_of(device.card_id, direction, open_mixer)
+        with open_mixer(device.card_id) as mixer:
+            controls = of_direction(mixer.controls(), direction)
     except SoundError as exc:
         return f"unknown, {exc.reason}", ""
     if not controls:
@@ -184,11 +165,11 @@ def _is_bad(control: Control) -> bool:
 
 
 class CardVolumeSupervisor:
-    """Thread that sets and examines the volumes of devices that were opened.
+    """Thread that sets and examines the volumes of the open devices.
 
     A driver that hangs blocks this thread only. Half a minute after a card has come its
     volume is only examined: a person may have changed it on the card. Any thread may
-    call its public methods.
+    call the public methods.
     """
 
     def __init__(
@@ -204,130 +185,111 @@ class CardVolumeSupervisor:
         }
         self._open_mixer = open_mixer
         self._cards = cards
-        self._looks_left: dict[Direction, int] = {}
-        self._changed = threading.Condition()
-        self._known: set[tuple[Direction, str, str]] = set()
-        """Each card since the sound was opened, with its plugging in."""
-        self._new: set[Direction] = set()
-        """Directions whose card was not known; the thread takes them."""
-        self._opened: Mapping[Direction, Device] | None = None
-        """Devices that the thread takes next; None: it has taken them."""
-        self._is_running = False
-        self._is_settled = True
-        self._were_set: set[Direction] = set()
-        """Directions whose configured volume has been set for long enough."""
+        self._inbox: SimpleQueue[Mapping[Direction, Device] | None] = SimpleQueue()
+        self._thread = threading.Thread(
+            target=self._run, name="card volumes", daemon=True
+        )
+        self._known: dict[tuple[Direction, str], tuple[str, float]] = {}
+        """Plugging in of each card, and the time at which it was first opened."""
         self._notices: dict[Direction, tuple[str, str]] = {}
         """Name of the device examined last, and the notice about it; read unlocked."""
         self._limit = LogLimit(FAULT_LINES, window_s=FAULT_WINDOW_S)
 
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def end(self) -> None:
+        """Stop the thread, without waiting for a driver that hangs."""
+        self._inbox.put(None)
+        self._thread.join(AGAIN_S)
+
     def apply(self, devices: Mapping[Direction, Device]) -> None:
-        """Set or examine the volumes of the open devices, without waiting for it.
+        """Set and examine the volumes of these devices from now on.
 
         A card that is opened again is not set again, because a person may have muted
-        it, unless another one was opened in the half minute before. No devices mean
-        that the sound was closed, after which each card is set. While a driver does not
-        answer, only the newest devices are kept.
+        it. No devices mean that the sound was closed, after which each card is set.
+        While a driver does not answer, only the newest devices are kept.
         """
-        cards = {(way, *self._plugged_in(device)) for way, device in devices.items()}
-        with self._changed:
-            self._opened = dict(devices)
-            new = {way for way, *_ in cards - self._known}
-            self._new |= new
-            self._looks_left |= dict.fromkeys(new, LOOKS)
-            self._known = self._known | cards if cards else set()
-            self._is_settled = False
-            self._changed.notify()
-            if self._is_running:
-                return
-            self._is_running = True
-        threading.Thread(target=self._run, name="card levels", daemon=True).start()
-
-    def _plugged_in(self, device: Device) -> tuple[str, str]:
-        """Return a card's id, and its number on the USB, new at each plugging in.
-
-        Source: Linux, sound/usb/proc.c, `proc_audio_usbbus_read`.
-        """
-        card_id = device.card_id
-        return card_id, kernel_text(self._cards / card_id / "usbbus")
+        if not devices:
+            self._known.clear()
+        self._inbox.put(devices)
 
     def notice(self, direction: Direction, name: str) -> str:
         """Return the notice about the volume of a device; empty: there is none."""
         examined, notice = self._notices.get(direction, ("", ""))
         return notice if examined == name else ""
 
-    @property
-    def is_settled(self) -> bool:
-        """Whether all volumes are set and without a fault, so that looks are rare."""
-        with self._changed:
-            return self._is_settled
-
     def _run(self) -> None:
-        devices: Mapping[Direction, Device] = {}
-        while devices := self._next(devices):
-            for direction, device in devices.items():
-                notice = self._done(direction, device)
-                self._notices[direction] = device.stable_name, notice
-                if self._looks_left[direction] <= 0 and not notice:
-                    self._were_set.add(direction)
-            devices = {way: x for way, x in devices.items() if x.card_id}
+        devices: Mapping[Direction, Device] | None = {}
+        wait_s = None
+        while devices is not None:
+            with suppress(Empty):
+                devices = self._inbox.get(timeout=wait_s)
+            while devices is not None and not self._inbox.empty():
+                devices = self._inbox.get()
+            wait_s = self._look(devices) if devices else None
 
-    def _next(self, again: Mapping[Direction, Device]) -> Mapping[Direction, Device]:
-        """Return devices that were opened, or later those that are due again."""
-        with self._changed:
-            if self._opened is None:
-                is_bad = any(self._notices[direction][1] for direction in again)
-                is_early = any(self._looks_left[direction] > 0 for direction in again)
-                self._is_settled = not (is_bad or is_early)
-                if again:
-                    self._changed.wait(LATER_S if self._is_settled else AGAIN_S)
-            devices = again
-            if self._opened is not None:
-                devices = self._opened
-                self._were_set -= self._new
-                self._new.clear()
-            self._opened = None
-            for direction in devices:
-                self._looks_left[direction] -= 1
-            self._is_running = bool(devices)
-            self._is_settled = self._is_settled or not devices
-        return devices
+    def _look(self, devices: Mapping[Direction, Device]) -> float:
+        """Set or examine the volumes; return the time until the next look."""
+        wait_s = LATER_S
+        for direction, device in devices.items():
+            is_new = self._is_new(direction, device.card_id)
+            notice = self._done(direction, device, is_new=is_new)
+            self._notices[direction] = device.stable_name, notice
+            if notice or is_new:
+                wait_s = AGAIN_S
+            if notice and is_new:
+                # It counts as new until its volume was set.
+                self._known.pop((direction, device.card_id), None)
+        return wait_s
 
-    def _done(self, direction: Direction, device: Device) -> str:
+    def _is_new(self, direction: Direction, card_id: str) -> bool:
+        """Return whether a card was plugged in in the last `NEW_S`.
+
+        Its number on the USB is another one at each plugging in.
+
+        Source: Linux, sound/usb/proc.c, `proc_audio_usbbus_read`.
+        """
+        number, now_s = kernel_text(self._cards / card_id / "usbbus"), time.monotonic()
+        known = self._known.get((direction, card_id))
+        if known is None or known[0] != number:
+            known = self._known[direction, card_id] = number, now_s
+        return now_s - known[1] <= NEW_S
+
+    def _done(self, direction: Direction, device: Device, *, is_new: bool) -> str:
         """Set or examine a volume; return the notice about it."""
         percent, card_id = self._percents[direction], device.card_id
         if not card_id:
             fault = fault_table.NO_MIXER
             return "" if percent is None else fault.text(direction=direction)
-        is_examined = percent is None or direction in self._were_set
         try:
-            if percent is not None and not is_examined:
-                return self._set(direction, card_id, percent)
-            return self._examined(direction, card_id, is_set=percent is not None)
+            with self._open_mixer(card_id) as mixer:
+                controls = of_direction(mixer.controls(), direction)
+                if percent is None or not is_new:
+                    return self._examined(controls, direction, card_id)
+                if not controls:
+                    return fault_table.NO_CARD_VOLUME.text(direction=direction)
+                for control in controls:
+                    if mixer.set(control, percent):
+                        line = 'level of the card set  card=%s percent=%d was="%s"'
+                        arguments = line, card_id, percent, facts(control)
+                        self._limit.log(_log, logging.INFO, *arguments)
+                return ""
         except SoundError as exc:
             reason = exc.reason
         except OSError as exc:
             reason = fault_table.MIXER_FAILED.text(error=exc.strerror or exc)
         # A card without a mixer needs none, unless a volume is to be set.
-        return "" if is_examined else reason
+        return "" if percent is None or not is_new else reason
 
-    def _examined(self, direction: Direction, card_id: str, *, is_set: bool) -> str:
+    def _examined(
+        self, controls: tuple[Control, ...], direction: Direction, card_id: str
+    ) -> str:
         """Return the notice about a volume; one that was set may be low on purpose."""
-        controls = controls_of(card_id, direction, self._open_mixer)
-        if is_set:
+        if self._percents[direction] is not None:
             controls = tuple(replace(x, percent=None, db=None) for x in controls)
         if not (found := faults(controls)):
             return ""
         remedy = _remedy(card_id, found, direction)
         return fault_table.CARD_VOLUME.text(levels=described(found), **remedy)
-
-    def _set(self, direction: Direction, card_id: str, percent: int) -> str:
-        with self._open_mixer(card_id) as mixer:
-            controls = of_direction(mixer.controls(), direction)
-            if not controls:
-                return fault_table.NO_CARD_VOLUME.text(direction=direction)
-            for control in controls:
-                if mixer.set(control, percent):
-                    line = 'level of the card set  card=%s percent=%d was="%s"'
-                    was = facts(control)
-                    self._limit.log(_log, logging.INFO, line, card_id, percent, was)
-        return ""

@@ -37,8 +37,6 @@ _ALSA_ID: Final = re.compile(r"(?:plug)?hw:(?:CARD=)?([A-Za-z_]\w*)(?:,.*)?")
 class Device:
     """One device as PortAudio lists it, with ALSA's data about its card."""
 
-    index: int
-    """Valid only until the next hot-plug, so it is never stored."""
     name: str
     microphone_channels: int
     speaker_channels: int
@@ -112,7 +110,7 @@ def listed(
     found: Iterable[Mapping[str, object]], cards: Path = ALSA_CARDS
 ) -> tuple[Device, ...]:
     """Return the devices that `sounddevice.query_devices()` has found."""
-    return tuple(_device(index, info, cards) for index, info in enumerate(found))
+    return tuple(_device(info, cards) for info in found)
 
 
 def kernel_text(path: Path) -> str:
@@ -146,13 +144,12 @@ def usb_port(number: str, cards: Path) -> str:
     return found[1] if found else ""
 
 
-def _device(index: int, info: Mapping[str, object], cards: Path) -> Device:
+def _device(info: Mapping[str, object], cards: Path) -> Device:
     name = str(info["name"])
     address = HARDWARE.search(name)
     folder = cards / (f"card{address[1]}" if address else "none")
     rate_hz = float(str(info["default_samplerate"]))
     return Device(
-        index=index,
         name=name,
         microphone_channels=int(str(info["max_input_channels"])),
         speaker_channels=int(str(info["max_output_channels"])),
@@ -204,26 +201,20 @@ def preference(preferred: tuple[str, ...], device: Device) -> tuple[int, bool]:
 
 
 def not_the_first(
-    preferred: tuple[str, ...],
-    device: Device,
-    direction: Direction,
-    *,
-    has_usb: bool = True,
+    preferred: tuple[str, ...], device: Device, direction: Direction
 ) -> str:
     """Return a notice that the device in use is not the first choice; empty if it is.
 
-    `has_usb`: a USB card is or was there. If not, a card on the pin header needs no
-    notice. HDMI and the headphone jack always do, as does a sound server, because the
-    USB card may be missing.
+    Without preferred names a card on the pin header needs no notice. HDMI, the
+    headphone jack and a sound server do, because the USB card may be missing.
     """
     if not preference(preferred, device)[0]:
         return ""
     if preferred:
         return fault_table.NOT_PREFERRED.text(wanted=preferred[0], direction=direction)
-    is_added = not (device.is_hdmi or device.is_onboard or device.is_shared)
-    if is_added and not has_usb:
-        return ""
-    return fault_table.NOT_USB.text(direction=direction)
+    if device.is_hdmi or device.is_onboard or device.is_shared:
+        return fault_table.NOT_USB.text(direction=direction)
+    return ""
 
 
 def _is_exact(wanted: str, device: Device) -> bool:

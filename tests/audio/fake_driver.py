@@ -13,7 +13,6 @@ from appliance.audio.sender import Sender
 from appliance.audio.stream_faults import StreamFaults
 from appliance.audio.supervisor import Supervisor
 from appliance.config import SoundConfig
-from appliance.errors import SoundError
 from appliance.sound_cards.selected_devices import SelectedDevices
 from tests.clock import Clock
 
@@ -31,10 +30,12 @@ class FakeStream:
         self.names = names
         self.wanted_before = wanted_before
         """Directions that the supervisor tried to open earlier."""
+        self.reason = ""
+        """Why it has ended."""
         self.is_closed = threading.Event()
 
-    def start(self):
-        pass
+    def failure(self):
+        return self.reason
 
     def close(self):
         self.is_closed.set()
@@ -45,17 +46,11 @@ class FakeDriver:
 
     def __init__(self, cards=(("USB Audio", 2, 2),)):
         self.searches = 0
-        self.broken = ""
-        self.answered_at_s = 0.0
         self.is_closed = threading.Event()
         self.cards = cards
         self.streams: queue.Queue[FakeStream] = queue.Queue()
         self.opened: queue.Queue[tuple[float, object]] = queue.Queue()
         self.wanted: list[set[str]] = []
-        self.rates_hz = {"microphone": {48_000}, "speaker": {48_000}}
-        self.has_one_clock = False
-        """Whether both directions must have the same rate."""
-        self.running: list[tuple[FakeStream, int]] = []
 
     def devices(self):
         self.searches += 1
@@ -63,37 +58,15 @@ class FakeDriver:
         rate = {"default_samplerate": 48_000.0}
         return [dict(zip(keys, facts, strict=True)) | rate for facts in self.cards]
 
-    def renew(self):
-        self.broken = ""
-
-    def failure(self):
-        return self.broken
-
     def close(self):
         self.is_closed.set()
 
-    def can(self, wanted):
-        return all(wanted.rate_hz in self.rates_hz[way] for way in wanted.directions)
-
-    @property
-    def running_hz(self):
-        """Directions and rate of each open stream."""
-        return [
-            (stream.ways, rate_hz)
-            for stream, rate_hz in self.running
-            if not stream.is_closed.is_set()
-        ]
-
     def open(self, wanted, callback):
-        rates_hz = {rate_hz for _, rate_hz in self.running_hz}
-        if self.has_one_clock and rates_hz - {wanted.rate_hz}:
-            raise SoundError(wanted.device_name, "Invalid sample rate")
         devices = wanted.microphone, wanted.speaker
         names = {device.name for device in devices if device}
         stream = FakeStream(wanted.directions, names, tuple(self.wanted))
         self.wanted.append(wanted.directions)
-        self.opened.put((wanted.latency_s, callback))
-        self.running.append((stream, wanted.rate_hz))
+        self.opened.put((wanted.latency_s, callback(48_000)))
         self.streams.put(stream)
         return stream
 
@@ -105,18 +78,12 @@ class Steps:
         self.latency_step = 0
         self.must_move = threading.Event()
         self.losing: set[str] = set()
-        self.cards: list[str] = []
         self.changes: list[bool] = []
-        self.left_open: list[str] = []
         self.looks: queue.Queue[bool] = queue.Queue()
         """Whether it was idle, at each look."""
 
-    def start(self, card, _now_s, *, is_change):
-        self.cards.append(card)
+    def start(self, _now_s, *, is_change):
         self.changes.append(is_change)
-
-    def keep_open(self, card, _now_s):
-        self.left_open.append(card)
 
     def update(self, _losses, _now_s, *, is_idle):
         self.looks.put(is_idle)
@@ -133,7 +100,7 @@ def supervising(
     steps,
     config=None,
     choice=None,
-    set_card_volumes=None,
+    set_card_volumes=lambda _: None,
     *,
     gate=None,
     mixer=None,
@@ -144,7 +111,7 @@ def supervising(
     sender = Sender(gate or Gate(0), mixer or Mixer(), events.put, processing)
     choice = choice or SelectedDevices(config or SoundConfig())
     faults = StreamFaults(events.put)
-    supervisor = Supervisor(choice, lambda: driver, sender, faults, steps)
+    supervisor = Supervisor(choice, driver, sender, faults, steps)
     supervisor.set_card_volumes = set_card_volumes
     sender.start()
     supervisor.start()

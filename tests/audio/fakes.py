@@ -8,9 +8,9 @@ from appliance.audio.echo_reference import EchoReference
 from appliance.audio.gate import Gate
 from appliance.audio.mixer import Mixer
 from appliance.audio.sender import Sender
-from appliance.audio.stream_callbacks import StreamCallback, StreamCounters
+from appliance.audio.stream_callbacks import StreamCallback, StreamCounters, Totals
 from appliance.pcm import PACKET_BLOCKS, SILENCE
-from appliance.sound_cards.devices import PARTS
+from appliance.sound_cards.devices import PARTS, Direction
 
 NOTHING = memoryview(b"")
 WARM_UP_PACKETS = 200
@@ -48,6 +48,13 @@ class Sink:
     def last_samples(self):
         """Return the last sample of each block."""
         return [int(block[-1]) for block in self.heard]
+
+
+def counters(now_s=None, rate_hz=48_000):
+    """Return the counters of a duplex stream, and the totals that they add to."""
+    totals: dict[Direction, Totals] = {way: Totals() for way in PARTS}
+    clock = [now_s] if now_s else []
+    return StreamCounters(rate_hz, totals, *clock), totals
 
 
 def duplex_callback(mixer, sink, counters):
@@ -120,7 +127,7 @@ class Path:
             self.clock,
         )
         self.sender.encoder_feed.connect(lambda block: self.sent.append(block.copy()))
-        self.counters = StreamCounters(48_000, self.clock)
+        self.counters, _ = counters(self.clock)
         self.card = duplex_callback(self.mixer, self.sender, self.counters)
         self.passed = self.packets = 0
 

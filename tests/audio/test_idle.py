@@ -9,13 +9,14 @@ from appliance.audio.driver import IDLE_PERIODS
 from appliance.audio.echo_reference import EchoReference
 from appliance.audio.jitter_buffer import SIZE_BLOCKS
 from appliance.audio.mixer import Mixer
-from appliance.audio.stream_callbacks import StreamCounters
+from appliance.metrics.counters import AudioFault
 from appliance.pcm import SILENCE
 from tests.audio.fakes import (
     NOTHING,
     Path,
     Sink,
     capture_callback,
+    counters,
     duplex_callback,
     playback_callback,
 )
@@ -29,7 +30,7 @@ class Card:
     def __init__(self, sink=None):
         self.sink = sink or Sink(is_idle=True)
         self.mixer = Mixer()
-        self.counters = StreamCounters(48_000)
+        self.counters, self.totals = counters()
         self.duplex = duplex_callback(self.mixer, self.sink, self.counters)
         self.periods = self.processed = 0
 
@@ -82,7 +83,7 @@ def test_xruns_are_counted_while_idle_too():
     card = Card()
     card.run(3)
     card.period(status=4)
-    assert card.counters.xruns == 1
+    assert card.totals["speaker"].faults[AudioFault.XRUN] == 1
 
 
 class Late(Sink):
@@ -172,7 +173,7 @@ def test_a_capture_stream_without_playback_skips_periods_too():
     sink, mixer = Sink(is_idle=True), Mixer()
     reference = EchoReference(0.01)
     reference.take()
-    microphone = capture_callback(mixer, reference, sink, StreamCounters(48_000))
+    microphone = capture_callback(mixer, reference, sink, counters()[0])
     for _ in range(1 + 5 * CYCLE):
         if not microphone.idle_window.skips(0):
             microphone.call(memoryview(bytes(960)), NOTHING, 0, 0.0)
@@ -180,8 +181,8 @@ def test_a_capture_stream_without_playback_skips_periods_too():
 
 
 def test_a_stream_that_only_plays_skips_periods_too_and_an_earcon_ends_that():
-    mixer, counters = Mixer(), StreamCounters(48_000)
-    speaker = playback_callback(mixer, EchoReference(0.01), counters)
+    mixer, (counts, _) = Mixer(), counters()
+    speaker = playback_callback(mixer, EchoReference(0.01), counts)
     processed = []
 
     def period():
@@ -193,7 +194,7 @@ def test_a_stream_that_only_plays_skips_periods_too_and_an_earcon_ends_that():
     for _ in range(1 + 5 * CYCLE):
         period()
     assert len(processed) == 1 + 5
-    assert counters.blocks == 1 + 5 * CYCLE
+    assert counts.blocks == 1 + 5 * CYCLE
     mixer.play(np.full(480, 4000, np.float32))
     period()
     assert len(processed) == 1 + 6

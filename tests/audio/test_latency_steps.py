@@ -1,5 +1,6 @@
 """Tests of the choice of the card's buffer size."""
 
+import json
 import threading
 
 import pytest
@@ -12,25 +13,21 @@ from appliance.audio.latency_steps import (
     MAX_CALM_S,
     SETTLED_S,
     WRITER,
-    KeptStep,
-    KeptSteps,
     LatencySteps,
 )
-from appliance.process.state_files import write_whole
 from appliance.sound_cards.devices import Direction
 
 DEADLINE_S = 10.0
-CARD = "USB Audio"
 LOOK_S = 0.25
 
 
 class Card:
     """Card that loses blocks at given intervals, looked at four times a second."""
 
-    def __init__(self, kept=None):
-        self.steps = LatencySteps(kept or KeptSteps(None))
-        self.name, self.now_s, self.losses = CARD, 0.0, 0
-        self.steps.start(CARD, 0.0)
+    def __init__(self, steps=None):
+        self.steps = steps or LatencySteps(None)
+        self.now_s, self.losses = 0.0, 0
+        self.steps.start(0.0)
 
     def run(self, seconds, every_s=None, *, is_idle=False):
         """Return the seconds after which the buffer changed, or None."""
@@ -44,56 +41,19 @@ class Card:
                     self.losses += 1
             losses: dict[Direction, int] = {"microphone": 0, "speaker": self.losses}
             if self.steps.update(losses, self.now_s, is_idle=is_idle):
-                self.steps.start(self.name, self.now_s, is_change=True)
-                self.losses = 0
+                self.steps.start(self.now_s, is_change=True)
                 return self.now_s - begun_s
         return None
 
 
-@pytest.mark.parametrize("step", [0, 1])
-def test_a_card_that_stays_open_alone_keeps_its_buffer_and_gets_a_step_of_its_own(step):
-    card = Card()
-    card.steps.latency_step = step
-    card.steps.keep_open("Box", card.now_s)
-    assert card.steps.latency_step == step, "it was not opened again"
-    losses = 0
-    while not card.steps.update({"speaker": losses}, card.now_s, is_idle=False):
-        card.now_s += LOOK_S
-        losses += 1
-    card.steps.start("Box", card.now_s)
-    assert card.steps.latency_step == step + 1
-    card.steps.start(CARD, card.now_s)
-    assert card.steps.latency_step == 0, "nothing was found out of both"
-
-
-@pytest.mark.parametrize(("step_of_both", "own_step"), [(2, 0), (0, 2)])
-def test_what_is_known_of_a_card_outlasts_that_it_was_opened_with_another(
-    step_of_both, own_step
-):
-    kept = KeptSteps(None)
-    kept.keep(CARD, KeptStep(step_of_both))
-    kept.keep("Box", KeptStep(own_step))
-    card = settled(kept)
-    card.name = "Box"
-    card.steps.keep_open("Box", card.now_s)
-    assert card.steps.latency_step == step_of_both
-    if step_of_both < own_step:
-        assert card.run(10, every_s=0.1) is not None
-    else:
-        assert card.run(2 * CALM_S) is None
-        assert card.run(1, is_idle=True) is not None
-    assert card.steps.latency_step == own_step
-    assert kept.step("Box").step == own_step
-
-
-def settled(kept=None):
-    card = Card(kept)
+def settled(steps=None):
+    card = Card(steps)
     assert card.run(SETTLED_S + 1) is None
     return card
 
 
-def climbed(kept=None):
-    card = settled(kept)
+def climbed(steps=None):
+    card = settled(steps)
     assert card.run(10, every_s=0.1) is not None
     return card
 
@@ -141,8 +101,7 @@ def test_losses_during_start_up_do_not_count():
     for _ in range(2):
         assert card.run(SETTLED_S - LOOK_S, every_s=0.1) is None
         assert card.run(120, every_s=None) is None
-        card.steps.start(CARD, card.now_s)
-        card.losses = 0
+        card.steps.start(card.now_s)
 
 
 def test_a_card_without_losses_gets_a_shorter_buffer_while_both_sides_are_silent():
@@ -160,14 +119,10 @@ def test_a_loss_restarts_the_wait_for_a_shorter_buffer():
     assert card.run(1, is_idle=True) is None
 
 
-@pytest.mark.parametrize("left_open", [(), ("Box",)])
-def test_use_from_before_a_card_was_unplugged_counts(left_open):
+def test_use_from_before_a_card_was_unplugged_counts():
     card = climbed()
     assert card.run(1.5 * CALM_S) is None
-    for other in left_open:
-        card.steps.keep_open(other, card.now_s)
-        assert card.run(0.5 * CALM_S) is None
-    card.steps.start(CARD, card.now_s)
+    card.steps.start(card.now_s)
     assert card.run(1, is_idle=True) is None
     assert card.run(CALM_S) is None
     assert card.run(1, is_idle=True) is not None
@@ -204,38 +159,20 @@ def read_back(folder):
     for thread in threading.enumerate():
         if thread.name == WRITER:
             thread.join(DEADLINE_S)
-    return KeptSteps(folder)
+    return LatencySteps(folder)
 
 
-def test_the_step_of_a_card_is_kept_over_a_restart(tmp_path):
-    climbed(KeptSteps(tmp_path))
-    again = Card(read_back(tmp_path))
-    assert again.steps.latency_step == 1
-    again.steps.start("another card", 0.0)
-    assert again.steps.latency_step == 0
+def test_the_step_is_kept_over_a_restart(tmp_path):
+    climbed(LatencySteps(tmp_path))
+    assert read_back(tmp_path).latency_step == 1
 
 
-def test_a_slow_disk_does_not_delay_the_longer_buffer_and_gets_the_newest_step(
-    tmp_path,
-):
-    may_write = threading.Event()
-
-    def write(path, content):
-        assert may_write.wait(DEADLINE_S)
-        write_whole(path, content)
-
-    card = climbed(KeptSteps(tmp_path, write))
-    assert card.run(10, every_s=0.1) is not None
-    may_write.set()
-    assert read_back(tmp_path).step(CARD).step == 2
-
-
-@pytest.mark.parametrize("content", [b"[1, 2", b'{"USB A\xf5dio":{}}'])
+@pytest.mark.parametrize("content", [b"[1, 2", b'{"step":"\xf5"}'])
 def test_a_damaged_file_is_set_aside_and_counts_as_none(tmp_path, content, caplog):
     (tmp_path / FILE_NAME).write_bytes(content)
-    card = climbed(KeptSteps(tmp_path))
+    card = climbed(LatencySteps(tmp_path))
     assert card.steps.latency_step == 1
-    assert read_back(tmp_path).step(CARD).step == 1
+    assert read_back(tmp_path).latency_step == 1
     assert (tmp_path / f"{FILE_NAME}.bad").read_bytes() == content
     (line,) = caplog.messages
     assert f"set aside  file={tmp_path / FILE_NAME}" in line
@@ -246,39 +183,41 @@ def test_a_file_that_cannot_be_read_is_set_aside_before_it_is_replaced(
 ):
     path = tmp_path / FILE_NAME
     path.symlink_to(path)
-    climbed(KeptSteps(tmp_path))
-    assert read_back(tmp_path).step(CARD).step == 1
+    climbed(LatencySteps(tmp_path))
+    assert read_back(tmp_path).latency_step == 1
     assert path.with_name(f"{FILE_NAME}.bad").is_symlink()
     (line,) = caplog.messages
     assert "Too many levels" in line
 
 
+def kept(folder, **facts):
+    """Return the steps of a box that kept these facts."""
+    (folder / FILE_NAME).write_text(json.dumps(facts))
+    return LatencySteps(folder)
+
+
 def test_a_step_that_does_not_exist_any_more_is_the_last_one(tmp_path):
-    KeptSteps(tmp_path).keep(CARD, KeptStep(7))
-    assert Card(read_back(tmp_path)).steps.latency_step == 2
+    assert kept(tmp_path, step=7).latency_step == 2
 
 
 def test_a_state_directory_that_cannot_be_written_changes_nothing_else(tmp_path):
     (tmp_path / "file").write_text("")
-    assert climbed(KeptSteps(tmp_path / "file")).steps.latency_step == 1
+    assert climbed(LatencySteps(tmp_path / "file")).steps.latency_step == 1
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.floats(0, 5000), st.booleans())))
 def test_the_latency_step_is_always_in_range(story):
-    steps, now_s, losses = LatencySteps(KeptSteps(None)), 0.0, 0
-    steps.start(CARD, 0.0)
+    steps, now_s, losses = LatencySteps(None), 0.0, 0
+    steps.start(0.0)
     for lost, wait_s, is_idle in story:
         losses, now_s = losses + lost, now_s + wait_s
         if steps.update({"speaker": losses}, now_s, is_idle=is_idle):
-            steps.start(CARD, now_s)
-            losses = 0
+            steps.start(now_s)
         assert 0 <= steps.latency_step < 3
 
 
 def test_a_burst_at_the_longest_buffer_does_not_keep_it_for_an_hour(tmp_path):
-    kept = KeptSteps(tmp_path)
-    kept.keep(CARD, KeptStep(2))
-    card = settled(kept)
+    card = settled(kept(tmp_path, step=2))
     assert card.run(1, every_s=0.2) is None
     assert card.steps.losing
     assert card.run(CALM_S + 2) is None
@@ -288,7 +227,7 @@ def test_a_burst_at_the_longest_buffer_does_not_keep_it_for_an_hour(tmp_path):
 
 def test_what_a_card_has_proven_outlasts_a_restart(tmp_path):
     """Otherwise it would lose blocks again a minute after each start of the service."""
-    card = climbed(KeptSteps(tmp_path))
+    card = climbed(LatencySteps(tmp_path))
     for _ in range(2):
         used_until_shorter(card)
         assert card.run(10, every_s=0.1) is not None

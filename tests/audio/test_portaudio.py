@@ -3,16 +3,15 @@
 import contextlib
 import os
 import queue
-import re
 import resource
 import select
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,14 +22,10 @@ import pytest
 from appliance.audio.driver import IdleWindow, StreamRequest
 from appliance.audio.portaudio import PortAudio
 from appliance.audio.realtime import URGENCY
-from appliance.audio.sound_process_client import (
-    PeriodThread,
-    ProcessGoneError,
-    SoundProcess,
-)
-from appliance.audio.sound_process_main import HEARD, LAST_PERIOD, PLAYED, Exchange
+from appliance.audio.sound_process_client import START, Periods, SoundProcess
+from appliance.audio.sound_process_main import HEARD
 from appliance.errors import SoundError
-from appliance.sound_cards.devices import Device, listed
+from appliance.sound_cards.devices import listed
 from tests.card.asound import Card, plug_in
 from tests.card.faults import FAULTS
 from tests.card.sounddevice_access import environment
@@ -83,13 +78,17 @@ class Echo:
                 pass
 
 
-def wanted(driver, card, *, microphone=True, speaker=True, rate_hz=48_000):
+def opened(driver, asked, callback):
+    """Open a stream with this callback."""
+    return driver.open(asked, lambda _: callback)
+
+
+def wanted(driver, card, *, microphone=True, speaker=True):
     found = listed(driver.devices())
     device = next(each for each in found if each.name == card.name)
     return StreamRequest(
         microphone=device if microphone else None,
         speaker=device if speaker else None,
-        rate_hz=rate_hz,
         latency_s=0.01,
     )
 
@@ -113,27 +112,19 @@ def test_the_callback_gets_each_period_in_the_requested_directions(
 ):
     echo = Echo()
     asked = wanted(driver, card, microphone=microphone, speaker=speaker)
-    stream = driver.open(asked, echo)
-    stream.start()
+    stream = opened(driver, asked, echo)
     echo.wait(20)
     assert 0 < stream.latency_s < 0.1
+    assert not stream.failure()
     stream.close()
     stream.close()
     sizes = {call[:3] for call in echo.calls}
     assert sizes == {(960 * microphone, 1920 * speaker, microphone)}
 
 
-def test_each_answer_of_the_library_is_a_sign_of_life(driver, card):
-    asked = wanted(driver, card)
-    before_s = driver.answered_at_s
-    assert driver.can(asked)
-    assert driver.answered_at_s > before_s > 0
-
-
 def test_a_process_that_cannot_be_started_is_an_error_of_sound_and_leaks_nothing(
     driver,
 ):
-    driver.close()
     free = os.dup(0)
     os.close(free)
     before = len(tuple(Path("/proc/self/fd").iterdir()))
@@ -141,11 +132,10 @@ def test_a_process_that_cannot_be_started_is_an_error_of_sound_and_leaks_nothing
     resource.setrlimit(resource.RLIMIT_NOFILE, (free + 4, hard))
     try:
         with pytest.raises(SoundError, match="cannot be started: Too many open files"):
-            driver.renew()
+            driver.devices()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert len(tuple(Path("/proc/self/fd").iterdir())) == before
-    driver.renew()
     assert list(driver.devices())
 
 
@@ -157,46 +147,37 @@ def test_a_process_that_starts_too_slowly_is_no_fault_of_the_card():
         while not (started := children()):
             assert time.monotonic() < until_s
         os.kill(started[0], signal.SIGSTOP)
-        with pytest.raises(ProcessGoneError, match="be started: no answer"):
-            process.call("load", limit_s=0.1)
+        with pytest.raises(SoundError, match="be started: no answer"):
+            process.answer("sound", START, 0.1)
     finally:
-        process.kill()
+        process.close()
 
 
-def test_a_process_that_has_searched_often_is_replaced(tmp_path, card, monkeypatch):
-    """PortAudio and alsa-lib keep some memory at each search."""
-    monkeypatch.setattr("appliance.audio.portaudio.MAX_SEARCHES", 3)
-    env = plug_in(tmp_path / "asound.conf", card)
-    with environment(env), PortAudio() as driver:
-        first = children()
-        for _ in range(2):
-            driver.renew()
-            assert children() == first
-        driver.renew()
-        assert len(children()) == len(first)
-        assert children() != first
-        echo = Echo()
-        stream = driver.open(wanted(driver, card), echo)
-        stream.start()
-        echo.wait(5)
-        stream.close()
+def test_closed_streams_and_searches_leave_no_process(driver, card):
+    stream = opened(driver, wanted(driver, card), Echo())
+    driver.devices()
+    assert len(children()) == 2
+    stream.close()
+    driver.close()
+    assert children() == []
 
 
-def test_two_streams_run_at_the_same_time(driver, card):
+def test_two_streams_run_at_the_same_time_and_a_search_interrupts_none(driver, card):
     echoes = Echo(), Echo()
-    heard = driver.open(wanted(driver, card, speaker=False), echoes[0])
-    played = driver.open(wanted(driver, card, microphone=False), echoes[1])
-    for stream in (heard, played):
-        stream.start()
+    asked = wanted(driver, card)
+    heard = opened(driver, replace(asked, speaker=None), echoes[0])
+    played = opened(driver, replace(asked, microphone=None), echoes[1])
     for echo in echoes:
         echo.wait(10)
     heard.close()
+    driver.devices()
     before = len(echoes[1].calls)
     echoes[1].wait(before + 10)
-    again = driver.open(wanted(driver, card, speaker=False), echoes[0])
-    before = len(echoes[0].calls)
-    again.start()
-    echoes[0].wait(before + 10)
+    assert not played.failure()
+    again = opened(driver, replace(asked, speaker=None), echoes[0])
+    echoes[0].wait(len(echoes[0].calls) + 10)
+    for stream in (again, played):
+        stream.close()
 
 
 def test_within_an_idle_window_the_speaker_gets_silence_and_no_callback_is_made(
@@ -207,8 +188,7 @@ def test_within_an_idle_window_the_speaker_gets_silence_and_no_callback_is_made(
     env = plug_in(tmp_path / "asound.conf", card)
     with environment(env), PortAudio() as driver:
         echo = Echo(idle_after=20)
-        stream = driver.open(wanted(driver, card), echo)
-        stream.start()
+        stream = opened(driver, wanted(driver, card), echo)
         echo.wait(20)
         since_s = card.now_s()
         echo.wait(30)
@@ -222,11 +202,11 @@ def test_within_an_idle_window_the_speaker_gets_silence_and_no_callback_is_made(
 
 def test_sound_ends_an_idle_window_at_once(driver, card):
     echo = Echo(idle_after=20, idle_periods=10_000)
-    stream = driver.open(wanted(driver, card), echo)
-    stream.start()
+    stream = opened(driver, wanted(driver, card), echo)
     echo.wait(20)
     echo.idle_window.end()
     echo.wait(30)
+    stream.close()
     assert echo.skipped < 10_000
 
 
@@ -235,8 +215,7 @@ def test_a_late_appliance_gets_every_captured_period_and_an_underflow_of_the_spe
     driver, card, has_speaker
 ):
     echo = Echo()
-    stream = driver.open(wanted(driver, card, speaker=has_speaker), echo)
-    stream.start()
+    stream = opened(driver, wanted(driver, card, speaker=has_speaker), echo)
     echo.wait(10)
     echo.nap_s = 0.05
     echo.wait(30)
@@ -244,15 +223,30 @@ def test_a_late_appliance_gets_every_captured_period_and_an_underflow_of_the_spe
     assert any(call[3] & 4 for call in echo.calls) is has_speaker
 
 
-def test_the_error_of_a_refusing_card_holds_its_name_and_reason(tmp_path):
-    card = Card(tmp_path / "usb", rates_hz=(44_100,))
+@pytest.mark.parametrize("rate_hz", [44_100, 16_000])
+def test_a_card_is_opened_at_a_rate_that_it_has(tmp_path, rate_hz):
+    card = Card(tmp_path / "usb", rates_hz=(rate_hz,))
     env = plug_in(tmp_path / "asound.conf", card)
+    rates: list[int] = []
+
+    def made(found_hz):
+        rates.append(found_hz)
+        return Echo()
+
     with environment(env), PortAudio() as driver:
-        asked = wanted(driver, card)
-        assert not driver.can(asked)
-        assert driver.can(wanted(driver, card, rate_hz=44_100))
-        with pytest.raises(SoundError, match="sample rate") as caught:
-            driver.open(asked, Echo())
+        driver.open(wanted(driver, card), made).close()
+    assert rates == [rate_hz]
+
+
+def test_the_error_of_a_refusing_card_holds_its_name_and_reason(tmp_path):
+    card = Card(tmp_path / "usb", rates_hz=(22_050,))
+    env = plug_in(tmp_path / "asound.conf", card)
+    with (
+        environment(env),
+        PortAudio() as driver,
+        pytest.raises(SoundError, match="cannot be opened at any of") as caught,
+    ):
+        opened(driver, wanted(driver, card), Echo())
     assert caught.value.part == card.name
 
 
@@ -268,14 +262,9 @@ def test_an_error_in_the_alsa_configuration_is_reported_with_file_and_line(tmp_p
         path.write_text(BROKEN)
         for _ in range(2):
             with pytest.raises(SoundError) as caught:
-                driver.renew()
+                driver.devices()
             assert str(caught.value).startswith(f"sound: {path}, line 3: Unexpected }}")
-        with pytest.raises(SoundError):
-            driver.devices()
-        with pytest.raises(SoundError, match="line 3"), PortAudio():
-            pass
         path.write_text(whole)
-        driver.renew()
         assert driver.devices()
 
 
@@ -288,92 +277,66 @@ def test_a_name_that_is_not_utf_8_can_be_listed_and_opened(tmp_path):
         found = {device.name: device for device in listed(driver.devices())}
         device = found["Mikrofon \ufffd"]
         echo = Echo()
-        asked = StreamRequest(device, device, 48_000, 0.01)
-        assert driver.can(asked)
-        stream = driver.open(asked, echo)
-        stream.start()
+        stream = opened(driver, StreamRequest(device, device, 0.01), echo)
         echo.wait(5)
         stream.close()
 
 
-def test_a_call_that_never_returns_is_named_and_a_new_process_is_started(
-    tmp_path, card, monkeypatch
+def test_a_call_that_never_returns_is_named_and_ends_only_its_process(
+    tmp_path, monkeypatch
 ):
     monkeypatch.setattr("appliance.audio.portaudio.PATIENCE_S", 2.0)
-    env = plug_in(tmp_path / "asound.conf", card)
+    card, other = (Card(tmp_path / name, name=name) for name in ("usb", "other"))
+    env = plug_in(tmp_path / "asound.conf", card, other)
     with environment(env), PortAudio() as driver:
-        asked = wanted(driver, card)
+        asked, echo = wanted(driver, card), Echo()
+        works = opened(driver, wanted(driver, other), echo)
         FAULTS["start-hangs"].begin(card)
-        stream = driver.open(asked, Echo())
-        with pytest.raises(
-            SoundError, match=r"not answer \(Pa_StartStream\)"
-        ) as caught:
-            stream.start()
+        with pytest.raises(SoundError, match=r"not answer \(open\)") as caught:
+            opened(driver, asked, Echo())
         assert caught.value.part == card.name
-        assert driver.failure() == caught.value.reason
-        stream.close()
-        with pytest.raises(SoundError, match="Pa_StartStream"):
-            driver.can(asked)
         FAULTS["start-hangs"].end(card)
         FAULTS["open-hangs"].begin(card)
-        with pytest.raises(SoundError, match="Pa_Initialize"):
-            driver.renew()
+        with pytest.raises(SoundError, match=r"not answer \(search\)"):
+            driver.devices()
         FAULTS["open-hangs"].end(card)
-        driver.renew()
-        assert driver.failure() == ""
-        echo = Echo()
-        stream = driver.open(wanted(driver, card), echo)
-        stream.start()
-        echo.wait(10)
+        again = opened(driver, wanted(driver, card), echo)
+        echo.wait(len(echo.calls) + 10)
+        assert not works.failure()
+        for stream in (works, again):
+            stream.close()
 
 
-@pytest.mark.parametrize("fault", ["error-loop", "crash"])
+@pytest.mark.parametrize(
+    ("fault", "reason"), [("error-loop", ""), ("crash", "SIGSEGV")]
+)
 def test_neither_a_flood_of_errors_nor_a_crash_reaches_standard_error(
-    driver, card, fault, capfd
+    driver, card, fault, reason, capfd
 ):
     echo = Echo()
-    stream = driver.open(wanted(driver, card), echo)
-    stream.start()
+    stream = opened(driver, wanted(driver, card), echo)
     echo.wait(10)
     FAULTS[fault].begin(card)
     echo.wait_for_end()
-    until_s = time.monotonic() + PATIENCE_S
-    # A crash comes with the next period, the other fault shows when it is closed.
-    while fault == "crash" and not driver.failure():
-        assert time.monotonic() < until_s
-        time.sleep(0.01)
+    assert reason in stream.failure()
     stream.close()
-    expected = {"error-loop": "Pa_CloseStream", "crash": "SIGSEGV"}
-    assert expected[fault] in driver.failure()
+    assert children() == []
     assert capfd.readouterr() == ("", "")
 
 
-def test_only_threads_that_never_sleep_lose_their_real_time_priority(tmp_path):
+def test_a_process_whose_real_time_thread_never_sleeps_is_ended(driver, card):
     if not may_be_real_time():
         pytest.skip("NOT TESTED, this user may not have real-time priority")
-    cards = [Card(tmp_path / x, name=x) for x in ("one", "two", "three")]
-    with environment(plug_in(tmp_path / "asound.conf", *cards)), PortAudio() as driver:
-        (child,) = children()
-        # PortAudio's thread spins for seconds when its card is unplugged.
-        for unplugged in cards[:2]:
-            echoes, streams = (Echo(), Echo()), []
-            for card, echo in zip((unplugged, cards[2]), echoes, strict=True):
-                stream = driver.open(wanted(driver, card, speaker=False), echo)
-                stream.start()
-                echo.wait(10)
-                streams.append(stream)
-            until_s = time.monotonic() + PATIENCE_S
-            unplugged.unplug()
-            while not lowered(child):
-                assert time.monotonic() < until_s
-                time.sleep(0.01)
-            assert len(lowered(child)) == 1
-            echoes[1].wait(len(echoes[1].calls) + 10)
-            while real_time_limit(child) != "200000":
-                assert time.monotonic() < until_s, "the kernel has raised it"
-                time.sleep(0.01)
-            for stream in streams:
-                stream.close()
+    echo = Echo()
+    stream = opened(driver, wanted(driver, card, speaker=False), echo)
+    echo.wait(10)
+    # PortAudio's thread spins for seconds when its card is unplugged.
+    card.unplug()
+    until_s = time.monotonic() + PATIENCE_S
+    while not (reason := stream.failure()):
+        assert time.monotonic() < until_s
+        time.sleep(0.01)
+    assert "was it unplugged" in reason
 
 
 def may_be_real_time():
@@ -386,53 +349,16 @@ def may_be_real_time():
     return True
 
 
-def lowered(child):
-    """Return the threads with the lowest ordinary priority."""
-    found = []
-    for thread in (int(x.name) for x in Path(f"/proc/{child}/task").iterdir()):
-        # Others end meanwhile.
-        with contextlib.suppress(ProcessLookupError):
-            if os.getpriority(os.PRIO_PROCESS, thread) == 19:
-                found.append(thread)
-    return found
-
-
-def real_time_limit(child):
-    limits = Path(f"/proc/{child}/limits").read_text()
-    return re.findall(r"^Max realtime timeout +(\d+) ", limits, re.MULTILINE)[0]
-
-
 def test_a_process_that_ends_with_unread_periods_ends_only_their_thread():
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    thread = PeriodThread(ours, memoryview(bytearray(1)))
     echo = Echo()
-    device = Device(0, "USB", 1, 2, 48_000)
-    thread.begin(7, StreamRequest(device, device, 48_000, 0.01), echo)
-    theirs.send(HEARD.pack(7, 1, 0, 0, 0.0) + bytes(960))
-    assert select.select([theirs], [], [], PATIENCE_S)[0], "it was answered"
-    theirs.close()
-    thread.end()
+    with ours:
+        periods = Periods(ours, echo, 960, 1920)
+        theirs.send(HEARD.pack(1, 0, 0, 0.0) + bytes(960))
+        assert select.select([theirs], [], [], PATIENCE_S)[0], "it was answered"
+        theirs.close()
+        periods.end()
     assert len(echo.calls) == 1
-
-
-def test_the_numbers_of_periods_begin_again_before_they_become_too_long(monkeypatch):
-    """Each has 32 bits; here they have two."""
-    assert HEARD.unpack(HEARD.pack(7, LAST_PERIOD, 0, 0, 0.0))[1] == LAST_PERIOD
-    with pytest.raises(struct.error):
-        HEARD.pack(7, LAST_PERIOD + 1, 0, 0, 0.0)
-    raised: list[None] = []
-    monkeypatch.setattr(f"{Exchange.__module__}.LAST_PERIOD", 3)
-    monkeypatch.setattr(
-        f"{Exchange.__module__}.raise_priority", lambda: raised.append(None)
-    )
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours, theirs:
-        exchange = Exchange(theirs.fileno(), 7, PATIENCE_S)
-        for period in (1, 2, 3, 0, 1):
-            ours.send(PLAYED.pack(7, period, 4))
-            assert exchange.run([], [], 0, (0, 0.0)) == (4, 0)
-            assert HEARD.unpack(ours.recv(100))[:2] == (7, period)
-    assert len(raised) == 1, "the priority is taken from a thread that spins for good"
 
 
 def test_an_exception_in_a_callback_reaches_threading_excepthook():
@@ -443,15 +369,14 @@ def test_an_exception_in_a_callback_reaches_threading_excepthook():
     seen: queue.Queue[threading.ExceptHookArgs] = queue.Queue()
     before, threading.excepthook = threading.excepthook, seen.put
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    thread = PeriodThread(ours, memoryview(bytearray(1)))
-    try:
-        thread.begin(7, StreamRequest(None, None, 48_000, 0.01), Broken())
-        theirs.send(HEARD.pack(7, 1, 0, 0, 0.0))
-        assert seen.get(timeout=PATIENCE_S).exc_type is ZeroDivisionError
-    finally:
-        threading.excepthook = before
-        thread.end()
-        theirs.close()
+    with ours, theirs:
+        periods = Periods(ours, Broken(), 0, 0)
+        try:
+            theirs.send(HEARD.pack(1, 0, 0, 0.0))
+            assert seen.get(timeout=PATIENCE_S).exc_type is ZeroDivisionError
+        finally:
+            threading.excepthook = before
+            periods.end()
 
 
 def children():
@@ -467,12 +392,9 @@ def children():
 
 PARENT = """
 import os, sys
-from appliance.audio.sound_process_client import PeriodThread
 from appliance.audio.portaudio import PortAudio
-from appliance.audio.realtime import URGENCY
-from appliance.audio.sound_process_main import HEARD
 driver = PortAudio()
-driver.renew()
+driver.devices()
 print(*open(f"/proc/self/task/{os.getpid()}/children").read().split(), flush=True)
 sys.stdin.read()
 """

@@ -26,7 +26,7 @@ def card(tmp_path):
 
 def wanted(card):
     (device,) = listed(card.devices())
-    return StreamRequest(device, device, 48_000, 0.01)
+    return StreamRequest(device, device, 0.01)
 
 
 def recorded(path):
@@ -55,9 +55,8 @@ class Loopback:
 
 def test_the_microphone_says_the_phrase_and_the_speaker_is_recorded(card, tmp_path):
     application = Loopback(periods=100)
-    stream = card.open(wanted(card), application)
     card.speak()
-    stream.start()
+    stream = card.open(wanted(card), lambda _: application)
     assert application.is_enough.wait(DEADLINE_S)
     stream.close()
     stream.close()
@@ -73,8 +72,7 @@ def test_the_microphone_says_the_phrase_and_the_speaker_is_recorded(card, tmp_pa
 def test_a_stream_can_be_opened_again(card):
     for _ in range(2):
         application = Loopback(periods=2)
-        stream = card.open(wanted(card), application)
-        stream.start()
+        stream = card.open(wanted(card), {48_000: application}.__getitem__)
         assert application.is_enough.wait(DEADLINE_S)
         stream.close()
 
@@ -119,15 +117,12 @@ def test_the_appliance_chooses_the_card_without_configuration(card):
 
 def test_an_unsupported_stream_is_refused(card):
     good = wanted(card)
-    assert card.can(good)
     for bad in (
-        replace(good, rate_hz=44_100),
         replace(good, microphone=None),
-        replace(good, speaker=Device(0, "Another card", 1, 2, 48_000)),
+        replace(good, speaker=Device("Another card", 1, 2, 48_000)),
     ):
-        assert not card.can(bad)
         with pytest.raises(SoundError):
-            card.open(bad, Loopback(1))
+            card.open(bad, lambda _: Loopback(1))
 
 
 def test_the_phrase_is_a_few_seconds_of_loud_speech():

@@ -1,6 +1,7 @@
 """Tests of the list of cards, and of the card that the doctor names."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -22,21 +23,12 @@ class Listing:
         rate = {"default_samplerate": 48_000.0}
         return [dict(zip(keys, facts, strict=True)) | rate for facts in self._found]
 
-    answered_at_s = 0.0
-
-    def renew(self) -> None:
-        """Find no new cards."""
-
-    def failure(self) -> str:
-        return ""
-
     def close(self) -> None:
         """Do nothing."""
 
-    def can(self, wanted: StreamRequest) -> bool:
-        return False
-
-    def open(self, wanted: StreamRequest, callback: PeriodCallback) -> Stream:
+    def open(
+        self, wanted: StreamRequest, callback: Callable[[int], PeriodCallback]
+    ) -> Stream:
         raise SoundError(wanted.device_name, "nothing can be opened")
 
 

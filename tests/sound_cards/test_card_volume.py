@@ -9,7 +9,7 @@ from appliance.sound_cards.alsa_mixer import Control
 from appliance.sound_cards.card_volume import card_volume_found, faults, of_direction
 from appliance.sound_cards.devices import Device
 
-DEVICE = Device(0, "USB PnP: Audio (hw:1,0)", 1, 2, 48_000, "Device")
+DEVICE = Device("USB PnP: Audio (hw:1,0)", 1, 2, 48_000, "Device")
 QUIET = Control("PCM", "speaker", 38, -20.0, is_on=True)
 GOOD = Control("PCM", "speaker", 90, -3.0, is_on=True)
 MICROPHONE = Control("Mic", "microphone", 50, 8.0, is_on=True)
@@ -107,5 +107,5 @@ def test_a_card_without_controls_or_without_a_mixer_is_no_fault():
         "unknown, its mixer: No such device",
         "",
     )
-    server = Device(0, "pulse", 32, 32, 44_100)
+    server = Device("pulse", 32, 32, 44_100)
     assert card_volume_found(server, "speaker") == ("pulse has none of its own", "")
