@@ -21,6 +21,8 @@ RATES_HZ: Final = (
 )
 """Rates in the order in which they are tried, in hardware; each has a whole number of
 frames in 10 ms."""
+FULL_RATE_HZ: Final = 32_000
+"""Lowest rate at which speech loses nothing audible."""
 IDLE_PERIODS: Final = 7
 """Periods skipped in a row; with the processed one they are four whole packets."""
 
@@ -105,6 +107,8 @@ class StreamRequest:
     microphone: Device | None
     speaker: Device | None
     latency_s: float
+    is_any_rate: bool = False
+    """Both directions at a low rate too, although one of them has a better one."""
 
     def channels(self, direction: Direction) -> int:
         """Return how many channels to open.
@@ -149,11 +153,15 @@ class Driver(Protocol):
         """
 
     def open(
-        self, wanted: StreamRequest, callback: Callable[[int], PeriodCallback]
+        self,
+        wanted: StreamRequest,
+        callback: Callable[[int], PeriodCallback],
+        instead_of: Stream | None = None,
     ) -> Stream:
         """Open and start a stream at the first of `RATES_HZ` that the card supports.
 
-        `callback` makes its callback for that rate.
+        `callback` makes its callback for that rate. `instead_of` is a stream of the
+        same devices, which is closed; there is no search for cards then.
         """
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Self
 
 from appliance.audio.driver import (
+    FULL_RATE_HZ,
     RATES_HZ,
     SAMPLE_BYTES,
     PeriodCallback,
@@ -70,14 +71,19 @@ class PortAudio:
         return [dict(zip(keys, facts, strict=True)) for facts in devices]
 
     def open(
-        self, wanted: StreamRequest, callback: Callable[[int], PeriodCallback]
+        self,
+        wanted: StreamRequest,
+        callback: Callable[[int], PeriodCallback],
+        instead_of: Stream | None = None,
     ) -> Stream:
         """Open and start a stream; `callback` makes its callback for the rate in Hz."""
         parts = _part(wanted, "microphone"), _part(wanted, "speaker")
-        process, self._found = self._found, None
-        if process is None or not {name for name, _ in parts if name} <= self._names:
-            process, _ = self._searched()
-        process.request((*parts, RATES_HZ, wanted.latency_s))
+        if isinstance(instead_of, SoundProcess):
+            process = instead_of
+        else:
+            process = self._taken({name for name, _ in parts if name})
+        least_hz = 0 if wanted.is_any_rate else FULL_RATE_HZ
+        process.request((*parts, RATES_HZ, least_hz, wanted.latency_s))
         rate_hz, process.latency_s = self._answer(process, wanted.device_name, "open")
         if not rate_hz:
             process.close()
@@ -86,6 +92,15 @@ class PortAudio:
         frame_bytes = rate_hz // 100 * SAMPLE_BYTES
         sizes = [frame_bytes * channels for _, channels in parts]
         process.run(callback(rate_hz), *sizes)
+        return process
+
+    def _taken(self, names: set[str]) -> SoundProcess:
+        """Return a process that knows these devices."""
+        process, self._found = self._found, None
+        if process is None or not names <= self._names:
+            if process is not None:
+                process.close()
+            process, _ = self._searched()
         return process
 
     def _searched(self) -> tuple[SoundProcess, Value]:

@@ -3,7 +3,7 @@
     appliance (here)                       sound process
     SoundProcess      <-- loaded --------  when it starts
                       <-- cards ---------  searches for them
-                      --- stream ------->  opens and starts it
+                      --- stream ------->  opens and starts it, again too
                       <-- rate, latency -
     Periods           <-- 10 ms heard ---  PortAudio's callback, which waits for
                       --- 10 ms to play->  the answer or plays silence
@@ -34,7 +34,8 @@ from appliance.audio.sound_process_main import (
     DONE,
     HEARD,
     MAX_BYTES,
-    MISSING,
+    NO_LIBRARY,
+    NO_PACKAGE,
     OUTPUT_START,
     PLAYED,
     Request,
@@ -138,8 +139,8 @@ class SoundProcess:
             SoundError: of this card: PortAudio refuses, or the process ends, or does
                 not answer in time; then it is killed.
         """
-        self._control.settimeout(limit_s)
         try:
+            self._control.settimeout(limit_s)
             message = self._control.recv(MAX_BYTES)
         except TimeoutError as exc:
             # Loading it from a slow disk takes its time; no card is at fault.
@@ -161,7 +162,7 @@ class SoundProcess:
         raise SoundError(card, self._failure)
 
     def request(self, request: Request) -> None:
-        """Let it open a stream; the next answer has its rate and latency."""
+        """Let it open its stream, again too; the next answer has rate and latency."""
         # One that has ended does not answer.
         with suppress(OSError):
             self._control.send(marshal.dumps(request))
@@ -171,7 +172,9 @@ class SoundProcess:
     ) -> None:
         """Call the callback from now on, with periods of these sizes."""
         callback.idle_window.share(memoryview(mmap(self._memory, OUTPUT_START))[:1])
-        self._periods = Periods(self._socket, callback, heard_bytes, played_bytes)
+        if self._periods is None:
+            self._periods = Periods(self._socket, callback, heard_bytes, played_bytes)
+        self._periods.callback = callback
 
     def close(self) -> None:
         """Kill it, if it runs; the kernel closes the card."""
@@ -213,7 +216,7 @@ class Periods:
     ) -> None:
         """Start the thread; `ours` is a socket to the sound process."""
         self._socket = ours
-        self._callback = callback
+        self.callback = callback
         self._received = bytearray(MAX_BYTES)
         self._heard = memoryview(self._received)[HEARD.size : HEARD.size + heard_bytes]
         self._message = bytearray(PLAYED.size + played_bytes)
@@ -239,12 +242,13 @@ class Periods:
         receive, send = self._socket.recv_into, self._socket.send
         unpack, pack = HEARD.unpack_from, PLAYED.pack_into
         received, message, heard = self._received, self._message, self._heard
-        played, call = memoryview(message)[PLAYED.size :], self._callback.call
-        window = self._callback.idle_window
+        played = memoryview(message)[PLAYED.size :]
         while receive(received):
+            callback = self.callback
+            window = callback.idle_window
             period, skipped, flags, adc_s = unpack(received)
             window.left -= skipped
-            call(heard, played, flags, adc_s)
+            callback.call(heard, played, flags, adc_s)
             pack(message, 0, period, window.left)
             # A process that does not read is about to be killed.
             with suppress(OSError):
@@ -253,7 +257,9 @@ class Periods:
 
 def _refusal(kind: int, *values: Value) -> str:
     """Return the reason in an answer that is none of success."""
-    if kind == MISSING:
+    if kind == NO_PACKAGE:
+        return fault_table.SOUND_PACKAGE.text()
+    if kind == NO_LIBRARY:
         return fault_table.SOUND_LIBRARY.text(error=values[0])
     reason, host_text, written = values
     mistake = reason_in(written.decode(errors="replace"))

@@ -2,9 +2,10 @@
 
 A native call that never returns, a crash or a flood of messages in PortAudio or
 alsa-lib ends only this process; `portaudio` starts another one. It searches for cards,
-then waits for the stream to open. The callback sends each captured period to the
-appliance and waits some milliseconds for the answer, which is the period to be played,
-so mixing and all decisions stay there. Within an idle window it only counts.
+then opens a stream when it is told to, and again with another latency. The callback
+sends each captured period to the appliance and waits some milliseconds for the answer,
+which is the period to be played, so mixing and all decisions stay there. Within an idle
+window it only counts.
 
 It imports as little as possible, to need only 4 MB. Descriptor 0 is a socket for the
 request and the answers, encoded with `marshal`; the process ends when it is closed.
@@ -52,18 +53,19 @@ SPIN_US = 200_000
 """Longest processor time of a real-time thread without sleeping; a period takes 0.1 ms.
 """
 LIBRARY = "libportaudio.so.2"
-DONE, REFUSED, MISSING = range(3)
+DONE, REFUSED, NO_PACKAGE, NO_LIBRARY = range(4)
 """Kinds of answers: with a value; with PortAudio's reason, ALSA's, and what both wrote;
-with the error of a library that cannot be loaded."""
+with the error if sounddevice or PortAudio cannot be loaded."""
 UNAVAILABLE = "Device unavailable"
 """PortAudio's words for a card that a program uses: it does not list it either."""
 _HOST_ERROR = -9999
 """`paUnanticipatedHostError`, of which ALSA knows the reason."""
 Part = tuple[str, int]
 """Name and channels of a device; without channels it is not opened."""
-Request = tuple[Part, Part, tuple[int, ...], float]
-"""Microphone, speaker, rates in Hz of which the first that is supported is used, and
-latency in seconds."""
+Request = tuple[Part, Part, tuple[int, ...], int, float]
+"""Microphone, speaker, rates in Hz of which the first that is supported is used, lowest
+one of both directions together if one of them alone has a better one, and latency in
+seconds."""
 
 
 class NativeError(Exception):
@@ -134,6 +136,7 @@ class PortAudio:
 
         self._ffi: Native = ffi
         self._lib: Native = ffi.dlopen(LIBRARY)
+        self._stream: Native = None
         self.devices: list[tuple[str, int, int, float]] = []
         """Name, input channels, output channels and rate of each device."""
 
@@ -149,17 +152,25 @@ class PortAudio:
     def open(
         self, request: Request, socket: int, flag: memoryview
     ) -> tuple[int, float]:
-        """Open and start the stream; `flag` ends an idle window.
+        """Open and start the stream, in place of the last; `flag` ends an idle window.
 
         Returns:
             Its rate, or 0 if none is supported, and its latency in seconds.
         """
-        microphone, speaker, rates_hz, latency_s = request
+        if self._stream is not None:
+            # Aborting cancels the thread, which blocks Python if it holds its lock.
+            self._call("Pa_StopStream", self._stream[0])
+            self._call("Pa_CloseStream", self._stream[0])
+        microphone, speaker, rates_hz, least_hz, latency_s = request
         parts = (
             self._parameters(1, *microphone, latency_s),
             self._parameters(2, *speaker, latency_s),
         )
         rate_hz = self._first(rates_hz, parts)
+        if microphone[1] and speaker[1] and rate_hz < least_hz:
+            alone = (parts[0], self._ffi.NULL), (self._ffi.NULL, parts[1])
+            if {self._first(rates_hz, each) for each in alone} != {rate_hz}:
+                rate_hz = 0
         if not rate_hz:
             return 0, 0.0
         exchange, stream = Exchange(socket, latency_s), self._ffi.new("PaStream**")
@@ -171,6 +182,7 @@ class PortAudio:
         self._call("Pa_OpenStream", stream, *parts, *period, *run)
         info = self._lib.Pa_GetStreamInfo(stream[0])
         self._call("Pa_StartStream", stream[0])
+        self._stream = stream
         return rate_hz, info.inputLatency + info.outputLatency if info else 0.0
 
     def _first(self, rates_hz: tuple[int, ...], parts: tuple[Native, Native]) -> int:
@@ -271,7 +283,7 @@ def _send(*answer: Native) -> None:
 
 
 def main() -> None:
-    """Search for cards, open a stream, and end when the appliance closes the socket."""
+    """Search for cards, open streams, and end when the appliance closes the socket."""
     _limit_real_time()
     start_new_thread(_end_with_parent, ())
     try:
@@ -279,14 +291,16 @@ def main() -> None:
         _send(DONE, None)
         library.search()
         _send(DONE, library.devices)
-        if message := os.read(0, MAX_BYTES):
-            flag = memoryview(mmap(2, OUTPUT_START))[:1]
+        flag = memoryview(mmap(2, OUTPUT_START))[:1]
+        while message := os.read(0, MAX_BYTES):
             request = marshal.loads(message)
             _send(DONE, library.open(request, int(sys.argv[2]), flag))
     except NativeError as exc:
         size = os.lseek(2, 0, os.SEEK_CUR) - OUTPUT_START
         _send(REFUSED, *exc.args, os.pread(2, size, OUTPUT_START))
-    except (ImportError, OSError) as exc:
-        _send(MISSING, str(exc))
+    except ImportError as exc:
+        _send(NO_PACKAGE, str(exc))
+    except OSError as exc:
+        _send(NO_LIBRARY, str(exc))
     os.read(0, 1)
     os._exit(0)

@@ -17,7 +17,7 @@ from appliance.sound_cards.devices import PARTS, Direction
 LOSING: Final = fault_table.LOSES_SOUND.text()
 SILENT: Final = fault_table.SILENT_MICROPHONE.text()
 NO_SAMPLES: Final = fault_table.CARD_NO_SAMPLES.text()
-ZEROS_S: Final = 3.5
+ZEROS_S: Final = 4.0
 """Time with the gate open in which a microphone may deliver zeros; our choice, longer
 than most pauses of a talk. Doubled each time that sound comes after all."""
 MAX_ZEROS_S: Final = 72.0
@@ -106,9 +106,10 @@ class StreamFaults:
         found: Mapping[Direction, PartFound],
     ) -> None:
         """Take counters and events of the streams, after one was opened."""
+        if counters.get("microphone") is not self.counters.get("microphone"):
+            self._silent_microphone = SilentMicrophone()
         self.counters = dict(counters)
         self._found = dict(found)
-        self._silent_microphone = SilentMicrophone()
 
     def update(self, found: Mapping[Direction, PartFound]) -> None:
         """Take events with other notices for the streams that are open."""

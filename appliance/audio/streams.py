@@ -69,6 +69,7 @@ class Streams:
         # A duplex stream on ALSA's `default` crashes inside PortAudio 19.6.
         is_shared = any(device.is_shared for device in devices)
         is_duplex = len(devices) < len(wanted) and not is_shared
+        error = None
         if is_duplex and not self._is_split:
             begun_s = time.monotonic()
             error = self._error(wanted, latency_s)
@@ -81,7 +82,26 @@ class Streams:
         self._is_split = False
         order = sorted(wanted, reverse=True)
         errors = {way: self._error({way: wanted[way]}, latency_s) for way in order}
-        return {way: exc for way, exc in errors.items() if exc is not None}
+        failed = {way: exc for way, exc in errors.items() if exc is not None}
+        if error and any(map(_is_rate, failed.values())) and _is_rate(error):
+            # Some cards cannot run at two rates at a time.
+            self.close(tuple(self.devices))
+            error = self._error(wanted, latency_s, is_any_rate=True)
+            return dict.fromkeys(wanted, error) if error else {}
+        return failed
+
+    def change(self, latency_s: float) -> dict[Direction, SoundError]:
+        """Open all streams again, with this latency and without a search."""
+        before, devices = self._open, self.devices
+        self._open, self.devices = {}, {}
+        failures: dict[Direction, SoundError] = {}
+        for stream in dict.fromkeys(stream for stream, _ in before.values()):
+            ways = [way for way, (other, _) in before.items() if other is stream]
+            wanted = {way: devices[way] for way in ways}
+            error = self._error(wanted, latency_s, is_any_rate=True, instead_of=stream)
+            if error is not None:
+                failures |= dict.fromkeys(wanted, error)
+        return failures
 
     def stopped(self) -> dict[Direction, str]:
         """Return the directions whose stream has ended, and why."""
@@ -103,7 +123,12 @@ class Streams:
         return closed
 
     def _error(
-        self, wanted: Mapping[Direction, Device], latency_s: float
+        self,
+        wanted: Mapping[Direction, Device],
+        latency_s: float,
+        *,
+        is_any_rate: bool = False,
+        instead_of: Stream | None = None,
     ) -> SoundError | None:
         """Open one stream; return the error if that is impossible."""
         reference = EchoReference(latency_s)
@@ -118,9 +143,9 @@ class Streams:
             return made[0]
 
         devices = wanted.get("microphone"), wanted.get("speaker")
-        request = StreamRequest(*devices, latency_s)
+        request = StreamRequest(*devices, latency_s, is_any_rate=is_any_rate)
         try:
-            stream = self._driver.open(request, callback)
+            stream = self._driver.open(request, callback, instead_of)
             _wait(stream, made[0].counters, request.device_name)
         except SoundError as exc:
             return exc
@@ -129,6 +154,10 @@ class Streams:
         self._open |= dict.fromkeys(wanted, (stream, made[0]))
         self.devices |= wanted
         return None
+
+
+def _is_rate(error: SoundError) -> bool:
+    return bool(fault_table.CARD_RATES.likeness(error.reason))
 
 
 def _wait(stream: Stream, counters: StreamCounters, name: str) -> None:

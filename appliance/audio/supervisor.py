@@ -25,9 +25,14 @@ from appliance.sound_cards.selected_devices import SelectedDevices
 
 CHECK_S: Final = 0.25
 RETRY_S: Final = 1.0
-"""Time between two searches: sound must return within 3 s of the card's return."""
-HOPELESS_S: Final = 30.0
-"""The same while the kernel lists nothing that could be found."""
+"""Shortest time between two searches: sound must be back 3 s after the card is."""
+LONGEST_S: Final = 30.0
+"""Longest time. A search takes up to a second of a Zero 2 W's processor."""
+PATIENCE: Final = 10.0
+"""A card that is listed and does not work is searched for at a tenth of the time since
+the last change, so that an outage becomes longer by no more than that. Our choice."""
+LONG_LIFE_S: Final = 10.0
+"""A loss after working for so long is such a change. Our choice."""
 PAUSE_S: Final = 5.0
 """A pause in speech this long may be used to reopen the streams, also while the gate
 is open: nobody thinks for so long in a talk. Our choice."""
@@ -67,8 +72,10 @@ class Supervisor:
         self._thread = threading.Thread(target=self._run, name="card", daemon=True)
         self._is_wanted = False
         self._looked_at_s = self._searched_at_s = float("-inf")
-        self._cards = ""
-        """The kernel's list of cards at the last look."""
+        self._cards = "", False
+        """The kernel's list at the last look, and whether it gave hope."""
+        self._changed_at_s = 0.0
+        """Time of the last change of that, of a loss, or of a command."""
         self._opened_at_s = self._voice_at_s = 0.0
         self.heartbeat_s = time.monotonic()
         """Time at which the thread was last seen to work."""
@@ -109,6 +116,7 @@ class Supervisor:
             if order is _Order.END:
                 break
             self._looked_at_s = self._searched_at_s = float("-inf")
+            self._changed_at_s = time.monotonic()
             self._check()
         self._driver.close()
 
@@ -128,6 +136,9 @@ class Supervisor:
 
     def _lose(self, stopped: Mapping[Direction, str]) -> None:
         """Close streams that have ended for these reasons; the others go on."""
+        now_s = time.monotonic()
+        if now_s - self._opened_at_s > LONG_LIFE_S:
+            self._changed_at_s = now_s
         for direction, reason in stopped.items():
             self._faults.count(direction, AudioFault.STALL)
             name = self._streams.devices[direction].stable_name
@@ -147,20 +158,30 @@ class Supervisor:
 
     def _is_due(self, now_s: float) -> bool:
         """Return whether to search for missing or better devices now."""
-        choice = self._choice
+        choice, is_dead = self._choice, self._faults.has_no_samples
         is_complete = choice.wanted.keys() == self._streams.devices.keys()
-        is_good = is_complete and choice.is_best and not self._faults.has_no_samples
+        is_good = is_complete and choice.is_best and not is_dead
         if is_good or now_s - self._looked_at_s < RETRY_S:
             return False
-        cards, before = choice.list_cards(), self._cards
+        is_hopeful = choice.is_better_listed()
+        cards, before = (choice.list_cards(), is_hopeful), self._cards
         self._looked_at_s, self._cards = now_s, cards
-        if cards != before or now_s - self._searched_at_s >= HOPELESS_S:
+        if cards != before:
+            self._changed_at_s = now_s
             return True
-        return choice.is_better_listed()
+        if is_complete and not (is_hopeful or is_dead):
+            return False
+        wait_s = self._outage_s(now_s) / PATIENCE if is_hopeful else LONGEST_S
+        return now_s - self._searched_at_s >= min(max(wait_s, RETRY_S), LONGEST_S)
+
+    def _outage_s(self, now_s: float) -> float:
+        return now_s - self._changed_at_s
 
     def _search(self, *, is_idle: bool) -> None:
         """Search for cards, open what is missing, and in a pause what is better."""
         choice, faults, used = self._choice, self._faults, self._streams.devices
+        # Not at its end, which may have to be waited for.
+        self._looked_at_s = self._searched_at_s = time.monotonic()
         try:
             wanted, missing = choice.choose(listed(self._driver.devices()))
             faults.note_listed(choice.listed)
@@ -171,7 +192,6 @@ class Supervisor:
         self._note_missing(missing)
         if closed := {way: wanted[way] for way in wanted if way not in used}:
             self._open(closed)
-        self._looked_at_s = self._searched_at_s = time.monotonic()
 
     def _worse(
         self, wanted: Mapping[Direction, Device], *, is_idle: bool
@@ -184,29 +204,38 @@ class Supervisor:
             # A card that comes for the missing direction is opened for both.
             new = {wanted[way].name for way in wanted.keys() - used.keys()}
             return [way for way in worse if wanted[way].name in new]
-        opened_s = time.monotonic() - self._opened_at_s
-        is_dead = self._faults.has_no_samples and opened_s > HOPELESS_S
+        now_s = time.monotonic()
+        # This may interrupt the speaker, so it becomes rare.
+        wait_s = max(LONGEST_S, self._outage_s(now_s) / PATIENCE)
+        is_dead = self._faults.has_no_samples and now_s - self._opened_at_s > wait_s
         return ["microphone"] if is_dead else worse
 
     def _change_buffer(self) -> None:
         """Open the same devices with another buffer."""
         latency_s = LATENCY_STEPS_S[self._latency_steps.latency_step]
         _log.info("buffer size changed  latency_ms=%.0f", latency_s * 1000)
-        devices = dict(self._streams.devices)
-        self._close(tuple(devices))
-        self._open(devices, is_change=True)
+        self._faults.close()
+        self._sender.mixer.drop_pending()
+        if failures := self._streams.change(latency_s):
+            self._changed_at_s = time.monotonic()
+        self._note_opened(failures, is_change=True)
 
-    def _open(
-        self, devices: Mapping[Direction, Device], *, is_change: bool = False
-    ) -> None:
+    def _open(self, devices: Mapping[Direction, Device]) -> None:
         """Open streams for directions that are closed."""
-        steps = self._latency_steps
-        failures = self._streams.open(devices, LATENCY_STEPS_S[steps.latency_step])
-        self._note_missing(failures)
+        self.heartbeat_s = time.monotonic()
+        latency_s = LATENCY_STEPS_S[self._latency_steps.latency_step]
+        failures = self._streams.open(devices, latency_s)
         if len(failures) == len(devices):
-            return
+            self._note_missing(failures)
+        else:
+            self._note_opened(failures, is_change=False)
+
+    def _note_opened(
+        self, failures: Mapping[Direction, SoundError], *, is_change: bool
+    ) -> None:
+        self._note_missing(failures)
         self._opened_at_s = time.monotonic()
-        steps.start(self._opened_at_s, is_change=is_change)
+        self._latency_steps.start(self._opened_at_s, is_change=is_change)
         self._choice.use(self._streams.devices)
         self._faults.opened(self._streams.counters, self._choice.found())
         self._sender.set_delay(self._streams.delay_ms)

@@ -119,7 +119,7 @@ CARD_NOT_OPEN: Final = HardwareFault("card-not-open", "cannot be opened now")
 CARD_RATES: Final = HardwareFault(
     "card-rates",
     "cannot be opened at any of {rates} Hz",
-    "Is another program using it?",
+    "Use another sound card.",
 )
 CARD_NO_SAMPLES: Final = HardwareFault(
     "card-deaf", "it delivers nothing", "Unplug it and plug it in again."
@@ -143,6 +143,11 @@ SOUND_NOT_STARTED: Final = HardwareFault(
     "sound-not-started",
     "the sound library's process cannot be started: {error}",
     "The box tries again; if it stays so, restart the computer.",
+)
+SOUND_PACKAGE: Final = HardwareFault(
+    "sound-package",
+    "the Python package sounddevice is not installed",
+    "Install the program again: sudo bash systemd/install.sh.",
 )
 SOUND_LIBRARY: Final = HardwareFault(
     "sound-library", "{error}", "Install it: sudo apt install libportaudio2."

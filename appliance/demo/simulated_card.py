@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.audio.driver import PeriodCallback, StreamRequest
+from appliance.audio.driver import PeriodCallback, Stream, StreamRequest
 from appliance.audio.realtime import raise_priority
 from appliance.errors import DemoError, SoundError
 from appliance.pcm import BLOCK_FRAMES, RATE_HZ
@@ -112,7 +112,10 @@ class SimulatedCard:
         return ""
 
     def open(
-        self, wanted: StreamRequest, callback: Callable[[int], PeriodCallback]
+        self,
+        wanted: StreamRequest,
+        callback: Callable[[int], PeriodCallback],
+        instead_of: Stream | None = None,
     ) -> "SimulatedCard":
         """Start the one stream, which is the card itself.
 
@@ -122,6 +125,8 @@ class SimulatedCard:
         devices = wanted.microphone, wanted.speaker
         if not all(device is not None and device.name == NAME for device in devices):
             raise SoundError(wanted.device_name, "has one duplex stream")
+        if instead_of is not None:
+            instead_of.close()
         self.latency_s = 2 * max(PERIOD_S, wanted.latency_s)
         self._is_wanted = True
         self._thread = threading.Thread(

@@ -43,7 +43,8 @@ def card_name(
     device = chosen(preferred, devices, direction)
     if device.obstacle and not device.used_by.startswith(OURS):
         raise obstacle_error(device)
-    notice = not_the_first(preferred, device, direction)
+    has_usb = any(x.is_usb for x in devices if x.channels(direction))
+    notice = not_the_first(preferred, device, direction, has_usb=has_usb)
     found = filter(None, (device.stable_name, device.obstacle))
     return ", ".join(found), notice
 

@@ -201,18 +201,22 @@ def preference(preferred: tuple[str, ...], device: Device) -> tuple[int, bool]:
 
 
 def not_the_first(
-    preferred: tuple[str, ...], device: Device, direction: Direction
+    preferred: tuple[str, ...],
+    device: Device,
+    direction: Direction,
+    *,
+    has_usb: bool = False,
 ) -> str:
     """Return a notice that the device in use is not the first choice; empty if it is.
 
-    Without preferred names a card on the pin header needs no notice. HDMI, the
-    headphone jack and a sound server do, because the USB card may be missing.
+    `has_usb`: a USB card is or was there. If not, a card on the pin header needs no
+    notice. HDMI, the headphone jack and a sound server always do.
     """
     if not preference(preferred, device)[0]:
         return ""
     if preferred:
         return fault_table.NOT_PREFERRED.text(wanted=preferred[0], direction=direction)
-    if device.is_hdmi or device.is_onboard or device.is_shared:
+    if has_usb or device.is_hdmi or device.is_onboard or device.is_shared:
         return fault_table.NOT_USB.text(direction=direction)
     return ""
 

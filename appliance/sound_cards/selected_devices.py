@@ -32,6 +32,8 @@ class SelectedDevices:
             self.wanted["speaker"] = config.speaker
         self._alsa = alsa or AlsaCards()
         self._used: dict[Direction, Device] = {}
+        self._known_usb: set[Direction] = set()
+        """Directions for which there has been a USB card."""
         self.listed: frozenset[str] = frozenset()
         """Names of all devices at the last choice, those in use elsewhere included."""
         self._obstacles: dict[Direction, str] = {}
@@ -51,6 +53,8 @@ class SelectedDevices:
         devices = (*devices, *(_only(*used) for used in self._used.items()))
         hidden = self._alsa.unlisted(devices)
         self.listed = frozenset(x.stable_name for x in (*devices, *hidden))
+        for device in (*devices, *hidden):
+            self._known_usb |= device.directions if device.is_usb else set()
         found: dict[Direction, Device] = {}
         missing: dict[Direction, SoundError] = {}
         for direction, preferred in self.wanted.items():
@@ -81,7 +85,9 @@ class SelectedDevices:
                 PARTS[way],
                 device.stable_name,
                 self._obstacles.get(way)
-                or not_the_first(self.wanted[way], device, way),
+                or not_the_first(
+                    self.wanted[way], device, way, has_usb=way in self._known_usb
+                ),
             )
             for way, device in self._used.items()
         }

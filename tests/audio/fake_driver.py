@@ -61,7 +61,9 @@ class FakeDriver:
     def close(self):
         self.is_closed.set()
 
-    def open(self, wanted, callback):
+    def open(self, wanted, callback, instead_of=None):
+        if instead_of:
+            instead_of.close()
         devices = wanted.microphone, wanted.speaker
         names = {device.name for device in devices if device}
         stream = FakeStream(wanted.directions, names, tuple(self.wanted))

@@ -20,12 +20,16 @@ import numpy as np
 import pytest
 
 from appliance.audio.driver import IdleWindow, StreamRequest
+from appliance.audio.mixer import Mixer
 from appliance.audio.portaudio import PortAudio
 from appliance.audio.realtime import URGENCY
 from appliance.audio.sound_process_client import START, Periods, SoundProcess
 from appliance.audio.sound_process_main import HEARD
+from appliance.audio.streams import Streams
 from appliance.errors import SoundError
-from appliance.sound_cards.devices import listed
+from appliance.process.native_stderr import command
+from appliance.sound_cards.devices import PARTS, listed
+from tests.audio.fakes import Sink, counters
 from tests.card.asound import Card, plug_in
 from tests.card.faults import FAULTS
 from tests.card.sounddevice_access import environment
@@ -153,6 +157,20 @@ def test_a_process_that_starts_too_slowly_is_no_fault_of_the_card():
         process.close()
 
 
+def test_a_package_that_is_not_installed_is_named_with_its_remedy(monkeypatch):
+    name = "appliance.audio.sound_process_client.command"
+
+    def without_package(*arguments):
+        *start, code, ours, stream = command(*arguments)
+        code = f"import sys\nsys.modules['_sounddevice'] = None\n{code}"
+        return [*start, code, ours, stream]
+
+    monkeypatch.setattr(name, without_package)
+    with pytest.raises(SoundError, match=r"not installed\. Install the program"):
+        PortAudio().devices()
+    assert children() == []
+
+
 def test_closed_streams_and_searches_leave_no_process(driver, card):
     stream = opened(driver, wanted(driver, card), Echo())
     driver.devices()
@@ -236,6 +254,51 @@ def test_a_card_is_opened_at_a_rate_that_it_has(tmp_path, rate_hz):
     with environment(env), PortAudio() as driver:
         driver.open(wanted(driver, card), made).close()
     assert rates == [rate_hz]
+
+
+@pytest.mark.parametrize(
+    ("microphone_hz", "speaker_hz", "used_hz"),
+    [
+        ((16_000,), (16_000, 48_000), {"microphone": 16_000, "speaker": 48_000}),
+        ((16_000, 44_100), (16_000,), {"microphone": 44_100, "speaker": 16_000}),
+        ((44_100,), (44_100, 48_000), {"microphone": 44_100, "speaker": 44_100}),
+        ((16_000,), (16_000,), {"microphone": 16_000, "speaker": 16_000}),
+    ],
+)
+def test_a_low_rate_of_one_direction_is_not_that_of_the_other(
+    tmp_path, microphone_hz, speaker_hz, used_hz
+):
+    card = Card(
+        tmp_path / "usb",
+        microphone_rates_hz=microphone_hz,
+        speaker_rates_hz=speaker_hz,
+    )
+    env = plug_in(tmp_path / "asound.conf", card)
+    with environment(env), PortAudio() as driver:
+        asked = wanted(driver, card)
+        _, totals = counters()
+        streams = Streams(driver, Mixer(), Sink(), totals)
+        assert streams.open(dict.fromkeys(PARTS, asked.speaker), 0.01) == {}
+        found = streams.counters
+        streams.close(tuple(streams.devices))
+    assert {way: each.rate_hz for way, each in found.items()} == used_hz
+    is_one = found["microphone"] is found["speaker"]
+    assert is_one == (len(set(used_hz.values())) == 1)
+
+
+def test_a_stream_gets_another_buffer_in_the_same_process(driver, card):
+    first, second = Echo(), Echo()
+    asked = wanted(driver, card)
+    stream = opened(driver, asked, first)
+    first.wait(10)
+    before = children()
+    other = replace(asked, latency_s=0.04)
+    again = driver.open(other, lambda _: second, stream)
+    second.wait(10)
+    assert again.latency_s > 0.05
+    assert children() == before
+    again.close()
+    assert children() == []
 
 
 def test_the_error_of_a_refusing_card_holds_its_name_and_reason(tmp_path):

@@ -101,6 +101,17 @@ def test_a_microphone_that_never_had_sound_is_reported_in_the_first_talk():
     assert opened.deliver(ZEROS_S + 0.5, is_zero=True) == {Part.MICROPHONE: SILENT}
 
 
+def test_a_silent_microphone_stays_silent_when_another_stream_is_opened():
+    opened = Opened()
+    assert opened.deliver(ZEROS_S + 1, is_zero=True) == {Part.MICROPHONE: SILENT}
+    speaker = StreamCounters(48_000, opened.faults.totals, opened.clock)
+    opened.faults.opened({"microphone": opened.stream, "speaker": speaker}, {})
+    opened.faults.opened(
+        {"microphone": opened.stream}, {"microphone": PartFound(Part.MICROPHONE, "USB")}
+    )
+    assert opened.look() == {}
+
+
 def test_a_microphone_muted_between_short_talks_is_reported():
     opened = Opened()
     reports: dict[Part, str] = {}

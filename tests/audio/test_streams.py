@@ -7,6 +7,7 @@ import pytest
 
 from appliance.audio.mixer import Mixer
 from appliance.audio.streams import STOPPED, Streams
+from appliance.core import fault_table
 from appliance.errors import SoundError
 from appliance.sound_cards.devices import Device, Direction
 from tests.audio.fake_driver import FakeDriver, beat
@@ -27,10 +28,10 @@ class Beating(FakeDriver):
         self.silent = silent
         self.running = []
 
-    def open(self, wanted, callback):
+    def open(self, wanted, callback, instead_of=None):
         if wanted.directions in self.refused:
             raise SoundError(wanted.device_name, "refused")
-        stream = super().open(wanted, callback)
+        stream = super().open(wanted, callback, instead_of)
         self.running.append(stream)
         _, made = self.opened.get()
         if wanted.directions not in self.silent:
@@ -75,6 +76,36 @@ def test_a_card_whose_duplex_stream_does_not_run_is_opened_as_two(how, bad, fail
     assert driver.open_ways == []
 
 
+class OneClock(Beating):
+    """Driver whose card has a better rate for one direction, but not for each."""
+
+    def open(self, wanted, callback, instead_of=None):
+        is_low = wanted.directions == BOTH and wanted.is_any_rate
+        if wanted.directions != SPEAKER and not is_low:
+            reason = fault_table.CARD_RATES.text(rates="48000")
+            raise SoundError(wanted.device_name, reason)
+        return super().open(wanted, callback, instead_of)
+
+
+def test_a_card_that_cannot_run_at_two_rates_is_opened_at_the_common_one():
+    driver = OneClock()
+    streams = streams_of(driver)
+    assert streams.open(WANTED, 0.02) == {}
+    assert driver.open_ways == [BOTH]
+    assert streams.change(0.04) == {}
+    assert driver.open_ways == [BOTH]
+
+
+def test_two_streams_get_another_buffer_each():
+    driver = Beating()
+    streams = streams_of(driver)
+    streams.open({"speaker": CARD}, 0.02)
+    streams.open({"microphone": OTHER}, 0.02)
+    assert streams.change(0.04) == {}
+    assert driver.open_ways == [SPEAKER, MICROPHONE]
+    assert streams.devices == {"speaker": CARD, "microphone": OTHER}
+
+
 def test_a_direction_that_comes_later_does_not_interrupt_the_other():
     driver = Beating()
     streams = streams_of(driver)
@@ -108,8 +139,8 @@ def test_a_stream_that_has_ended_or_does_not_call_back_has_stopped():
 class Ending(FakeDriver):
     """Driver whose stream ends before it calls back."""
 
-    def open(self, wanted, callback):
-        stream = super().open(wanted, callback)
+    def open(self, wanted, callback, instead_of=None):
+        stream = super().open(wanted, callback, instead_of)
         threading.Timer(0.05, setattr, (stream, "reason", "crashed")).start()
         return stream
 

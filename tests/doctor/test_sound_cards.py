@@ -27,7 +27,10 @@ class Listing:
         """Do nothing."""
 
     def open(
-        self, wanted: StreamRequest, callback: Callable[[int], PeriodCallback]
+        self,
+        wanted: StreamRequest,
+        callback: Callable[[int], PeriodCallback],
+        instead_of: Stream | None = None,
     ) -> Stream:
         raise SoundError(wanted.device_name, "nothing can be opened")
 

@@ -173,6 +173,7 @@ def test_without_a_sound_server_a_card_goes_before_alsas_default():
 @pytest.mark.parametrize("device", [HAT, DAC])
 def test_a_card_on_the_pin_header_needs_no_notice(device):
     assert not not_the_first((), device, "speaker")
+    assert not_the_first((), device, "speaker", has_usb=True)
 
 
 @pytest.mark.parametrize("device", [HDMI, JACK, DEFAULT, PULSE])

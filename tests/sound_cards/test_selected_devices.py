@@ -3,6 +3,7 @@
 import queue
 import threading
 import time
+from types import SimpleNamespace
 from typing import TypeVar
 
 import pytest
@@ -12,6 +13,7 @@ from appliance.config import SoundConfig
 from appliance.core import fault_table
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.errors import SoundError
+from appliance.sound_cards.devices import listed
 from appliance.sound_cards.selected_devices import SelectedDevices
 from tests.audio.fake_driver import (
     DEADLINE_S,
@@ -124,6 +126,56 @@ def test_a_speaker_that_a_program_has_open_is_named_and_used_once_it_is_free(
         machine.free(2, "pcm0p")
         found = speaker_found(events)
     assert (found.name, found.notice) == ("USB Boom: Audio", "")
+
+
+HAT = ("seeed-2mic-voicecard: HiFi (hw:3,0)", 2, 2)
+
+
+def test_a_card_on_the_pin_header_is_a_second_choice_once_a_usb_card_was_there(
+    tmp_path,
+):
+    machine = kernel(tmp_path)
+    choice = SelectedDevices(SoundConfig(microphone="none"), machine.alsa)
+
+    def notice(*cards):
+        keys = "name", "max_input_channels", "max_output_channels"
+        facts = [dict(zip(keys, x, strict=True)) for x in cards]
+        devices = listed([x | {"default_samplerate": 48_000.0} for x in facts])
+        choice.use(choice.choose(devices)[0])
+        return choice.found()["speaker"].notice
+
+    assert notice(HAT) == ""
+    machine.add(2, "USB Boom", "Boom", "pcm0p", usb_id="2:2")
+    notice(HAT)
+    machine.remove(2)
+    assert notice(HAT).startswith("not a USB card")
+
+
+def test_a_card_that_never_works_is_searched_for_less_and_less_until_a_change(
+    machine, monkeypatch
+):
+    later_s = [0.0]
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + later_s[0])
+    monkeypatch.setattr("appliance.audio.supervisor.time", clock)
+    machine.add(2, "USB Boom", "Boom", "pcm0p", usb_id="2:2")
+    driver = FakeDriver((MICROPHONE,))
+
+    def wait_for(searches):
+        ends_s = time.monotonic() + DEADLINE_S
+        while driver.searches < searches:
+            assert time.monotonic() < ends_s
+            time.sleep(0.01)
+
+    choice = SelectedDevices(SoundConfig(speaker=("Boom", "Other")), machine.alsa)
+    with running(driver, Steps(), choice=choice), Callbacks(driver):
+        wait_for(3)
+        later_s[0] += 86_400.0
+        wait_for(4)
+        before = driver.searches
+        time.sleep(2.5)
+        assert driver.searches == before
+        machine.add(3, "Other", "Other", "pcm0p", usb_id="3:3")
+        wait_for(before + 1)
 
 
 PLUGIN = ("mymic", 1, 0)
