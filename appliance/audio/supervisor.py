@@ -28,6 +28,8 @@ RETRY_S: Final = 1.0
 """Shortest time between two searches: sound must be back 3 s after the card is."""
 LONGEST_S: Final = 30.0
 """Longest time. A search takes up to a second of a Zero 2 W's processor."""
+MUTE_S: Final = 2.0
+"""The same while a card is listed, but none is open: sound must be back after 3 s."""
 PATIENCE: Final = 10.0
 """A card that is listed and does not work is searched for at a tenth of the time since
 the last change, so that an outage becomes longer by no more than that. Our choice."""
@@ -171,10 +173,15 @@ class Supervisor:
             return True
         if is_complete and not (is_hopeful or is_dead):
             return False
-        wait_s = self._outage_s(now_s) / PATIENCE if is_hopeful else LONGEST_S
-        return now_s - self._searched_at_s >= min(max(wait_s, RETRY_S), LONGEST_S)
+        wait_s = LONGEST_S
+        if is_hopeful:
+            is_mute = cards[0] and not self._streams.devices
+            longest_s = MUTE_S if is_mute else LONGEST_S
+            wait_s = min(self._outage_s(now_s) / PATIENCE, longest_s)
+        return now_s - self._searched_at_s >= max(wait_s, RETRY_S)
 
     def _outage_s(self, now_s: float) -> float:
+        """Return the time since something has changed."""
         return now_s - self._changed_at_s
 
     def _search(self, *, is_idle: bool) -> None:

@@ -174,6 +174,16 @@ def test_a_card_that_never_works_is_searched_for_less_and_less_until_a_change(
         before = driver.searches
         time.sleep(2.5)
         assert driver.searches == before
+        # Without any sound it goes on.
+        driver.cards = ()
+        wait_for(before + 3)
+        later_s[0] += 86_400.0
+        wait_for(before + 6)
+        driver.cards = (MICROPHONE,)
+        wait_for(before + 7)
+        later_s[0] += 86_400.0
+        wait_for(before + 8)
+        before = driver.searches
         machine.add(3, "Other", "Other", "pcm0p", usb_id="3:3")
         wait_for(before + 1)
 
