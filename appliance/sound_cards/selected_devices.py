@@ -50,7 +50,8 @@ class SelectedDevices:
 
         `devices` is PortAudio's list after a search, in which those in use are missing.
         """
-        devices = (*devices, *(_only(*used) for used in self._used.items()))
+        # Of two that are equally good the first is chosen, and so stays open.
+        devices = (*self._in_use(), *devices)
         hidden = self._alsa.unlisted(devices)
         self.listed = frozenset(x.stable_name for x in (*devices, *hidden))
         for device in (*devices, *hidden):
@@ -73,6 +74,14 @@ class SelectedDevices:
             < preference(self.wanted[direction], device)
         }
         return found, missing
+
+    def _in_use(self) -> tuple[Device, ...]:
+        """Return the devices that are open, with the directions that are."""
+        microphone, speaker = self._used.get("microphone"), self._used.get("speaker")
+        if microphone and speaker and microphone.name == speaker.name:
+            channels = microphone.microphone_channels
+            return (replace(speaker, microphone_channels=channels),)
+        return tuple(_only(*used) for used in self._used.items())
 
     def use(self, devices: Mapping[Direction, Device]) -> None:
         """Remember the devices that are open."""

@@ -13,7 +13,7 @@ from appliance.config import SoundConfig
 from appliance.core import fault_table
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.errors import SoundError
-from appliance.sound_cards.devices import listed
+from appliance.sound_cards.devices import Device, listed
 from appliance.sound_cards.selected_devices import SelectedDevices
 from tests.audio.fake_driver import (
     DEADLINE_S,
@@ -149,6 +149,21 @@ def test_a_card_on_the_pin_header_is_a_second_choice_once_a_usb_card_was_there(
     notice(HAT)
     machine.remove(2)
     assert notice(HAT).startswith("not a USB card")
+
+
+MICROPHONES = [Device(f"USB Mic {x}: (hw:{x},0)", 1, 0, 48_000) for x in (1, 2)]
+CARDS = [Device(f"USB Boom {x}: (hw:{x},0)", 1, 2, 48_000) for x in (1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("cards", "ways"),
+    [(MICROPHONES, ["microphone"]), (CARDS, ["microphone", "speaker"])],
+)
+def test_of_two_equal_cards_the_open_one_is_kept(tmp_path, cards, ways):
+    choice = SelectedDevices(SoundConfig(), kernel(tmp_path).alsa)
+    choice.use(dict.fromkeys(ways, cards[1]))
+    # PortAudio does not list the one that is open.
+    assert choice.choose((cards[0],))[0] == dict.fromkeys(ways, cards[1])
 
 
 def test_a_card_that_never_works_is_searched_for_less_and_less_until_a_change(
