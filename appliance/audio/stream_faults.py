@@ -17,7 +17,7 @@ from appliance.sound_cards.devices import PARTS, Direction
 LOSING: Final = fault_table.LOSES_SOUND.text()
 SILENT: Final = fault_table.SILENT_MICROPHONE.text()
 NO_SAMPLES: Final = fault_table.CARD_NO_SAMPLES.text()
-ZEROS_S: Final = 4.0
+ZEROS_S: Final = 3.5
 """Time with the gate open in which a microphone may deliver zeros; our choice, longer
 than most pauses of a talk. Doubled each time that sound comes after all."""
 MAX_ZEROS_S: Final = 72.0
