@@ -7,7 +7,6 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -45,9 +44,9 @@ _TOPIC: Final = StreamTopic(
     # An agent needs two.
     each=6,
     characters=TEXT_CHARACTERS,
-    # Least interval between two reports of a segment: the page has ten views a second.
-    growth_s=0.1,
 )
+GROWTH_S: Final = 0.1
+"""Least interval between two reports of a segment: the page has ten views a second."""
 ON_BEHALF: Final = "lk.publish_on_behalf"
 """Attribute of an avatar, which speaks for the agent with this identity."""
 PUSH_TO_TALK: Final = "push-to-talk"
@@ -59,16 +58,11 @@ says that it is ready."""
 BUSY: Final = frozenset({AgentState.THINKING, AgentState.SPEAKING})
 """States in which an error of an agent's method does not mean that its session is over.
 """
-_Rpc = rtc.RpcError.ErrorCode
-LOST: Final = (_Rpc.CONNECTION_TIMEOUT, _Rpc.SEND_FAILED, _Rpc.RECIPIENT_DISCONNECTED)
-"""Errors of a request that may not have reached the agent."""
-TURN_AGAIN_S: Final = 30.0
-"""Our choice: a turn is not sent again if the interruption was noticed so long after
-it. It may have reached the agent, which would forget what was said since."""
 ARRIVAL_S: Final = 2.0
 """Time-out for the request to arrive; the library's own 7 s are for relays."""
 ANSWER_S: Final = 6.0
 """Time-out for the answer: an agent may wait 5 s for its transcription."""
+_Rpc = rtc.RpcError.ErrorCode
 _log = logging.getLogger(__name__)
 
 
@@ -77,12 +71,13 @@ class _Segment:
     """Words that are being received."""
 
     caption: Caption
-    """Without its text."""
+    """With the text posted last."""
     is_agent: bool
     """An agent's words: an aborted stream is not sent again, so its text is final."""
     info: rtc.TextStreamInfo
-    is_replaced: bool = False
-    """A later stream has the same words and more."""
+    text: str = ""
+    pause: asyncio.TimerHandle | None = None
+    """Ends `GROWTH_S` after the last report."""
 
 
 class Captions:
@@ -93,27 +88,19 @@ class Captions:
         self._ticket = ticket
         self._room = room
         self._post = post
-        self._open: dict[tuple[str, str], _Segment] = {}
-        """The newest stream of each talker's segment, until it ends."""
-        self._streams = TextStreams(room, _TOPIC, spawn, self._opened, self._is_talker)
-
-    def close(self) -> None:
-        """Stop reading."""
-        self._streams.close()
+        self._loop = asyncio.get_running_loop()
+        TextStreams(room, _TOPIC, spawn, self._opened, self._is_talker)
 
     def _opened(self, info: rtc.TextStreamInfo, identity: str) -> Report | None:
-        segment = (info.attributes or {}).get("lk.segment_id") or info.stream_id
+        name = (info.attributes or {}).get("lk.segment_id") or info.stream_id
         is_known = identity not in {"", UNKNOWN_ID}
-        if not is_known or max(len(segment), len(identity)) > ID_CHARACTERS:
+        if not is_known or max(len(name), len(identity)) > ID_CHARACTERS:
             return None
         ts_ms = time_ms(info.timestamp, time.time_ns() // 1_000_000)
-        name = self._name(identity)
-        caption = Caption(segment, identity, name, "", is_final=False, ts_ms=ts_ms)
-        found = _Segment(caption, self._is_of_agent(identity), info)
-        if (earlier := self._open.get((identity, segment))) is not None:
-            earlier.is_replaced = True
-        self._open[identity, segment] = found
-        return partial(self._report, found)
+        talker = self._talker(identity)
+        caption = Caption(name, identity, talker, "", is_final=False, ts_ms=ts_ms)
+        segment = _Segment(caption, self._is_of_agent(identity), info)
+        return partial(self._report, segment)
 
     def _is_talker(self, identity: str) -> bool:
         """Return whether these are an agent's words, or ours, which an agent sends.
@@ -128,21 +115,35 @@ class Captions:
         known = self._room.remote_participants.get(identity)
         return known is not None and is_agent(known)
 
-    def _report(self, found: _Segment, raw: str, fault: str | None) -> None:
-        """Post the caption, unless a later stream has replaced this one."""
-        key = found.caption.talker_id, found.caption.segment
-        if fault is not None and self._open.get(key) is found:
-            del self._open[key]
-        text = "".join(filter(is_text, raw)).strip()
-        if not text or found.is_replaced:
+    def _report(self, segment: _Segment, text: str, fault: str | None) -> None:
+        """Post the words, at most every `GROWTH_S` until their end."""
+        segment.text = text
+        if fault is None:
+            if segment.pause is None:
+                self._grow(segment)
             return
-        attributes = found.info.attributes or {}
+        if segment.pause is not None:
+            segment.pause.cancel()
+        attributes = segment.info.attributes or {}
         is_marked = attributes.get("lk.transcription_final") == "true"
-        is_final = is_marked if fault == "" else found.is_agent and fault is not None
-        caption = replace(found.caption, text=text, is_final=is_final)
-        self._post(CaptionReceived(self._ticket, caption))
+        self._send(segment, is_final=segment.is_agent if fault else is_marked)
 
-    def _name(self, identity: str) -> str:
+    def _grow(self, segment: _Segment) -> None:
+        segment.pause = None
+        if self._send(segment, is_final=False):
+            segment.pause = self._loop.call_later(GROWTH_S, self._grow, segment)
+
+    def _send(self, segment: _Segment, *, is_final: bool) -> bool:
+        """Post the caption, and return whether it was new."""
+        text = "".join(filter(is_text, segment.text)).strip()
+        caption = replace(segment.caption, text=text, is_final=is_final)
+        is_new = bool(text) and caption != segment.caption
+        if is_new:
+            segment.caption = caption
+            self._post(CaptionReceived(self._ticket, caption))
+        return is_new
+
+    def _talker(self, identity: str) -> str:
         known = self._room.remote_participants.get(identity)
         if known is not None:
             return name_of(self._room, known)
@@ -159,11 +160,9 @@ class RoomAgent:
         room: rtc.Room,
         context: SessionContext,
         subscriber: Subscriber,
-        is_paused: Callable[[], bool],
     ) -> None:
-        """Listen to the room, which is not connected yet.
+        """Start without an agent; captions are received from now on.
 
-        Nothing is posted while the connection `is_paused`, as in `Participants`.
         dTelecom's servers carry no remote procedure calls: there are no turns.
         """
         self._ticket, self._context = command.ticket, context
@@ -173,52 +172,32 @@ class RoomAgent:
         self._pre_connect = PreConnectAudio(room, context.spawn) if is_kept else None
         self.recorder = self._pre_connect.recorded if self._pre_connect else None
         """Adds the recorder for an expected agent to a sink; None: none is expected."""
-        self._captions: Captions | None = None
-        self._is_paused = is_paused
-        self._has_joined = self._is_muted = False
+        Captions(command.ticket, room, context.post, context.spawn)
+        self._is_muted = False
         self._posted: VoiceAgent | None = None
         self._takes_turns: set[str] = set()
+        """Session ids of agents that have accepted a turn."""
         self._refusals: Counter[str] = Counter()
-        self._turn, self._told_s = Turn.END, 0.0
-        """The newest one that the agent was told of, and when it was told last."""
+        self._turn = Turn.END
+        """The newest one."""
         self._started = self._postponed = ""
-        """Identity of the agent that was told of the newest start, and session id of
-        one that refused it because it was busy."""
-        self._calls = self._start = 0
-        """Number of calls to agents so far, and of the one with the newest start."""
-        self._connections = 0
-        """Number of new connections that the library has made."""
-        self._is_start_lost = self._is_lost = False
-        """The newest start, and the newest turn, may not have reached the agent."""
-        self._loop = asyncio.get_running_loop()
-        for event in (
-            "participant_connected",
-            "participant_attributes_changed",
-            "participant_name_changed",
-            "local_track_published",
-        ):
-            room.on(event, self._room_changed)
+        """Identity of the agent that was told of the newest start, and of one that
+        refused it because it was busy."""
 
-    def joined(self) -> None:
-        """Post the agent that is there, after `RoomJoined`, and every later change."""
-        self._has_joined = True
-        self._receive_captions()
-        self.look()
-
-    def resume(self, paused_s: float, *, is_new: bool) -> None:
-        """Look after an interruption, and send a lost turn again.
-
-        It was lost with the old connection only if there is a new one: on one that is
-        only resumed, it arrives late. `paused_s` is when the interruption was noticed.
-        """
+    def look(self) -> None:
+        """Post the agent, if it is different from the last one, and serve it."""
+        agents = self._agents()
+        agent = self._described(agents[0]) if agents else None
+        if agent != self._posted:
+            self._posted = agent
+            self._context.post(AgentChanged(self._ticket, agent))
+        if agent and agent.id == self._postponed and agent.state not in BUSY:
+            self._take_turn(Turn.START)
+        if self._is_muted:
+            self._apply_mute()
         if self._pre_connect is not None:
-            self._pre_connect.resume(is_new=is_new)
-        self.look(is_settled=True)
-        if is_new:
-            self._connections += 1
-            is_recent = paused_s - self._told_s < TURN_AGAIN_S
-            if self._is_lost and is_recent:
-                self._take_turn_again()
+            for each in agents:
+                self._pre_connect.offer(each)
 
     def do(self, command: MuteAgent | TakeTurn) -> None:
         """Carry out the command; a cancelled turn is not kept for an agent either."""
@@ -226,92 +205,29 @@ class RoomAgent:
             self._is_muted = command.is_on
             self._apply_mute()
             return
-        if self._pre_connect is not None:
-            if command.turn is Turn.CANCEL:
-                self._pre_connect.forget()
-            elif command.turn is Turn.START and self._turn is not Turn.START:
-                self._pre_connect.talk_began()
-        self._turn, self._postponed = command.turn, ""
+        if self._pre_connect is not None and command.turn is Turn.CANCEL:
+            self._pre_connect.forget()
         if self._has_calls:
             self._take_turn(command.turn)
 
-    def look(self, *, is_settled: bool = False) -> None:
-        """Post the agent, if it is different from the last one posted.
-
-        That it has left only if it `is_settled`, as in `Participants`.
-        """
-        if not self._has_joined or self._is_paused():
-            return
-        agents = self._agents()
-        agent = self._described(agents[0]) if agents else None
-        if agent != self._posted and (agent or is_settled):
-            self._posted = agent
-            self._context.post(AgentChanged(self._ticket, agent))
-        is_postponed = agents and agents[0].sid == self._postponed
-        if is_postponed and agent and agent.state not in BUSY:
-            self._postponed = ""
-            if self._turn is Turn.START:
-                self._take_turn(Turn.START)
-        if self._is_muted:
-            self._apply_mute()
-        if self._pre_connect is not None:
-            for each in agents:
-                self._pre_connect.offer(each)
-
-    def close(self) -> None:
-        """Stop everything."""
-        self._has_joined = False
-        if self._captions is not None:
-            self._captions.close()
-
-    def _room_changed(self, *_: object) -> None:
-        # Captions may follow the agent in the same moment.
-        self._receive_captions()
-        # The SDK ignores an exception in a callback, the loop does not.
-        self._loop.call_soon(self.look)
-
-    def _receive_captions(self) -> None:
-        """Receive captions from the arrival of the first agent on."""
-        others = self._room.remote_participants.values()
-        if self._captions is None and any(map(is_agent, others)):
-            context = self._context
-            self._captions = Captions(
-                self._ticket, self._room, context.post, context.spawn
-            )
-
     def _take_turn(self, turn: Turn) -> None:
         """Tell the agent about our turn, unless it does not take turns."""
-        self._is_lost, self._told_s = False, time.monotonic()
+        self._turn, self._postponed = turn, ""
         agents = self._agents()
         if turn is not Turn.START:
             # Another agent, its replacement for example, knows nothing of this turn.
             agents = [one for one in agents if one.identity == self._started]
         if not agents:
             return
-        agent = self._described(agents[0])
-        if self._refusals[agents[0].sid] >= REFUSALS and not agent.takes_turns:
+        agent = agents[0]
+        takes_turns = self._described(agent).takes_turns
+        if self._refusals[agent.sid] >= REFUSALS and not takes_turns:
             return
-        self._started = agent.id
-        self._calls += 1
-        if turn is Turn.START:
-            self._start, self._is_start_lost = self._calls, False
-        self._context.spawn(self._call(agents[0], turn, self._calls))
+        self._started = agent.identity
+        self._context.spawn(self._call(agent, turn))
 
-    def _take_turn_again(self) -> None:
-        """Send a lost turn again, unless an agent that has missed nothing would answer.
-
-        One that thinks or speaks has heard the end, and one that did not hear the start
-        has nothing to answer.
-        """
-        busy = [one.identity for one in self._agents() if _state(one) in BUSY]
-        is_answering = self._started in busy
-        if self._turn is not Turn.END or not (is_answering or self._is_start_lost):
-            self._take_turn(self._turn)
-
-    async def _call(
-        self, agent: rtc.RemoteParticipant, turn: Turn, number: int
-    ) -> None:
-        was_busy, connections = _state(agent) in BUSY, self._connections
+    async def _call(self, agent: rtc.RemoteParticipant, turn: Turn) -> None:
+        was_busy = _state(agent) in BUSY
         try:
             await self._room.local_participant.perform_rpc(
                 destination_identity=agent.identity,
@@ -322,32 +238,20 @@ class RoomAgent:
                 max_round_trip_latency=ARRIVAL_S,
             )
         except rtc.RpcError as exc:
-            is_error = exc.code == _Rpc.APPLICATION_ERROR
-            # A later call may have told it of the turn meanwhile.
-            is_newest = number == self._calls and turn is self._turn
-            if is_error and (was_busy or _state(agent) in BUSY):
+            _log.debug("turn not taken  turn=%s code=%d", turn, exc.code)
+            if exc.code == _Rpc.UNSUPPORTED_METHOD:
+                self._refusals[agent.sid] += 1
+            elif exc.code != _Rpc.APPLICATION_ERROR:
+                return
+            elif was_busy or _state(agent) in BUSY:
                 # What it says may not be interrupted, for example a greeting.
-                if turn is Turn.START and is_newest:
-                    self._postponed = agent.sid
-                self.look()
+                if turn is self._turn is Turn.START:
+                    self._postponed = agent.identity
             else:
-                self._refused(agent, turn, exc.code)
-            if exc.code in LOST:
-                self._is_start_lost |= number == self._start
-                self._is_lost |= is_newest
-                if is_newest and connections != self._connections:
-                    self._take_turn_again()
+                _log.warning("the agent's session has ended  code=%d", exc.code)
+                self._context.post(AgentFailed(self._ticket, agent.identity))
         else:
             self._takes_turns.add(agent.sid)
-            self.look()
-
-    def _refused(self, agent: rtc.RemoteParticipant, turn: Turn, code: int) -> None:
-        _log.debug("turn not taken  turn=%s code=%d", turn, code)
-        if code == _Rpc.UNSUPPORTED_METHOD:
-            self._refusals[agent.sid] += 1
-        elif code == _Rpc.APPLICATION_ERROR:
-            _log.warning("the agent's session has ended  code=%d", code)
-            self._context.post(AgentFailed(self._ticket, agent.identity))
 
     def _apply_mute(self) -> None:
         others = self._room.remote_participants.values()

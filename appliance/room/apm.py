@@ -33,8 +33,8 @@ _NOISE_RMS: Final = 2000
 _ECHO_GAIN: Final = 0.01
 """-40 dB: present, and too faint to make the canceller expect a loud echo."""
 _ECHO_DELAYS_MS: Final = (20, 30, 40)
-"""The range of USB cards. After a single delay the filter adapts too slowly to a
-different one, and speech is lost meanwhile. With 0 ms the filter does not converge."""
+"""The range of USB cards. After a single delay the filter adapts too slowly to another
+one, and speech is lost meanwhile. With 0 ms the filter does not converge."""
 
 
 def echo_canceller(config: SoundConfig) -> "ApmEchoCanceller | None":
@@ -133,10 +133,8 @@ def _converge(canceller: EchoCanceller) -> None:
     far-end speech where the microphone does not hear the speaker (a headset). What is
     learned of this synthetic echo path is replaced within seconds by the real one.
 
-    The cost: a long echo path is reduced less in the first half second. An echo of
-    -20 dB with a delay of 20, 40 or 60 ms is reduced by 20, 12 or 6 dB in that time,
-    instead of by 19, but by 35 to 42 dB in the next half second, instead of by 20. An
-    echo with a delay of 100 ms is hardly reduced in the first 1 to 2 s.
+    The cost: an echo of -20 dB with a delay of 40 or 60 ms is reduced by 12 or 6 dB in
+    the first half second, instead of by 19, and one of 100 ms hardly in 1 to 2 s.
 
     Source: measured.
     """

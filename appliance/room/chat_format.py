@@ -14,7 +14,7 @@ import msgspec
 
 from appliance.core.chat import UNKNOWN_ID
 from appliance.core.events import ChatMessage
-from appliance.room.participants import ChatSender, display_name, is_text, unknown
+from appliance.room.participants import ChatSender, display_name, is_text
 
 STREAM_TOPIC: Final = "lk.chat"
 PACKET_TOPIC: Final = "lk-chat-topic"
@@ -29,9 +29,6 @@ TOPICS_OF_DTELECOM: Final = TOPICS | {CAPTION_TOPIC}
 
 TEXT_CHARACTERS: Final = 4000
 """Longest text taken; our choice: two printed pages, far more than the OLED shows."""
-RAW_CHARACTERS: Final = 2 * TEXT_CHARACTERS
-"""Longest text examined, control characters included; a longer one is rejected.
-Examining takes 0.1 µs a character on a PC, and any participant can cause it."""
 PACKET_BYTES: Final = 65_536
 """Longest packet or stream taken: such a text in JSON's longest spelling fits."""
 
@@ -57,12 +54,10 @@ class ReceivedLine:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """Message or packet that was rejected."""
+    """Message that was rejected."""
 
     reason: str
     """Safe to log: contains nothing of the content."""
-    is_chat: bool = True
-    """False: it is probably another application's data."""
 
 
 def read_line(
@@ -70,10 +65,9 @@ def read_line(
 ) -> ChatMessage | Dropped:
     """Return the message, if every part of it is within its limits.
 
-    Of a stream, `line` is what has arrived. `now_ms` replaces a missing or impossible
-    time, in ms since the epoch.
+    `now_ms` replaces a missing or impossible time, in ms since the epoch.
     """
-    if len(line.text) > RAW_CHARACTERS:
+    if len(line.text) > TEXT_CHARACTERS:
         return Dropped("too long")
     text = "".join(filter(is_text, line.text)).strip()
     if line.files:
@@ -81,18 +75,15 @@ def read_line(
         text = f"{text}\n{note}".strip()
     if not text:
         return Dropped("no text")
-    if len(text) > TEXT_CHARACTERS:
-        return Dropped("too long")
     identity = sender.identity
     if not 0 < len(line.id) <= ID_CHARACTERS or len(identity) > ID_CHARACTERS:
         return Dropped("impossible id")
     if identity == UNKNOWN_ID:
         return Dropped("the identity of unknown senders")
-    shown = display_name(sender.name, identity) if identity else unknown(sender.name)
     return ChatMessage(
         id=line.id,
         sender_id=identity,
-        sender_name=shown,
+        sender_name=display_name(sender.name, identity) if identity else "unknown",
         text=text,
         ts_ms=time_ms(line.ts_ms, now_ms),
         is_edit=line.is_edit,
@@ -104,36 +95,23 @@ def read_packet(
 ) -> ChatMessage | Dropped | None:
     """Return the message of a data packet; None: it is not addressed to us.
 
-    If `takes_streams`, the same message reaches us as a stream, too: packets flagged
-    for older receivers are not for us. `now_ms` is as in `read_line`.
+    `topic` is one of `TOPICS_OF_DTELECOM`. If `takes_streams`, the same message reaches
+    us as a stream, too: packets flagged for older receivers are not for us.
     """
-    if topic not in (TOPICS if takes_streams else TOPICS_OF_DTELECOM):
-        return None
     if len(payload) > PACKET_BYTES:
-        return Dropped("too long", is_chat=bool(topic))
+        return Dropped("too long") if topic else None
     try:
-        if topic in {PACKET_TOPIC, EDIT_TOPIC}:
-            found = _PACKET.decode(payload)
-            is_flagged = found.ignore_legacy is True or found.ignore is True
-            if is_flagged and takes_streams:
-                return None
-            line_id, text, ts_ms = found.id, found.message, found.timestamp
-        elif topic == CAPTION_TOPIC:
-            caption = _CAPTION.decode(payload)
-            line_id, text, ts_ms = None, caption.transcription, caption.timestamp
-        else:
-            plain = _PLAIN.decode(payload)
-            if not sender.identity:
-                claimed = plain.sender_name or plain.sender_id or plain.sender or ""
-                sender = ChatSender("", claimed)
-            line_id = None if plain.id is None else str(plain.id)
-            text, ts_ms = plain.text, plain.ts
+        found = msgspec.json.decode(payload, type=_SHAPES[topic])
     except (ValueError, RecursionError):
-        return Dropped("not chat as JSON", is_chat=bool(topic))
+        # Without a topic it is probably another application's.
+        return Dropped("not chat as JSON") if topic else None
+    if takes_streams and isinstance(found, _Packet) and found.is_flagged:
+        return None
+    line_id = None if found.id is None else str(found.id)
     # The id that an unknown sender gives may be that of another's line.
     if not line_id or not sender.identity:
-        line_id = _derived_id(text, ts_ms)
-    line = ReceivedLine(line_id, text, ts_ms, is_edit=topic == EDIT_TOPIC)
+        line_id = _derived_id(found.text, found.ts_ms)
+    line = ReceivedLine(line_id, found.text, found.ts_ms, topic == EDIT_TOPIC)
     return read_line(line, sender, now_ms)
 
 
@@ -175,32 +153,42 @@ def sendable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-class _Packet(msgspec.Struct, rename="camel"):
-    message: str
-    timestamp: float | None = None
+class _Packet(
+    msgspec.Struct,
+    rename={"text": "message", "ts_ms": "timestamp", "ignore_legacy": "ignoreLegacy"},
+):
+    text: str
+    ts_ms: float | None = None
     id: str | None = None
     ignore_legacy: object = None
     ignore: object = None
     """Name of `ignore_legacy` in older senders."""
 
+    @property
+    def is_flagged(self) -> bool:
+        """Whether it is for receivers only that read no streams."""
+        return self.ignore_legacy is True or self.ignore is True
 
-class _Plain(msgspec.Struct, rename="camel"):
+
+class _Plain(msgspec.Struct, rename={"ts_ms": "ts"}):
     text: str
-    ts: float | None = None
+    ts_ms: float | None = None
     id: str | int | None = None
-    sender: str | None = None
-    sender_id: str | None = None
-    sender_name: str | None = None
 
 
-class _Caption(msgspec.Struct):
-    transcription: str
-    timestamp: float | None = None
+class _Caption(msgspec.Struct, rename={"text": "transcription", "ts_ms": "timestamp"}):
+    text: str
+    ts_ms: float | None = None
+    id: None = None
 
 
-_PACKET: Final = msgspec.json.Decoder(_Packet)
-_PLAIN: Final = msgspec.json.Decoder(_Plain)
-_CAPTION: Final = msgspec.json.Decoder(_Caption)
+_SHAPES: Final[dict[str, type[_Packet | _Plain | _Caption]]] = {
+    PACKET_TOPIC: _Packet,
+    EDIT_TOPIC: _Packet,
+    PLAIN_TOPIC: _Plain,
+    "": _Plain,
+    CAPTION_TOPIC: _Caption,
+}
 
 
 def time_ms(ts_ms: float | None, now_ms: int) -> int:

@@ -28,9 +28,9 @@ DISCONNECT_S: Final = 1.0
 SPARE_S: Final = 0.5
 """Longer than a relay needs to answer: the SDK gives up and hangs up after its time.
 With five nodes that is less than `JOIN_S`."""
-FAILED_S: Final = 600.0
-"""Our choice: so long a node that failed is tried last. The cause may have been the
-network here."""
+LOOK_S: Final = 0.25
+"""Interval at which a session compares what it has posted with what is now; our choice:
+nobody notices the delay."""
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class SessionContext:
     config: Config
     failed_nodes: dict[str, float] = field(default_factory=dict)
     """Nodes of dTelecom that accepted a session and let it join no room, with the time
-    of their latest failure, for `FAILED_S`."""
+    of their latest failure, until a session has joined on another one."""
 
 
 def connection(
@@ -147,13 +147,10 @@ class NodeConnection:
         from appliance.dtelecom.relay import Relay
 
         self._connection = LiveKitConnection(context.spawn, context.pending)
-        self._failed = failed = context.failed_nodes
-        oldest_s = time.monotonic() - FAILED_S
-        for node in [node for node, at_s in failed.items() if at_s <= oldest_s]:
-            del failed[node]
+        self._failed = context.failed_nodes
         urls = sorted(
             (command.details.url, *command.details.fallback_urls),
-            key=lambda url: failed.get(url, 0.0),
+            key=lambda url: self._failed.get(url, 0.0),
         )
         self._relay = Relay(urls, refused=partial(lose, TOKEN_EXPIRED))
         self.room = self._connection.room
@@ -173,8 +170,10 @@ class NodeConnection:
         )
         details = replace(details, url=self._relay.url)
         found = await self._connection.open(details, options)
-        if found is not None and (node := self._relay.session_node) is not None:
-            # The next sessions try it last: it may accept and join nobody.
+        if found is None:
+            self._failed.clear()
+        elif (node := self._relay.session_node) is not None:
+            # The next sessions try it last.
             self._failed[node] = time.monotonic()
         return NO_NODE if found is not None and self._relay.is_away else found
 

@@ -20,11 +20,8 @@ NOT_ENCRYPTED: Final = (
 OTHER_KEY: Final = "sound cannot be decrypted: their key is not the one of this box"
 
 PATIENCE_S: Final = 2.0
-"""Longest speech, all talks together, until the first decrypted packet. The library
+"""Time from the first speech to the first decrypted packet; our choice. The library
 does not report a wrong key, only the first success."""
-STEP_S: Final = 0.5
-"""Most that counts of the time between two looks; our choice. It is longer between two
-talks."""
 _KEY_BYTES: Final = 4096
 """Longest key; our choice: a large file named by mistake is refused."""
 
@@ -65,9 +62,8 @@ class Decryption:
         """Start without participants; `has_key`: this box encrypts."""
         self._has_key = has_key
         self._decrypted: set[str] = set()
-        self._waited_s: dict[str, tuple[float, float]] = {}
-        """Length of what each participant has said without a decrypted packet, and the
-        time of the last look at it."""
+        self._expected_s: dict[str, float] = {}
+        """Time at which speech arrived first of participants not decrypted yet."""
 
     def is_playable(self, publication: rtc.RemoteTrackPublication) -> bool:
         """Return whether the track can be played; ciphertext would be loud noise."""
@@ -81,33 +77,29 @@ class Decryption:
             return
         if state == rtc.EncryptionState.OK:
             self._decrypted.add(participant.identity)
-            self._waited_s.pop(participant.identity, None)
+            self._expected_s.pop(participant.identity, None)
         else:
             self._decrypted.discard(participant.identity)
+
+    def expect(self, identity: str) -> None:
+        """Expect a decrypted packet of this participant, whose speech arrives."""
+        if identity not in self._decrypted:
+            self._expected_s.setdefault(identity, time.monotonic())
 
     def forget(self, identity: str) -> None:
         """Remove a participant whose track has ended."""
         self._decrypted.discard(identity)
-        self._waited_s.pop(identity, None)
+        self._expected_s.pop(identity, None)
 
-    def fault(self, other: rtc.RemoteParticipant, *, is_speaking: bool) -> str:
+    def fault(self, other: rtc.RemoteParticipant) -> str:
         """Return the fault of this participant's audio as a sentence; empty: none."""
         tracks = audio_tracks(other)
         if not self._has_key:
             return ENCRYPTED if any(map(_is_encrypted, tracks)) else ""
         if not all(map(_is_encrypted, tracks)):
             return NOT_ENCRYPTED
-        if other.identity in self._decrypted:
-            return ""
-        if not tracks:
-            self._waited_s.pop(other.identity, None)
-        now_s = time.monotonic()
-        waited_s, looked_s = self._waited_s.get(other.identity, (0.0, now_s))
-        # Of a muted track there is nothing to decrypt; the server's report is late.
-        if is_speaking and not all(track.muted for track in tracks):
-            waited_s += min(now_s - looked_s, STEP_S)
-            self._waited_s[other.identity] = waited_s, now_s
-        return OTHER_KEY if waited_s >= PATIENCE_S else ""
+        expected_s = self._expected_s.get(other.identity, float("inf"))
+        return OTHER_KEY if time.monotonic() - expected_s >= PATIENCE_S else ""
 
 
 def audio_tracks(

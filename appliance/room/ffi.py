@@ -11,10 +11,8 @@ Source: livekit-ffi, `cabi.rs`, `server/audio_source.rs`, `server/audio_stream.r
 """
 
 import ctypes
-import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from itertools import cycle
 from threading import Lock, local
@@ -30,12 +28,12 @@ from livekit.rtc._ffi_client import (
     ffi_event_callback,
 )
 from livekit.rtc._proto.audio_frame_pb2 import (
-    AudioStreamEvent,
     AudioStreamType,
     CaptureAudioFrameCallback,
 )
 from livekit.rtc._proto.ffi_pb2 import FfiEvent, FfiRequest, FfiResponse
 
+from appliance.core.events import Failure
 from appliance.pcm import BLOCK_FRAMES, BLOCK_MS, RATE_HZ, SILENCE, Block
 
 BLOCK_BYTES: Final = 960
@@ -55,16 +53,8 @@ returns, but only promises that the memory is free once it has acknowledged the 
 Encoded: TypeAlias = "ctypes._Pointer[ctypes.c_uint8]"
 """An encoded event; the library owns the memory."""
 
-Stream = FfiHandle
-"""Open stream of received audio."""
-
 Sink = Callable[[Block], None]
 """Takes one read-only block, which it may keep. Thread: the library's."""
-
-Fail = Callable[[BaseException], None]
-"""Ends the process because of an exception on the library's thread."""
-
-_log = logging.getLogger(__name__)
 
 # One worker thread instead of one per core: several wake each other to share too little
 # work (measured on two cores: 5 % more CPU). Read when the library is first used.
@@ -100,30 +90,6 @@ class Call:
         return self._answer_bytes.value
 
 
-@dataclass(frozen=True, slots=True)
-class StreamRoute:
-    """Destination of a stream's blocks; a context that reports the sink's exceptions.
-
-    An exception that leaves a callback of the library would be printed and ignored.
-    """
-
-    sink: Sink
-    fail: Fail
-
-    def __enter__(self) -> Sink:
-        """Return the sink."""
-        return self.sink
-
-    def __exit__(self, _kind: object, exc: BaseException | None, _: object) -> bool:
-        """Pass an exception to `fail`, which ends the process."""
-        if exc is not None:
-            self.fail(exc)
-        return True
-
-
-_CLOSED: Final = StreamRoute(lambda _: None, lambda _: None)
-
-
 class FfiEvents:
     """Callback for the library's events: handles ours, passes the rest to the SDK."""
 
@@ -135,16 +101,14 @@ class FfiEvents:
         self._rest = rest
         self._callback = ffi_cb_fnc(self.take)
         self._drop = FfiClient.instance._ffi_lib.livekit_ffi_drop_handle
-        self._routes: dict[int, StreamRoute] = {}
+        self.sinks: dict[int, Sink] = {}
+        """Of each stream that has not sent its last event yet."""
         self._changing = Lock()
-        self._has_failed = False
         self._thread = local()
         self.blocks = 0
-        """Blocks that were received, of all streams."""
-        self.blocks_at_loss = -1
-        """Their number when a room was last given up for want of audio."""
-        self.has_been_mute = False
-        """A room was given up because nothing was sent, and nothing has been since."""
+        """Blocks that were received and handled, of all streams."""
+        self.failures: set[Failure] = set()
+        """Failures for which a room was given up, and which have lasted since."""
 
     def install(self) -> None:
         """Become the library's callback; the object must stay alive from then on."""
@@ -160,23 +124,15 @@ class FfiEvents:
         Thread: the library's.
         """
         encoded = ctypes.string_at(address, size)
-        if encoded == _TAKEN or self._handled(FfiEvent.FromString(encoded)):
+        if encoded == _TAKEN or self._delivered(FfiEvent.FromString(encoded)):
             self._keep_thread_state()
         else:
             self._rest(address, size)
 
-    def _handled(self, event: FfiEvent) -> bool:
-        """Handle the event if it is ours, and return whether it was."""
-        kind = event.WhichOneof("message")
-        if kind == "audio_stream_event":
-            return self._delivered(event.audio_stream_event)
-        is_answer = kind == "capture_audio_frame"
-        return is_answer and self._acknowledged(event.capture_audio_frame)
-
-    def open(self, track: rtc.Track, sink: Sink, fail: Fail) -> Stream:
+    def open(self, track: rtc.Track, sink: Sink) -> FfiHandle:
         """Return a new stream of a remote track, whose blocks go to `sink` at once.
 
-        `fail` is called with an exception that the sink raised.
+        A block for which the sink raises is not counted, so that the room is given up.
         """
         request = FfiRequest()
         wanted = request.new_audio_stream
@@ -188,38 +144,41 @@ class FfiEvents:
         # The first block may arrive before the answer: it waits for this lock.
         with self._changing:
             answer = FfiClient.instance.request(request)
-            stream = Stream(answer.new_audio_stream.stream.handle.id)
-            self._routes[stream.handle] = StreamRoute(sink, fail)
+            stream = FfiHandle(answer.new_audio_stream.stream.handle.id)
+            self.sinks[stream.handle] = sink
         return stream
 
-    def close(self, stream: Stream) -> None:
+    def close(self, stream: FfiHandle) -> None:
         """Close a stream; a block in flight may still reach its sink, no later one."""
         with self._changing:
-            if stream.handle in self._routes:
-                self._routes[stream.handle] = _CLOSED
+            if stream.handle in self.sinks:
+                self.sinks[stream.handle] = _ignore
         stream.dispose()
 
-    @property
-    def streams(self) -> int:
-        """Number of streams that have not sent their last event yet."""
-        return len(self._routes)
-
-    def _delivered(self, event: AudioStreamEvent) -> bool:
-        """Deliver the event to its route, and return whether the stream is ours."""
-        route = self._route(event.stream_handle)
-        if route is None:
+    def _delivered(self, event: FfiEvent) -> bool:
+        """Give the event to its stream's sink, and return whether it is one of ours."""
+        if not event.HasField("audio_stream_event"):
             return False
-        if event.HasField("frame_received"):
-            self.blocks += 1
-            frame = event.frame_received.frame
+        sound = event.audio_stream_event
+        sink = self._sink(sound.stream_handle)
+        if sink is None:
+            return False
+        if sound.HasField("frame_received"):
+            frame = sound.frame_received.frame
             pcm = ctypes.string_at(frame.info.data_ptr, BLOCK_BYTES)
             self._drop(frame.handle.id)
-            with route as sink:
-                sink(SILENCE if pcm == _ZEROS else np.frombuffer(pcm, np.int16))
+            sink(SILENCE if pcm == _ZEROS else np.frombuffer(pcm, np.int16))
+            self.blocks += 1
         else:
             with self._changing:
-                del self._routes[event.stream_handle]
+                del self.sinks[sound.stream_handle]
         return True
+
+    def _sink(self, stream: int) -> Sink | None:
+        if (sink := self.sinks.get(stream)) is not None:
+            return sink
+        with self._changing:
+            return self.sinks.get(stream)
 
     def _keep_thread_state(self) -> None:
         """Keep Python's state of this thread after the callback.
@@ -234,19 +193,9 @@ class FfiEvents:
             self._thread.has_state = True
             ctypes.pythonapi.PyGILState_Ensure()
 
-    def _route(self, stream: int) -> StreamRoute | None:
-        if (route := self._routes.get(stream)) is not None:
-            return route
-        with self._changing:
-            return self._routes.get(stream)
 
-    def _acknowledged(self, answer: CaptureAudioFrameCallback) -> bool:
-        """Log a refused block of ours, and return whether the block was ours."""
-        if answer.async_id == OUR_CAPTURE and answer.error:
-            level = logging.DEBUG if self._has_failed else logging.WARNING
-            self._has_failed = True
-            _log.log(level, "encoder refused a block  error=%r", answer.error)
-        return answer.async_id == OUR_CAPTURE
+def _ignore(_: Block) -> None:
+    """Take a block of a closed stream."""
 
 
 @cache

@@ -10,7 +10,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 
 import numpy as np
@@ -49,62 +48,29 @@ class PreConnectAudio:
         self._blocks: deque[Block] = deque(maxlen=KEPT_BLOCKS)
         self._last_s = 0.0
         self._is_recording = True
-        self._has_paused = False
-        """Whether there was a pause since the agent came."""
         self._sent: set[tuple[str, str]] = set()
-        self._late: set[tuple[str, str]] = set()
-        """Those that were not sent in time."""
-        self._taken: list[Block] = []
-        """What is being sent, until that has succeeded."""
-        self._interruptions = 0
+        """Session ids of agents and ids of our track that were sent a stream."""
 
     def recorded(self, send: Callable[[Block], None]) -> Callable[[Block], None]:
         """Return `send`, with a copy of each block kept until an agent comes."""
 
         def record_and_send(block: Block) -> None:
             if self._is_recording and block is not SILENCE:
-                now_s = self._now_s()
-                if now_s - self._last_s > STALE_S:
-                    self._blocks.clear()
                 self._blocks.append(block.copy())
-                self._last_s = now_s
-            elif block is SILENCE:
-                self._has_paused = not self._is_recording
+                self._last_s = self._now_s()
             send(block)
 
         return record_and_send
 
     def forget(self) -> None:
         """Forget what was said; what is said later is kept."""
-        self._taken.clear()
         self._blocks.clear()
-
-    def talk_began(self) -> None:
-        """Forget an earlier talk whose sending failed: the agent hears this one.
-
-        The talk in which the agent came is not an earlier one.
-        """
-        if self._has_paused:
-            self.forget()
-
-    def resume(self, *, is_new: bool) -> None:
-        """Let what was not sent in time be offered once more after an interruption.
-
-        On a new connection with what is still being sent: our track is another one now.
-        """
-        self._interruptions += 1
-        self._sent -= self._late
-        self._late.clear()
-        if is_new:
-            self._put_back(self._taken)
 
     def offer(self, agent: rtc.RemoteParticipant) -> None:
         """Send the stream to an agent that listens, once for each track.
 
-        LiveKit's agents publish their state when they can receive the stream. If that
-        fails, the next offer sends it, but after a time-out only to another agent, with
-        another track or after an interruption: it would fill a slow uplink again and
-        again.
+        LiveKit's agents publish their state when they can receive the stream. If it
+        cannot be sent, what was said is lost.
         """
         track_sid = self._track_sid()
         key = (agent.sid, track_sid)
@@ -113,7 +79,10 @@ class PreConnectAudio:
             return
         self._sent.add(key)
         self._is_recording = False
-        self._spawn(self._send(agent.identity, key))
+        is_stale = self._now_s() - self._last_s > STALE_S
+        blocks = [] if is_stale else list(self._blocks)
+        self.forget()
+        self._spawn(self._send(agent.identity, track_sid, _pcm(blocks)))
 
     def _track_sid(self) -> str:
         """Return the id of the newest track: the SDK lists one that it lost, too."""
@@ -123,28 +92,9 @@ class PreConnectAudio:
         ]
         return microphones[-1] if microphones else ""
 
-    def _take(self) -> list[Block]:
-        """Return what is kept, and keep nothing."""
-        is_stale = self._now_s() - self._last_s > STALE_S
-        blocks: list[Block] = []
-        # A call that is still running on the audio thread may clear them meanwhile.
-        with suppress(IndexError):
-            while True:
-                blocks.append(self._blocks.popleft())
-        return [] if is_stale else blocks
-
-    def _put_back(self, blocks: list[Block]) -> None:
-        """Keep the blocks again: none, if that was done or they were taken back."""
-        self._blocks.extendleft(reversed(blocks))
-        blocks.clear()
-
-    async def _send(self, identity: str, key: tuple[str, str]) -> None:
-        blocks, interruptions = self._take(), self._interruptions
-        self._taken = blocks or self._taken
-        pcm = _pcm(blocks)
-        _log.info("kept speech sent to the agent  bytes=%d", len(pcm))
+    async def _send(self, identity: str, track_sid: str, pcm: bytes) -> None:
         attributes = {
-            "trackId": key[1],
+            "trackId": track_sid,
             "sampleRate": str(RATE_HZ // DECIMATION),
             "channels": "1",
         }
@@ -162,13 +112,8 @@ class PreConnectAudio:
                 await writer.aclose()
         except (rtc.StreamError, TimeoutError) as exc:
             _log.warning("kept speech not sent  error=%s", type(exc).__name__)
-            is_late = isinstance(exc, TimeoutError)
-            if is_late and interruptions == self._interruptions:
-                self._late.add(key)
-            else:
-                self._sent.discard(key)
-            self._put_back(blocks)
-        blocks.clear()
+        else:
+            _log.info("kept speech sent to the agent  bytes=%d", len(pcm))
 
 
 def _pcm(blocks: list[Block]) -> bytes:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from livekit import rtc
@@ -13,7 +13,7 @@ from appliance.core.commands import JoinRoom
 from appliance.core.events import Failure, Permissions, PermissionsChanged
 from appliance.pcm import Block
 from appliance.process.logs import LogLimit
-from appliance.room.connection import SessionContext
+from appliance.room.connection import LOOK_S, SessionContext
 from appliance.room.failures import NOT_PUBLISHED, ONLY_ONCE
 from appliance.room.ffi import MicrophoneTrack
 from appliance.room.stats import encoders
@@ -35,15 +35,12 @@ OPTIONS: Final = rtc.TrackPublishOptions(
     source=rtc.TrackSource.SOURCE_MICROPHONE,
     # The gate is closed most of the time: without DTX that silence would be sent.
     dtx=True,
-    # Each packet repeats the one before (RED, RFC 2198), which repairs single losses on
-    # both halves of the way without asking again. Measured at 0.5 to 5 % loss and equal
-    # CPU: concealed speech falls from 0.2-1.9 % to 0-0.5 %, the delay grows by 2 to 13
-    # ms. In encrypted rooms the library leaves it out.
+    # Each packet repeats the one before (RED, RFC 2198). Measured at 0.5 to 5 % loss:
+    # concealed speech falls from 0.2-1.9 % to 0-0.5 %, the delay grows by 2 to 13 ms.
+    # In encrypted rooms the library leaves it out.
     red=True,
     # With its repetition 128 kbit/s. Below about 62 kbit/s Opus encodes speech, and
-    # even the silence that it does not send, in its hybrid mode, which takes more than
-    # twice the time: of a core 1.4 instead of 0.4 % in silence, and 10.8 instead of
-    # 8.8 % in a call. Losses are the same with 32, 48 and 64 kbit/s.
+    # silence, in its hybrid mode, which takes more than twice the time.
     audio_encoding=AudioEncoding(max_bitrate=64_000),
 )
 
@@ -54,7 +51,7 @@ _log = logging.getLogger(__name__)
 
 AGAIN_S: Final = 1.0
 """Pause after publishing again, in case the server drops the track each time. If it
-failed, an interruption that was the reason is reported meanwhile."""
+failed, the interruption or revocation that was the reason is reported meanwhile."""
 
 
 class OwnTrack:
@@ -85,35 +82,29 @@ class OwnTrack:
         self._options = rtc.TrackPublishOptions()
         self._options.CopyFrom(OPTIONS)
         self._options.preconnect_buffer = recorder is not None
-        self._microphone: MicrophoneTrack | None = None
+        self._microphones: list[MicrophoneTrack] = []
+        """One for each publication, because library and server keep one that failed
+        half published; closed when the room is disconnected."""
         self._publication: rtc.LocalTrackPublication | None = None
-        self._spent: list[MicrophoneTrack] = []
-        """Tracks that could not be published; closed when the room is disconnected."""
         self._is_dropped = False
         """The server has dropped the track since it was last published."""
-        self._is_unchecked = False
-        """The connection was resumed: the SDK may have published the track again."""
-        self._is_republished = False
-        """The track was published without a complete check of DTX."""
         self._is_paused = is_paused
-        self._changed = asyncio.Event()
         self._posted = Permissions()
         self._log_limit = LogLimit()
 
     @property
     def has_publication(self) -> bool:
-        """Whether a track is published, so that a new connection republishes it."""
-        return self._publication is not None and not self._is_dropped
+        """Whether a track is published, as far as we know."""
+        if self._publication is None or self._is_dropped:
+            return False
+        return self._publication.sid in self._room.local_participant.track_publications
 
     @property
-    def is_unmuted(self) -> bool:
-        """Whether a track is published that no moderator has muted."""
-        return self._publication is not None and not self._publication.muted
-
-    @property
-    def encoded_blocks(self) -> int:
-        """Number of blocks sent to the encoder; begins anew with another track."""
-        return 0 if self._microphone is None else self._microphone.blocks
+    def encoded_blocks(self) -> int | None:
+        """Number of blocks of the track that have to be sent; None: none has to be."""
+        if not self.has_publication or self._is_muted or self._is_paused():
+            return None
+        return self._microphones[-1].blocks
 
     async def publish(self) -> Failure | None:
         """Publish the track on joining, if permitted, and return why it failed."""
@@ -128,56 +119,54 @@ class OwnTrack:
         """Return the permissions; only later changes are posted."""
         allowed = self._room.local_participant.permissions
         self._posted = Permissions(
-            may_publish=self._is_published and self._may_publish,
+            may_publish=self._may_publish
+            and (self._is_listener or self.has_publication),
             may_subscribe=allowed.can_subscribe,
             may_send_data=allowed.can_publish_data,
-            # By a moderator: the box itself never mutes the track.
-            is_server_muted=self._publication is not None and not self.is_unmuted,
+            is_server_muted=self._is_muted,
         )
         return self._posted
 
-    def changed(self) -> None:
-        """Handle a possible change of permissions or mute.
+    def permissions_changed(self, *_: object) -> None:
+        """Stop sending at once if publishing is not permitted any more.
 
         Call it from the SDK's callback itself, not later: the server drops the track
         even if a permission is revoked and granted again in the same moment.
         """
         if not self._may_publish:
+            self.stop()
             self._is_dropped = True
-        self._changed.set()
-
-    def resume(self, *, is_republished: bool) -> None:
-        """Check the track: on a new connection the SDK has published it again, or not.
-
-        The SDK does not report that it could not.
-        """
-        self._is_unchecked = True
-        # Of a server that mishandles another publication, the track stays as it is.
-        self._is_republished |= is_republished and not self._is_once
-        self.changed()
 
     def unmute(self) -> None:
         """Undo a moderator's mute."""
-        if self._microphone is not None:
-            self._microphone.track.unmute()
+        if self._microphones:
+            self._microphones[-1].track.unmute()
 
-    async def follow(self, give_up: Callable[[Failure], None]) -> None:
-        """Apply and post every change, until cancelled.
+    async def follow(self) -> Failure:
+        """Publish the track whenever that is permitted again, and post every change.
 
-        `give_up` is called with the reason if the track cannot be published again.
+        Returns:
+            Why it cannot be published again.
         """
         while True:
             self._post_change()
-            if (failure := await self._adapt()) is not None:
-                give_up(failure)
-                return
-            await self._changed.wait()
-            self._changed.clear()
+            await asyncio.sleep(LOOK_S)
+            if self._is_listener or self.has_publication or self._is_paused():
+                continue
+            await self._withdraw()
+            if not self._may_publish:
+                continue
+            if self._is_once and self._microphones:
+                return ONLY_ONCE
+            failure = await self._publish()
+            self._post_change()
+            await asyncio.sleep(AGAIN_S)
+            if failure and self._may_publish and not self._is_paused():
+                return failure
 
     def stop(self) -> None:
         """Stop sending."""
-        if self._publication is not None:
-            self._feed.disconnect()
+        self._feed.disconnect()
 
     async def unpublish(self) -> None:
         """Unpublish the track within `UNPUBLISH_S`."""
@@ -192,139 +181,71 @@ class OwnTrack:
 
     def close(self) -> None:
         """Release all tracks; call it after the room is disconnected."""
-        current = [self._microphone] if self._microphone is not None else []
-        for microphone in (*self._spent, *current):
-            microphone.close()
-        self._spent.clear()
-        self._microphone = self._publication = None
-
-    async def _adapt(self) -> Failure | None:
-        """Publish or withdraw the track as the permission demands."""
-        if not self._may_publish:
-            await self._withdraw()
-            return None
-        is_sent = self._is_published and await self._is_sent()
-        # If the permission was revoked meanwhile, the next change handles it.
-        if is_sent or self._is_paused() or not self._may_publish:
-            return None
-        if self._is_once and self._microphone is not None:
-            return ONLY_ONCE
-        if self._is_published:
-            self._renew()
-        self._is_dropped = self._is_unchecked = self._is_republished = False
-        await self._withdraw()
-        failure = await self._publish()
-        if failure is None:
-            self._post_change()
-        await asyncio.sleep(AGAIN_S)
-        # If the permission was revoked or the connection was interrupted meanwhile, the
-        # next change handles it.
-        is_outdated = self._is_dropped or self._is_paused() or self._is_unchecked
-        return None if is_outdated else failure
+        self._publication = None
+        while self._microphones:
+            self._microphones.pop().close()
 
     async def _withdraw(self) -> None:
-        """Stop sending and drop the publication, during an interruption after it.
-
-        The library would never finish unpublishing then.
-        """
+        """Stop sending, and forget the publication."""
         self.stop()
-        if self._is_paused():
-            self._is_dropped = True
-            return
         await self.unpublish()
         self._publication = None
 
     async def _publish(self) -> Failure | None:
         """Publish the track, connect the feed, and return why it failed."""
-        self._microphone = microphone = self._microphone or MicrophoneTrack()
+        self._is_dropped = False
+        self._microphones.append(MicrophoneTrack())
         try:
-            await self._publish_with_dtx(microphone)
+            await self._publish_with_dtx(self._microphones[-1].track)
         except (PublishTrackError, RuntimeError, TimeoutError) as exc:
             _log.debug("track not published  error=%r", exc)
             await self._withdraw()
-            self._renew()
             return NOT_PUBLISHED
-        send = microphone.send
-        self._feed.connect(self._recorder(send) if self._recorder else send)
-        _log.info("track published")
+        if not self._is_dropped:
+            send = self._microphones[-1].send
+            self._feed.connect(self._recorder(send) if self._recorder else send)
+            _log.info("track published")
         return None
 
-    def _renew(self) -> None:
-        """Have another track published by the next attempt; a mute stays.
-
-        The library and the server keep one that failed half published.
-        """
-        if (spent := self._microphone) is None:
-            return
-        self._spent.append(spent)
-        self._microphone = MicrophoneTrack()
-        if spent.track.muted:
-            self._microphone.track.mute()
-
-    async def _publish_with_dtx(self, microphone: MicrophoneTrack) -> None:
-        """Publish the track, and again if the server's answer does not permit DTX."""
-        # Streams of an earlier publication are still listed.
-        streams = await self._streams()
-        tries = 1 if self._is_once else TRIES
-        for tries_left in reversed(range(tries)):
-            self._publication = await self._room.local_participant.publish_track(
-                microphone.track, self._options
-            )
-            known = set(streams)
-            async with asyncio.timeout(SENDING_S):
-                streams = await self._wait_for_stream(streams)
-            newest = streams.keys() - known
-            has_dtx = any(DTX in streams[one] for one in newest)
-            if has_dtx or not tries_left or self._is_paused():
-                self._is_republished = self._is_paused() and not (
-                    has_dtx or self._is_once
-                )
-                return
-            _log.debug("publishing the track again  reason=no_dtx")
-            await self.unpublish()
-
-    async def _is_sent(self) -> bool:
-        """Return whether the track is sent, and with DTX if the SDK published it again.
-
-        It is asked only after an interruption.
-        """
-        if self._is_listener or not self._is_unchecked:
-            return True
-        self._is_unchecked = False
-        try:
-            async with asyncio.timeout(SENDING_S):
-                # If the connection is new, so are all of its streams.
-                streams = await self._wait_for_stream({})
-        except RuntimeError as exc:
-            _log.debug("encoder not found  error=%r", exc)
-            return True
-        except TimeoutError:
-            _log.warning("microphone's track is not sent on the resumed connection")
-            return False
-        has_dtx = any(DTX in line for line in streams.values())
-        is_sent = has_dtx or not self._is_republished
-        # Nothing is published anew during an interruption; it is asked again after it.
-        self._is_republished &= self._is_paused() and not is_sent
-        return is_sent
-
-    async def _wait_for_stream(self, known: dict[str, str]) -> dict[str, str]:
-        """Wait until a new encoder sends, and return the parameters of all encoders.
-
-        The server answers after `publish_track` has returned; audio sent before that is
-        lost (measured: 20 to 40 ms). And an encoder that starts in the middle of a
-        packet stays misaligned: 10 ms more latency, on 2 of 40 connections.
+    async def _publish_with_dtx(self, track: rtc.LocalAudioTrack) -> None:
+        """Publish the track, and again if the server's answer does not permit DTX.
 
         Raises:
             RuntimeError: the connection broke.
         """
-        streams = known
-        while len(streams) <= len(known):
+        for tries_left in reversed(range(1 if self._is_once else TRIES)):
+            # Streams of an earlier publication are still listed.
+            known = await self._streams()
+            self._publication = await self._room.local_participant.publish_track(
+                track, self._options
+            )
+            async with asyncio.timeout(SENDING_S):
+                parameters = await self._new_parameters(known)
+            if not tries_left or any(DTX in line for line in parameters):
+                return
+            _log.debug("publishing the track again  reason=no_dtx")
+            await self.unpublish()
+
+    async def _new_parameters(self, known: Collection[str]) -> list[str]:
+        """Wait until a new encoder sends, and return its parameters.
+
+        The server answers after `publish_track` has returned; audio sent before that is
+        lost (measured: 20 to 40 ms). And an encoder that starts in the middle of a
+        packet stays misaligned: 10 ms more latency, on 2 of 40 connections.
+        """
+        while True:
             await asyncio.sleep(POLL_S)
             streams = await self._streams()
-        return streams
+            if new := [line for name, line in streams.items() if name not in known]:
+                return new
 
     async def _streams(self) -> dict[str, str]:
         return encoders((await self._room.get_rtc_stats()).publisher_stats)
+
+    @property
+    def _is_muted(self) -> bool:
+        """Whether a moderator has muted the track: the box itself never does."""
+        return self._publication is not None and self._publication.muted
 
     @property
     def _may_publish(self) -> bool:
@@ -334,15 +255,6 @@ class OwnTrack:
         return allowed.can_publish and (
             not sources or rtc.TrackSource.SOURCE_MICROPHONE in sources
         )
-
-    @property
-    def _is_published(self) -> bool:
-        """Whether the track is published, as far as we know, or there is none."""
-        if self._is_listener:
-            return True
-        if self._publication is None or self._is_dropped:
-            return False
-        return self._publication.sid in self._room.local_participant.track_publications
 
     def _post_change(self) -> None:
         before = self._posted

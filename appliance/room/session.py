@@ -2,16 +2,16 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from livekit import rtc
 
 from appliance.core.commands import JoinRoom
 from appliance.core.events import (
+    Event,
     Failure,
     RoomFailed,
     RoomJoined,
@@ -24,16 +24,13 @@ from appliance.room import stats
 from appliance.room.agent import RoomAgent
 from appliance.room.chat_channel import ChatChannel
 from appliance.room.chat_format import PACKET_BYTES
-from appliance.room.connection import CONNECT_S, SessionContext, connection
+from appliance.room.connection import CONNECT_S, LOOK_S, SessionContext, connection
 from appliance.room.encryption import encryption
-from appliance.room.failures import NOT_PUBLISHED, disconnect_failure
+from appliance.room.failures import disconnect_failure
 from appliance.room.participants import Participants
 from appliance.room.publisher import OwnTrack
 from appliance.room.subscriber import Subscriber
 
-LEFT_S: Final = 0.5
-"""Our choice: so long somebody who left is still listed. The SDK reports that everybody
-has left just before it reports that it makes a new connection."""
 REASON_S: Final = 1.0
 """Time-out for the reason of a disconnect after an error; it follows within 0.1 s."""
 
@@ -43,9 +40,8 @@ _log = logging.getLogger(__name__)
 class Session:
     """One stay in a room: starts when created, ends by itself or by `leave`.
 
-    Its end is posted as one event. Events of the SDK, except data packets, are queued
-    and handled by one task: the SDK ignores an exception in a callback, but a failed
-    task ends the process.
+    Its end is posted as one event. Events of the SDK, except data packets, are handled
+    by the loop: the SDK ignores an exception in a callback, the loop does not.
     """
 
     def __init__(
@@ -58,30 +54,25 @@ class Session:
         self._is_leaving = False
         self._pause = asyncio.Event()
         """Set while the connection is interrupted."""
-        self._is_paused = self._pause.is_set
-        self._paused_s = 0.0
         self._is_reconnected = False
         """Whether the library made a new connection in this interruption."""
         self._tasks: set[asyncio.Task[Any]] = set()
         """Tasks that are cancelled when the session ends."""
         self._loop = asyncio.get_running_loop()
-        self._events: asyncio.Queue[Callable[[], Failure | None]] = asyncio.Queue()
         self._lost: asyncio.Future[Failure] = self._loop.create_future()
         self._connection = connection(command, context, self._lose)
         self.room = room = self._connection.room
         """The room of the SDK."""
-        self._subscriber = Subscriber(
+        self._subscriber = subscriber = Subscriber(
             context.playback,
-            self._fail,
             has_key=key_file is not None,
             is_announcer=context.config.sound.speaker == "none",
         )
-        in_session = replace(context, spawn=self._spawn)
-        heard = self._subscriber, self._is_paused
-        self.agent = RoomAgent(command, room, in_session, *heard)
-        self._people = Participants(ticket, room, context.post, *heard)
-        recorder = self.agent.recorder
-        self.own = OwnTrack(command, room, context, recorder, self._is_paused)
+        in_session = replace(context, spawn=self._spawn, post=self._post)
+        self.agent = RoomAgent(command, room, in_session, subscriber)
+        self._people = Participants(ticket, room, self._post, subscriber)
+        recorder, is_paused = self.agent.recorder, self._pause.is_set
+        self.own = OwnTrack(command, room, in_session, recorder, is_paused)
         self.chat = ChatChannel(command, room, in_session)
         self._listen()
         self._staying = context.spawn(self._stay(command))
@@ -113,14 +104,18 @@ class Session:
         """Join, and return why that failed or how the room was lost."""
         ticket = self.ticket
         if (found := await self._join(command)) is not None:
-            found = await self._cause(found)
             _log.info("not joined  cause=%s reason=%r", found.cause, found.reason)
             return RoomFailed(ticket, found)
         _log.info("joined  ticket=%d", ticket)
-        state = (self.room.name, self._people.now(), self.own.now())
-        self._context.post(RoomJoined(ticket, *state))
-        self.agent.joined()
-        found = await self._cause(await self._handle_events())
+        self._post(
+            RoomJoined(ticket, self.room.name, self._people.now(), self.own.now())
+        )
+        self._spawn(self._follow())
+        self._spawn(self._subscriber.follow(self.room, self._pause.is_set))
+        audio = stats.follow(ticket, self.room, self._post, self.own)
+        for watch in (audio, self.own.follow()):
+            self._spawn(self._lose_after(watch))
+        found = await self._lost
         _log.info("room lost  cause=%s reason=%r", found.cause, found.reason)
         return RoomLost(ticket, found)
 
@@ -138,40 +133,32 @@ class Session:
         if found is not None:
             return found
         self._subscriber.want_all(self.room)
-        return await self._publish()
-
-    async def _publish(self) -> Failure | None:
-        """Publish our track, unless the room is lost meanwhile."""
-        publishing = asyncio.ensure_future(self.own.publish())
+        publishing = self._spawn(self.own.publish())
+        # The library does not end publishing when the room is lost.
         either: tuple[asyncio.Future[Any], ...] = (publishing, self._lost)
-        try:
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            publishing.cancel()
-            await asyncio.wait({publishing})
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if publishing.done() and publishing.result() is not None:
+            # Perhaps because of a disconnect, which the SDK reports later.
+            await asyncio.wait({self._lost}, timeout=REASON_S)
         return self._lost.result() if self._lost.done() else publishing.result()
 
-    async def _cause(self, found: Failure) -> Failure:
-        """Return the failure, or that of a disconnect, which the SDK reports later."""
-        if found is NOT_PUBLISHED:
-            await asyncio.wait({self._lost}, timeout=REASON_S)
-        return self._lost.result() if self._lost.done() else found
-
-    async def _handle_events(self) -> Failure:
-        """Handle the room's events until the room is lost, and return why."""
-        self._spawn(stats.measure(self.ticket, self.room, self._context.post))
-        self._spawn(self._people.follow())
-        room, subscriber, is_paused = self.room, self._subscriber, self._is_paused
-        self._spawn(subscriber.follow(room, is_paused))
-        receiving = stats.nothing_received(room, subscriber, is_paused)
-        self._spawn(self._lose_after(receiving))
-        sending = stats.nothing_sent(room, self.own, is_paused)
-        self._spawn(self._lose_after(sending))
-        self._spawn(self.own.follow(self._later(lambda failure: failure)))
+    async def _follow(self) -> None:
+        """Post changes of the others and of the agent, until cancelled."""
+        # An agent may be in a state for a moment only.
+        self.room.on("participant_attributes_changed", self._later(self._look))
         while True:
-            handler = await self._events.get()
-            if (failure := handler()) is not None:
-                return failure
+            self._look()
+            await asyncio.sleep(LOOK_S)
+
+    def _look(self, *_: object) -> None:
+        """Post what has changed, but not during an interruption.
+
+        For a new connection, the SDK first removes everybody from its list. Who is
+        still in the room is back before the connection is complete.
+        """
+        if not self._pause.is_set():
+            self._people.look()
+            self.agent.look()
 
     async def _lose_after(self, watch: Coroutine[Any, Any, Failure]) -> None:
         """Lose the room for the reason that the watch returns."""
@@ -181,94 +168,58 @@ class Session:
         """Close everything, in the order the native library needs."""
         self.own.stop()
         self._subscriber.close_all()
-        self.chat.close()
-        self.agent.close()
         for task in self._tasks:
             task.cancel()
-        if self.room.isconnected() and not self._is_paused():
+        if self.room.isconnected() and not self._pause.is_set():
             await self.own.unpublish()
         await self._connection.close()
         self.own.close()
 
+    def _post(self, event: Event) -> None:
+        """Post an event, unless the session is over."""
+        if not self._staying.done():
+            self._context.post(event)
+
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run the work as a task until the session ends."""
         task = self._context.spawn(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     def _listen(self) -> None:
-        on = self.room.on
-        for event in (
-            "participant_connected",
-            "participant_name_changed",
-            "track_muted",
-            "track_unmuted",
-            "local_track_unpublished",
-        ):
-            on(event, self._later(self._people_changed))
-        on("participant_disconnected", self._left)
-        on("participant_permissions_changed", self._permissions_changed)
+        on, subscriber = self.room.on, self._subscriber
+        on("participant_permissions_changed", self.own.permissions_changed)
         on("local_track_republished", self._later(self._reconnected))
-        on("track_published", self._later(self._tracks_changed))
-        on("track_unpublished", self._later(self._tracks_changed))
-        on("track_subscribed", self._later(self._subscriber.open))
+        for event in ("track_published", "track_unpublished"):
+            on(event, self._later(lambda _, other: subscriber.want(other)))
+        on("track_subscribed", self._later(subscriber.open))
         # Its arguments: the track, the publication, the participant.
-        on(
-            "track_unsubscribed",
-            self._later(lambda *x: self._subscriber.close(x[1].sid)),
-        )
-        on("active_speakers_changed", self._later(self._people.active_speakers_changed))
-        on("e2ee_state_changed", self._later(self._subscriber.decryption.state_changed))
+        on("track_unsubscribed", self._later(lambda *x: subscriber.close(x[1].sid)))
+        on("active_speakers_changed", self._later(subscriber.active_speakers_changed))
+        on("e2ee_state_changed", self._later(subscriber.decryption.state_changed))
         on("data_received", self.chat.received)
         on("reconnecting", self._later(self._paused))
         on("reconnected", self._later(self._resumed))
         on("disconnected", lambda reason: self._lose(disconnect_failure(reason)))
 
-    def _later(self, handler: Callable[..., Failure | None]) -> Callable[..., None]:
-        """Return a callback that has the handler called by `_handle_events`."""
+    def _later(self, handler: Callable[..., None]) -> Callable[..., object]:
+        """Return a callback after which the loop calls the handler."""
 
-        def queue(*arguments: object) -> None:
-            self._events.put_nowait(partial(handler, *arguments))
+        def handle(*arguments: object) -> None:
+            if not self._staying.done():
+                handler(*arguments)
 
-        return queue
+        return partial(self._loop.call_soon, handle)
 
     def _lose(self, failure: Failure) -> None:
         """End the session for this reason; later reasons are ignored."""
         if not self._lost.done():
             self._lost.set_result(failure)
-            self._events.put_nowait(lambda: failure)
-
-    def _left(self, *_: object) -> None:
-        """List the others and find the agent, unless a pause begins meanwhile."""
-        self._loop.call_later(LEFT_S, self._later(self._look))
-
-    def _look(self) -> None:
-        self._people.changed(is_settled=True)
-        self.agent.look(is_settled=True)
-
-    def _permissions_changed(self, *_: object) -> None:
-        """Mark our track as changed now, and handle the change in order."""
-        self.own.changed()
-        self._later(self._people_changed)()
-
-    def _people_changed(self, *_: object) -> None:
-        self._people.changed()
-        # These events concern our own track as well.
-        self.own.changed()
-
-    def _tracks_changed(
-        self, _: rtc.RemoteTrackPublication, other: rtc.RemoteParticipant
-    ) -> None:
-        self._subscriber.want(other)
-        self._people.changed()
 
     def _paused(self) -> None:
-        if not self._is_paused():
-            self._paused_s = time.monotonic()
         self._pause.set()
         _log.warning("connection interrupted, resuming  ticket=%d", self.ticket)
-        self._context.post(RoomPaused(self.ticket))
+        self._post(RoomPaused(self.ticket))
 
     def _reconnected(self, *_: object) -> None:
         self._is_reconnected = True
@@ -276,28 +227,8 @@ class Session:
     def _resumed(self) -> None:
         self._pause.clear()
         # Without a track there is no sign of a new connection: assume one.
-        is_new = (
-            self._is_reconnected
-            or not self.own.has_publication
-            or self._people.are_listed_anew
-        )
-        is_republished, self._is_reconnected = self._is_reconnected, False
+        is_new = self._is_reconnected or not self.own.has_publication
+        self._is_reconnected = False
         _log.info("connection resumed  ticket=%d new=%s", self.ticket, is_new)
         self._subscriber.want_all(self.room)
-        self._people.resume()
-        self.own.resume(is_republished=is_republished)
-        self._context.post(RoomResumed(self.ticket, is_new=is_new))
-        # After the core, whose part is scheduled by posting: it takes back what was
-        # said, or ends a turn, if that was to be done during the interruption.
-        self._loop.call_soon(partial(self.agent.resume, self._paused_s, is_new=is_new))
-
-    def _fail(self, exc: BaseException) -> None:
-        """Let `_handle_events` raise the exception.
-
-        Thread: the library's.
-        """
-        self._loop.call_soon_threadsafe(self._later(_raise), exc)
-
-
-def _raise(exc: BaseException) -> NoReturn:
-    raise exc
+        self._post(RoomResumed(self.ticket, is_new=is_new))

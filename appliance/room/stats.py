@@ -7,7 +7,7 @@ works.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -15,14 +15,12 @@ from livekit import rtc
 from livekit.rtc._proto.stats_pb2 import RtcStats
 
 from appliance.core.events import ConnectionMeasured, Failure, Reception
-from appliance.pcm import BLOCK_MS
 from appliance.ports import Post
 from appliance.room.failures import NO_AUDIO, NOT_SENT
 from appliance.room.ffi import ffi_events
 
 if TYPE_CHECKING:
     from appliance.room.publisher import OwnTrack
-    from appliance.room.subscriber import Subscriber
 
 EVERY_S: Final = 10.0
 """Interval of reading; our choice: current, at negligible cost."""
@@ -30,20 +28,24 @@ FIRST_S: Final = 1.0
 """Interval until the first round trip time is known."""
 STEP_S: Final = 0.005
 """Smallest change of the round trip time that counts: each redraws the screen."""
-DEAF_S: Final = 1.0
-"""Interval in which the library must deliver audio of tracks that are subscribed to: it
-delivers 100 blocks a second of each, whether it is muted or not."""
-DEAF_READINGS: Final = 3
-"""Numbers of received packets that have to rise meanwhile."""
-MUTE_S: Final = 10.0
-"""Interval in which packets must be sent: in silence there are two or three a second.
-Our choice: reading the statistics costs CPU."""
+GIVEN: Final = 500
+"""Blocks to send, or received packets, of which something must have passed: 5 or 10 s
+of speech. In silence the library sends two or three packets a second."""
 
 
-async def measure(ticket: int, room: rtc.Room, post: Post) -> None:
-    """Post the round trip time and how audio arrives, until cancelled."""
+async def follow(ticket: int, room: rtc.Room, post: Post, own: "OwnTrack") -> Failure:
+    """Post the round trip time and how audio arrives, until no audio passes.
+
+    Returns:
+        The failure for which to give up the room.
+
+    Raises:
+        RuntimeError: the failure of the last room, without any audio between. The
+            library has to be started again, with the process.
+    """
     rtt_s: float | None = None
     receiving, sending = Receiving(), Sending()
+    heard, sent = AudioWatch(NO_AUDIO), AudioWatch(NOT_SENT)
     while True:
         stats = await _read(room)
         new_s = _rtt_s(stats)
@@ -51,6 +53,12 @@ async def measure(ticket: int, room: rtc.Room, post: Post) -> None:
             rtt_s = new_s
         reception, lost = receiving.update(stats), sending.update(stats)
         post(ConnectionMeasured(ticket, rtt_s, reception, lost))
+        packets_in = sum(x.inbound_rtp.received.packets_received for x in stats)
+        packets_out = sum(x.outbound_rtp.sent.packets_sent for x in stats)
+        if heard.is_stuck(packets_in, ffi_events().blocks):
+            return NO_AUDIO
+        if sent.is_stuck(own.encoded_blocks, packets_out):
+            return NOT_SENT
         await asyncio.sleep(FIRST_S if rtt_s is None else EVERY_S)
 
 
@@ -153,67 +161,34 @@ def encoders(stats: Collection[RtcStats]) -> dict[str, str]:
     }
 
 
-async def nothing_received(
-    room: rtc.Room, subscriber: "Subscriber", is_paused: Callable[[], bool]
-) -> Failure:
-    """Return when packets arrive but no audio is made of them.
+class AudioWatch:
+    """Watch for audio that enters the library and does not leave it."""
 
-    One interval is not enough: the process may have been stopped for a while, or the
-    first packets of a track arrive before its first block.
+    def __init__(self, failure: Failure) -> None:
+        """Start without a reading; `failure` is that of this direction."""
+        self._failure = failure
+        self._last: tuple[int, int] | None = None
+        """What had entered and left when something left last."""
 
-    Raises:
-        RuntimeError: for the second time, without any audio between. The library has to
-            be started again, with the process.
-    """
-    library = ffi_events()
-    packets: list[int] = []
-    while len(packets) < DEAF_READINGS:
-        blocks = library.blocks
-        await asyncio.sleep(DEAF_S)
-        if not subscriber.is_playing or is_paused() or library.blocks != blocks:
-            packets.clear()
-            continue
-        read = await _read(room)
-        received = sum(x.inbound_rtp.received.packets_received for x in read)
-        # No packets arrive of a track that the server has withdrawn.
-        if not read or (packets and received <= packets[-1]):
-            packets.clear()
-        if read and library.blocks == blocks:
-            packets.append(received)
-    if library.blocks == library.blocks_at_loss:
-        raise RuntimeError(NO_AUDIO.reason)
-    library.blocks_at_loss = library.blocks
-    return NO_AUDIO
+    def is_stuck(self, entered: int | None, left: int) -> bool:
+        """Return whether `GIVEN` have entered since something left last.
 
+        None: nothing has to enter now.
 
-async def nothing_sent(
-    room: rtc.Room,
-    own: "OwnTrack",
-    is_paused: Callable[[], bool],
-    every_s: float = MUTE_S,
-) -> Failure:
-    """Return when blocks are encoded but no packet is sent in a whole interval.
-
-    Raises:
-        RuntimeError: as above, without any packet between.
-    """
-    # Half of them: a callback of the sound card may be late.
-    least_blocks = every_s * 1000 / BLOCK_MS / 2
-    library = ffi_events()
-    before = now = None
-    while before is None or now != before:
-        blocks = own.encoded_blocks
-        await asyncio.sleep(every_s)
-        is_fed = own.encoded_blocks - blocks >= least_blocks
-        if not is_fed or not own.is_unmuted or is_paused():
-            before = now = None
-            continue
-        read = await _read(room)
-        sent = sum(x.outbound_rtp.sent.packets_sent for x in read)
-        before, now = now, sent if read else None
-        if before is not None and now != before:
-            library.has_been_mute = False
-    if library.has_been_mute:
-        raise RuntimeError(NOT_SENT.reason)
-    library.has_been_mute = True
-    return NOT_SENT
+        Raises:
+            RuntimeError: for the second time, without anything between.
+        """
+        before, failures = self._last, ffi_events().failures
+        if entered is None or before is None or entered < before[0]:
+            self._last = None if entered is None else (entered, left)
+            return False
+        if left != before[1]:
+            self._last = entered, left
+            failures.discard(self._failure)
+            return False
+        if entered - before[0] < GIVEN:
+            return False
+        if self._failure in failures:
+            raise RuntimeError(self._failure.reason)
+        failures.add(self._failure)
+        return True

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -13,55 +13,55 @@ from appliance.pcm import SILENCE, Block
 from appliance.ports import Playback
 from appliance.process.logs import LogLimit
 from appliance.room.encryption import Decryption, audio_tracks
-from appliance.room.ffi import Fail, Stream, ffi_events
+from appliance.room.ffi import ffi_events
 from appliance.room.participants import short_id
 
 TRACKS_EACH: Final = 4
 """Audio tracks of one participant that are played, because each takes a decoder; usual
 are the microphone and the sound of a shared screen."""
-LATE_S: Final = 5.0
-"""Interval of looking for tracks that do not arrive; one that is muted takes 3 s."""
-LATE_LOOKS: Final = 3
-"""Looks at which a track is missing before it is subscribed to anew, and again after
-twice as many, and so on: LiveKit's server tries again every 3 s by itself."""
+LATE_S: Final = 15.0
+"""Interval of looking for tracks that do not arrive; our choice: one that is muted
+takes 3 s, and LiveKit's server tries again every 3 s by itself."""
 GAP_S: Final = 1.0
 """From the end of a subscription to the next one; our choice: the server carries out
 only the last of two requests that it reads at once."""
 SPEECH_RMS: Final = 583.0
-"""Level of speech, -35 dBFS. Source: LiveKit's server, `DefaultAudioLevelConfig`: who
-speaks is so loud for at least four tenths of the time."""
+"""Level of speech, -35 dBFS."""
+SPEECH_SHARE: Final = 0.4
+"""Share of so loud blocks in speech. Source of both: LiveKit's server,
+`DefaultAudioLevelConfig`."""
+AVERAGED_BLOCKS: Final = 50
+"""Time constant of that share, 0.5 s; our choice."""
+PAUSE_S: Final = 1.0
+"""Longest pause of somebody who goes on speaking; our choice."""
 
 _log = logging.getLogger(__name__)
 
 
-class _Sink:
-    """Sink of the playback, and the newest block that it was given."""
+class _Subscription:
+    """A subscribed track that is played, and whether it is speech."""
 
-    def __init__(self, write: Callable[[Block], None]) -> None:
-        self._write = write
-        self._newest = SILENCE
+    def __init__(self, track: rtc.Track, identity: str, playback: Playback) -> None:
+        self.identity = identity
+        self.name = f"{identity}/{track.sid}"
+        """Name of the talker in the playback."""
+        self._write = playback.add(self.name)
+        self._loud_share = 0.0
+        self._spoke_s = float("-inf")
+        self.audio = ffi_events().open(track, self.take)
 
     @property
-    def has_speech(self) -> bool:
-        """Whether the newest block is as loud as speech."""
-        samples = self._newest.astype(np.float32)
-        return float(samples @ samples) >= SPEECH_RMS * SPEECH_RMS * len(samples)
+    def is_speaking(self) -> bool:
+        """Whether it is speech, or was a moment ago."""
+        return time.monotonic() - self._spoke_s < PAUSE_S
 
     def take(self, block: Block) -> None:
         """Play the block. Thread: the library's."""
-        self._newest = block
+        is_loud = block is not SILENCE and _is_loud(block)
+        self._loud_share += (is_loud - self._loud_share) / AVERAGED_BLOCKS
+        if self._loud_share >= SPEECH_SHARE:
+            self._spoke_s = time.monotonic()
         self._write(block)
-
-
-@dataclass(frozen=True, slots=True)
-class _Subscription:
-    """A subscribed track that is played."""
-
-    name: str
-    """Name of the talker in the playback."""
-    identity: str
-    sink: _Sink
-    audio: Stream
 
 
 class Subscriber:
@@ -71,24 +71,16 @@ class Subscriber:
     """
 
     def __init__(
-        self,
-        playback: Playback,
-        fail: Fail,
-        *,
-        has_key: bool,
-        is_announcer: bool = False,
+        self, playback: Playback, *, has_key: bool, is_announcer: bool = False
     ) -> None:
         """Start without subscriptions; an announcer has no speaker to play anything."""
         self._is_announcer = is_announcer
         self._playback = playback
         self.decryption = Decryption(has_key=has_key)
         """Encryption state of the participants."""
-        self._fail = fail
         self._log_limit = LogLimit()
         self._subscriptions: dict[str, _Subscription] = {}
         self._muted: frozenset[str] = frozenset()
-        self._ended: set[str] = set()
-        """Ids of tracks whose subscription has ended a moment ago."""
 
     @property
     def is_playing(self) -> bool:
@@ -107,46 +99,33 @@ class Subscriber:
         may take its place.
         """
         for track in self._missing(other):
-            if track.sid not in self._ended:
-                track.set_subscribed(True)
+            track.set_subscribed(True)
 
     async def follow(self, room: rtc.Room, is_paused: Callable[[], bool]) -> None:
         """Subscribe anew to each track that does not arrive, until cancelled.
 
-        The library logs a track that it cannot assign to a participant, but reports
-        nothing, nor that the server has given up.
+        Neither the library, if it cannot assign the track to a participant, nor the
+        server, if it gives up, reports it.
         """
-        looks: dict[str, int] = {}
+        before: set[str] = set()
         while True:
             await asyncio.sleep(LATE_S)
             may_subscribe = room.local_participant.permissions.can_subscribe
-            is_expected = not is_paused() and may_subscribe
-            others = room.remote_participants.values() if is_expected else ()
+            if is_paused() or not may_subscribe:
+                continue
             missing = [
-                (other, track) for other in others for track in self._missing(other)
+                (track, other)
+                for other in room.remote_participants.values()
+                for track in self._missing(other)
             ]
-            looks = {track.sid: looks.get(track.sid, 0) + 1 for _, track in missing}
-            late = [x for x in missing if _is_late(looks[x[1].sid])]
-            if late:
-                await self._subscribe_anew(room, late)
-
-    async def _subscribe_anew(
-        self,
-        room: rtc.Room,
-        late: list[tuple[rtc.RemoteParticipant, rtc.RemoteTrackPublication]],
-    ) -> None:
-        for other, track in late:
-            message, level = "track does not arrive  from=%s", logging.WARNING
-            self._log_track(message, other.identity, level)
-            track.set_subscribed(False)
-        self._ended = {track.sid for _, track in late}
-        await asyncio.sleep(GAP_S)
-        ended, self._ended = self._ended, set()
-        for other in room.remote_participants.values():
-            for track in audio_tracks(other):
-                # Also if it has arrived meanwhile: the server has withdrawn it since.
-                if track.sid in ended:
-                    track.set_subscribed(True)
+            for track, other in missing:
+                if track.sid in before:
+                    message, level = "track does not arrive  from=%s", logging.WARNING
+                    self._log_track(message, other.identity, level)
+                    track.set_subscribed(False)
+            before = {track.sid for track, _ in missing}
+            await asyncio.sleep(GAP_S)
+            self.want_all(room)
 
     def open(
         self,
@@ -158,14 +137,11 @@ class Subscriber:
         if publication.kind != rtc.TrackKind.KIND_AUDIO:
             return
         self.close(publication.sid)
-        name = f"{participant.identity}/{publication.sid}"
-        sink = _Sink(self._playback.add(name))
-        audio = ffi_events().open(track, sink.take, self._fail)
-        self._subscriptions[publication.sid] = _Subscription(
-            name, participant.identity, sink, audio
-        )
-        self._playback.mute(name, is_on=participant.identity in self._muted)
-        self._log_track("track subscribed  from=%s", participant.identity)
+        identity = participant.identity
+        one = _Subscription(track, identity, self._playback)
+        self._subscriptions[publication.sid] = one
+        self._playback.mute(one.name, is_on=identity in self._muted)
+        self._log_track("track subscribed  from=%s", identity)
 
     def close(self, sid: str) -> None:
         """Stop playing the publication with this id; an unknown one is ignored."""
@@ -190,14 +166,21 @@ class Subscriber:
         for one in self._subscriptions.values():
             self._playback.mute(one.name, is_on=one.identity in identities)
 
-    def loud(self) -> frozenset[str]:
-        """Return who is as loud as speech, played or not."""
-        speaking = (x for x in self._subscriptions.values() if x.sink.has_speech)
-        return frozenset(x.identity for x in speaking)
+    def is_speaking(self, identity: str) -> bool:
+        """Return whether this participant speaks and is played, as the lamp shows."""
+        return any(
+            one.is_speaking and self._playback.is_sounding(one.name)
+            for one in self._of(identity)
+        )
 
-    def plays(self, identity: str) -> bool:
-        """Return whether this participant is played now, or was a moment ago."""
-        return any(self._playback.is_sounding(x.name) for x in self._of(identity))
+    def active_speakers_changed(self, talkers: list[rtc.Participant]) -> None:
+        """Handle the server's list: what they say has to be decrypted soon.
+
+        It names only those whose level has changed.
+        """
+        for talker in talkers:
+            if self._of(talker.identity):
+                self.decryption.expect(talker.identity)
 
     def _of(self, identity: str) -> list[_Subscription]:
         return [x for x in self._subscriptions.values() if x.identity == identity]
@@ -219,7 +202,6 @@ class Subscriber:
         self._log_limit.log(_log, level, message, short_id(identity))
 
 
-def _is_late(looks: int) -> bool:
-    """Return whether so many looks are `LATE_LOOKS`, doubled any number of times."""
-    times, rest = divmod(looks, LATE_LOOKS)
-    return not rest and times.bit_count() == 1
+def _is_loud(block: Block) -> bool:
+    samples = block.astype(np.float32)
+    return float(samples @ samples) >= SPEECH_RMS * SPEECH_RMS * len(samples)

@@ -73,8 +73,6 @@ class RoomHarness:
         self.feed = feed
         self.playback = playback or FakePlayback()
         self.events = []
-        self.answer = lambda _event: None
-        """Called with each event when the app would give it to the core."""
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self._seen = 0
@@ -93,7 +91,6 @@ class RoomHarness:
 
     def _note(self, event):
         self.events.append(event)
-        self.answer(event)
         self._changed.set()
 
     async def until(self, kind, is_it=lambda _: True):

@@ -6,6 +6,7 @@ import sys
 from livekit.rtc._ffi_client import FfiClient
 
 from appliance.core.events import RoomFailed, RoomJoined, RoomLost
+from appliance.room import stats
 from appliance.room.ffi import connect_once
 from tests.room.conftest import join_room, open_box
 from tests.room.test_permissions import hears_friend
@@ -15,6 +16,7 @@ async def live(url, token, library):
     if library == "repeats":
         connect_once()
         del vars(FfiClient.instance)["request"]
+        vars(stats).update(EVERY_S=1.0, GIVEN=100)
     async with open_box() as box:
         ticket, event = 0, None
         while not isinstance(event, RoomJoined):

@@ -170,17 +170,8 @@ async def test_files_from_a_browser_are_mentioned_once(server, box, friend):
     for text, expected in ("", "sent a file"), ("look", "look\nsent a file"):
         await friend.evaluate("text => writeWithFile(text)", text)
         assert (await box.until(ChatReceived)).message.text == expected
-    await friend.evaluate("sendFile()")
-    assert (await box.until(ChatReceived)).message.text == "sent a file"
     await friend.evaluate("write('bye')")
     assert (await box.until(ChatReceived)).message.text == "bye"
-
-
-async def test_a_line_that_a_browser_streams_grows(server, box, friend):
-    await box.join(server)
-    await friend.evaluate("stream(['once', ' upon', ' a time'], 400)")
-    texts = [(await box.until(ChatReceived)).message.text for _ in range(3)]
-    assert texts == ["once", "once upon", "once upon a time"]
 
 
 async def test_a_browser_with_the_same_key_and_the_box_hear_and_read_each_other(

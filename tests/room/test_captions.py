@@ -174,21 +174,6 @@ async def test_impossible_captions_are_dropped_and_odd_ones_made_harmless(stage)
     assert (found.segment, found.text) == ("s2", "a[31mb")
 
 
-async def test_a_stream_that_was_replaced_is_not_reported_any_more(stage):
-    async with stage() as (box, robot):
-        old = await begun(robot)
-        await old.write("one")
-        await caption(box)
-        await said(robot, "one two three")
-        await caption(box, lambda x: x.is_final)
-        await old.write(" late")
-        await old.aclose()
-        await said(robot, "end", "s2")
-        await caption(box, lambda x: x.segment == "s2")
-    texts = [x.text for x in captions(box)]
-    assert list(dict.fromkeys(texts)) == ["one", "one two three", "end"]
-
-
 async def test_packets_of_the_older_protocol_are_not_captions(server, stage):
     async with stage() as (box, robot):
         await robot.say(440)
@@ -228,17 +213,6 @@ async def test_nobody_may_say_anything_as_an_unknown_sender(server, stage):
         await caption(box, lambda x: x.talker_id == ROBOT)
         found = captions(box)
     assert {x.text for x in found} == {"true"}
-
-
-async def test_captions_are_received_only_after_an_agent_was_in_the_room(server, box):
-    await box.join(server)
-    async with server.friend("ann") as ann:
-        await said(ann, "no agent")
-        async with server.friend(ROBOT, kind="agent") as robot:
-            await robot.stay_muted()
-            await box.until(AgentChanged)
-            await said(ann, "agent")
-            assert (await caption(box)).text == "agent"
 
 
 async def test_the_replacement_of_an_agent_that_crashed_is_the_one_to_talk_to(

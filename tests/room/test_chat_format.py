@@ -115,10 +115,10 @@ def test_the_sender_named_in_a_packet_is_ignored():
 UNKNOWN = ChatSender("", "")
 
 
-def test_the_sender_whom_an_unknown_one_names_is_only_a_claim():
+def test_the_sender_whom_an_unknown_one_names_is_ignored():
     found = read("", SENT_BY_BOB, UNKNOWN)
     assert isinstance(found, ChatMessage)
-    assert (found.sender_id, found.sender_name) == ("", "unknown (says: Bob)")
+    assert (found.sender_id, found.sender_name) == ("", "unknown")
 
 
 @pytest.mark.parametrize("topic", TOPICS)
@@ -137,14 +137,6 @@ def test_an_unknown_sender_cannot_replace_another_line(topic):
     assert isinstance(first, ChatMessage)
     assert isinstance(second, ChatMessage)
     assert len({"a", first.id, second.id}) == 3
-
-
-@given(st.text(max_size=100))
-def test_a_claimed_name_is_one_short_line_that_says_it_is_a_claim(claimed):
-    shown = participants.unknown(claimed)
-    assert len(shown) <= 64
-    assert len(shown.splitlines()) == 1
-    assert shown == "unknown" or shown.startswith("unknown (says: ")
 
 
 @pytest.mark.parametrize(
@@ -203,14 +195,9 @@ def test_files_are_mentioned(text, files, shown):
 
 def test_a_caption_on_a_node_is_a_message():
     caption = {"transcription": "hello", "timestamp": SENT_MS, "language": "en"}
-    assert read(chat_format.CAPTION_TOPIC, caption) is None
     found = read(chat_format.CAPTION_TOPIC, caption, takes_streams=False)
     assert isinstance(found, ChatMessage)
     assert (found.text, found.ts_ms) == ("hello", SENT_MS)
-
-
-def test_other_topics_are_not_ours():
-    assert read("lk.transcription", b"\xff") is None
 
 
 def test_control_codes_are_left_out():
@@ -243,7 +230,7 @@ def test_joined_emoji_stay_joined():
         b'{"message": "' + b"a" * 4001 + b'"}',
         b'{"message": "' + b" " * 66_000 + b'"}',
         b'{"message": " \\n\\u0000 "}',
-        b'{"message": "a' + rb"\u202e" * 8000 + b'"}',
+        b'{"message": "a' + rb"\u202e" * 4000 + b'"}',
     ],
 )
 def test_invalid_chat_is_dropped(payload):
@@ -251,9 +238,7 @@ def test_invalid_chat_is_dropped(payload):
 
 
 def test_another_applications_data_is_dropped_quietly():
-    found = read("", b"\x01\x02")
-    assert isinstance(found, Dropped)
-    assert not found.is_chat
+    assert read("", b"\x01\x02") is None
 
 
 @given(st.sampled_from(TOPICS), payloads, st.text(max_size=9), st.text(max_size=9))

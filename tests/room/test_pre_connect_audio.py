@@ -1,8 +1,6 @@
 """Speech that is kept for an expected agent: how much, and for whom."""
 
 import asyncio
-import sys
-import threading
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -15,7 +13,6 @@ from livekit import rtc
 from appliance.core.commands import TakeTurn, Turn
 from appliance.core.events import AgentChanged, RoomJoined
 from appliance.pcm import SILENCE
-from appliance.room import pre_connect_audio
 from appliance.room.pre_connect_audio import (
     KEPT_BLOCKS,
     STALE_S,
@@ -58,14 +55,12 @@ class Me:
             sid: SimpleNamespace(sid=sid, source=MICROPHONE) for sid in tracks
         }
         self.streams = []
-        self.failure: asyncio.Future[Exception] | None = None
-        """Error of the next streams, once it is known."""
-        self.is_asked = False
+        self.failure: Exception | None = None
+        """Error of the next streams."""
 
     async def stream_bytes(self, _name, **header):
-        self.is_asked = True
         if self.failure is not None:
-            raise await self.failure
+            raise self.failure
         sent: list[bytes] = []
         self.streams.append((header, sent))
         return Writer(sent)
@@ -74,12 +69,12 @@ class Me:
 class Stage:
     """Kept speech in a room without a server, and a clock that a test moves."""
 
-    def __init__(self, me, now_s=None):
+    def __init__(self, me):
         self.me = me
         self.now_s = 100.0
         self.tasks: list[asyncio.Task[None]] = []
         room: Any = SimpleNamespace(local_participant=me)
-        self.kept = PreConnectAudio(room, self._spawn, now_s or (lambda: self.now_s))
+        self.kept = PreConnectAudio(room, self._spawn, lambda: self.now_s)
         self.passed: list[object] = []
         self.send = self.kept.recorded(self.passed.append)
 
@@ -163,198 +158,13 @@ async def test_what_was_taken_back_is_not_sent(stage):
     assert set(pcm) == {300}
 
 
-class SharedClock:
-    """Clock that holds the other thread until the speech is being taken."""
-
-    def __init__(self):
-        self.is_other_recording = threading.Event()
-        self._is_taken = False
-        self._loop_thread = threading.current_thread()
-
-    def __call__(self):
-        if threading.current_thread() is self._loop_thread:
-            self._is_taken = self.is_other_recording.is_set()
-            return 100.0
-        self.is_other_recording.set()
-        while not self._is_taken:
-            pass
-        return 100.0 + STALE_S + 1
-
-
-@pytest.fixture
-def threads_alternate():
-    interval_s = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(interval_s)
-
-
-@pytest.mark.usefixtures("threads_alternate")
-async def test_a_block_may_arrive_while_the_speech_is_taken(monkeypatch):
-    """Its call finds that the speech is too old, and drops it."""
-    # Taking so many is interrupted for sure.
-    monkeypatch.setattr(pre_connect_audio, "KEPT_BLOCKS", 20 * KEPT_BLOCKS)
-    for _ in range(5):
-        clock = SharedClock()
-        stage = Stage(Me(), clock)
-        stage.speak(20 * KEPT_BLOCKS)
-        late = threading.Thread(target=stage.speak, args=(1,))
-        late.start()
-        clock.is_other_recording.wait()
-        try:
-            await stage.sent()
-        finally:
-            late.join()
-
-
-async def test_of_two_talks_long_apart_only_the_second_is_sent(stage):
-    stage.speak(100, level=1)
-    stage.now_s += STALE_S + 1
-    stage.speak(100, level=2)
-    ((_, content),) = await stage.sent()
-    pcm = np.frombuffer(content.removesuffix(b"end"), np.int16)
-    assert len(pcm) == 16_000
-    assert (pcm == 2).all()
-
-
-@pytest.fixture
-async def failure(stage):
-    """Return the future error of the next streams."""
-    stage.me.failure = asyncio.get_running_loop().create_future()
-    return stage.me.failure
-
-
-async def test_speech_that_could_not_be_sent_is_sent_with_the_next_offer(
-    stage, failure
-):
+async def test_speech_that_cannot_be_sent_is_not_sent_again(stage):
+    stage.me.failure = rtc.StreamError("closed")
     stage.speak(100)
-    failure.set_result(rtc.StreamError("closed"))
     assert await stage.sent() == []
     stage.me.failure = None
-    ((_, content),) = await stage.sent()
-    assert len(content.removesuffix(b"end")) == 2 * 16_000
-    assert len(await stage.sent()) == 1
-
-
-@pytest.mark.parametrize("other", [("PA_1", "TR_2"), ("PA_2", "TR_1")])
-async def test_speech_that_a_slow_uplink_could_not_send_is_sent_once_more_at_most(
-    stage, failure, other
-):
-    """It is for a new connection, or another agent."""
-    agent, track = other
-    stage.speak(100)
-    failure.set_result(TimeoutError())
-    await stage.sent()
-    stage.me.failure = None
     assert await stage.sent() == []
-    stage.me.track_publications = Me([track]).track_publications
-    ((_, content),) = await stage.sent(Agent(sid=agent))
-    assert len(content.removesuffix(b"end")) == 2 * 16_000
-
-
-async def test_speech_that_an_interruption_held_up_is_sent_after_it(stage, failure):
-    stage.speak(100)
-    failure.set_result(TimeoutError())
-    await stage.sent()
-    stage.me.failure = None
-    stage.kept.resume(is_new=False)
-    ((_, content),) = await stage.sent()
-    assert len(content.removesuffix(b"end")) == 2 * 16_000
-
-
-async def test_speech_that_could_not_be_sent_does_not_follow_a_later_talk(
-    stage, failure
-):
-    """The agent has heard that one meanwhile."""
-    stage.speak(100)
-    failure.set_result(TimeoutError())
-    await stage.sent()
-    stage.me.failure = None
-    stage.send(SILENCE)
-    stage.kept.talk_began()
-    stage.me.track_publications = Me(["TR_2"]).track_publications
-    ((_, content),) = await stage.sent()
-    assert content == b"end"
-
-
-async def test_two_talks_before_the_agent_comes_are_both_sent(stage):
-    stage.speak(100)
-    stage.kept.talk_began()
-    stage.speak(100)
-    ((_, content),) = await stage.sent()
-    assert len(content.removesuffix(b"end")) == 4 * 16_000
-
-
-async def test_the_talk_in_which_the_agent_comes_is_sent(stage):
-    """The turn begins in the moment in which the stream is about to be sent."""
-    stage.speak(100)
-    ready: Any = Agent()
-    stage.kept.offer(ready)
-    stage.kept.talk_began()
-    await asyncio.gather(*stage.tasks)
-    ((_, sent),) = stage.me.streams
-    assert len(b"".join(sent).removesuffix(b"end")) == 2 * 16_000
-
-
-async def hanging(stage):
-    """Offer speech, and return the offer, whose stream waits for its failure."""
-    stage.speak(100)
-    offer = asyncio.ensure_future(stage.sent())
-    while not stage.me.is_asked:
-        await asyncio.sleep(0)
-    return offer
-
-
-async def test_speech_that_fails_only_after_the_interruption_is_sent_after_it(
-    stage, failure
-):
-    offer = await hanging(stage)
-    stage.kept.resume(is_new=False)
-    failure.set_result(TimeoutError())
-    await offer
-    stage.me.failure = None
-    ((_, content),) = await stage.sent()
-    assert len(content.removesuffix(b"end")) == 2 * 16_000
-
-
-async def test_speech_that_hangs_on_the_old_connection_is_sent_on_the_new_one(
-    stage, failure
-):
-    """It does not wait for another agent."""
-    offer = await hanging(stage)
-    stage.me.failure = None
-    stage.me.track_publications = Me(["TR_2"]).track_publications
-    stage.kept.resume(is_new=True)
-    again = asyncio.ensure_future(stage.sent())
-    while not stage.me.streams:
-        await asyncio.sleep(0)
-    failure.set_result(TimeoutError())
-    await asyncio.gather(offer, again)
-    (_, content), (_, other) = await stage.sent(Agent(sid="PA_2"))
-    assert len(content.removesuffix(b"end")) == 2 * 16_000
-    assert other == b"end"
-
-
-@pytest.mark.parametrize("error", [rtc.StreamError("closed"), TimeoutError()])
-async def test_old_speech_that_could_not_be_sent_is_dropped(stage, failure, error):
-    stage.speak(100)
-    failure.set_result(error)
-    await stage.sent()
-    stage.me.failure = None
-    stage.now_s += STALE_S + 1
     ((_, content),) = await stage.sent(Agent(sid="PA_2"))
-    assert content == b"end"
-
-
-async def test_what_was_taken_back_while_it_could_not_be_sent_is_dropped(
-    stage, failure
-):
-    offer = await hanging(stage)
-    stage.kept.forget()
-    failure.set_result(rtc.StreamError("closed"))
-    await offer
-    stage.me.failure = None
-    ((_, content),) = await stage.sent()
     assert content == b"end"
 
 

@@ -1,4 +1,4 @@
-"""Own track after interruptions and revocations, in a room that only counts."""
+"""Own track during interruptions and revocations, in a room that only counts."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -20,12 +20,9 @@ SHORT_S = 0.1
 class CountingRoom:
     """Room of the SDK and its local participant."""
 
-    def __init__(self, *, has_dtx=True, has_encoder=True):
+    def __init__(self, *, has_dtx=True):
         self.local_participant = self
         self.has_dtx = has_dtx
-        self.has_encoder = has_encoder
-        self.gets_encoder = False
-        """The next publication has an encoder."""
         self.permissions = SimpleNamespace(
             can_publish=True,
             can_publish_sources=[],
@@ -35,10 +32,8 @@ class CountingRoom:
         self.track_publications: dict[str, Any] = {}
         self.published: list[str] = []
         self.unpublished: list[str] = []
-        self.readings = asyncio.Semaphore(0)
 
     async def publish_track(self, track, _options):
-        self.has_encoder |= self.gets_encoder
         sid = f"TR_{len(self.published)}"
         self.published.append(sid)
         found = SimpleNamespace(sid=sid, muted=track.muted)
@@ -50,9 +45,8 @@ class CountingRoom:
         del self.track_publications[sid]
 
     async def get_rtc_stats(self):
-        self.readings.release()
         stats = []
-        for sid in self.published if self.has_encoder else ():
+        for sid in self.published:
             codec, stream = RtcStats(), RtcStats()
             codec.codec.rtc.id = "opus"
             codec.codec.codec.sdp_fmtp_line = DTX if self.has_dtx else ""
@@ -60,12 +54,6 @@ class CountingRoom:
             stream.outbound_rtp.stream.codec_id = "opus"
             stats += [codec, stream]
         return SimpleNamespace(publisher_stats=stats)
-
-    async def read(self, times):
-        """Wait until the statistics have been read so often."""
-        async with asyncio.timeout(DEADLINE_S):
-            for _ in range(times):
-                await self.readings.acquire()
 
 
 class Feed:
@@ -79,34 +67,19 @@ class Feed:
         self.is_connected = False
 
 
-class Track(OwnTrack):
-    """Own track with the connection's pause, which a session has."""
-
-    def __init__(self, command, room, context):
-        self._has_paused = False
-        super().__init__(command, room, context, None, lambda: self._has_paused)
-
-    def pause(self):
-        self._has_paused = True
-
-    def resume(self, *, is_republished):
-        self._has_paused = False
-        super().resume(is_republished=is_republished)
-
-
 @asynccontextmanager
 async def joined(room):
-    """Publish the track in the room; yield it and the failures that it gives up for."""
-    feed = Feed()
-    given_up: list[object] = []
+    """Publish the track in the room; yield it, its feed, and the connection's pause."""
+    feed, pause = Feed(), asyncio.Event()
     context: Any = SimpleNamespace(post=lambda _: None, feed=feed, config=Config())
     command = join_room(1, "wss://x", "token")
-    own = Track(command, room, context)
+    own = OwnTrack(command, room, context, None, pause.is_set)
     assert await own.publish() is None
     own.now()
-    task = asyncio.ensure_future(own.follow(given_up.append))
+    task = asyncio.ensure_future(own.follow())
     try:
-        yield own, feed, given_up
+        yield own, feed, pause
+        assert not task.done()
     finally:
         task.cancel()
         own.close()
@@ -115,6 +88,7 @@ async def joined(room):
 @pytest.fixture(autouse=True)
 def soon(monkeypatch):
     monkeypatch.setattr(publisher, "AGAIN_S", 0.01)
+    monkeypatch.setattr(publisher, "LOOK_S", 0.01)
 
 
 async def until(is_so):
@@ -123,80 +97,36 @@ async def until(is_so):
             await asyncio.sleep(0.01)
 
 
-async def test_dtx_is_not_asked_for_again_if_the_track_stayed_published():
+async def test_a_server_that_never_permits_dtx_is_asked_a_few_times():
     room = CountingRoom(has_dtx=False)
-    async with joined(room) as (own, feed, _):
-        assert len(room.published) == TRIES
-        own.pause()
-        room.readings = asyncio.Semaphore(0)
-        own.resume(is_republished=False)
-        await room.read(1)
+    async with joined(room) as (_, feed, _):
         await asyncio.sleep(SHORT_S)
         assert len(room.published) == TRIES
         assert feed.is_connected
 
 
-async def test_dtx_is_asked_for_again_if_the_sdk_has_published_again():
-    room = CountingRoom(has_dtx=False)
+async def test_a_track_that_was_dropped_for_a_moment_only_is_published_again():
+    room = CountingRoom()
     async with joined(room) as (own, feed, _):
-        own.pause()
-        room.has_encoder = False
-        room.readings = asyncio.Semaphore(0)
-        own.resume(is_republished=True)
-        await room.read(1)
-        # The check has not ended when the connection breaks again.
-        own.pause()
-        room.has_encoder = True
-        room.readings = asyncio.Semaphore(0)
-        await room.read(1)
-        await asyncio.sleep(SHORT_S)
-        own.resume(is_republished=False)
-        await until(lambda: len(room.published) == 2 * TRIES and feed.is_connected)
-
-
-async def test_a_track_that_is_not_sent_after_an_interruption_is_replaced(monkeypatch):
-    room = CountingRoom()
-    async with joined(room) as (own, feed, given_up):
-        monkeypatch.setattr(publisher, "SENDING_S", SHORT_S)
-        room.has_encoder = False
-        own.pause()
-        own.resume(is_republished=False)
-        room.gets_encoder = True
-        await until(lambda: len(room.published) == 2 and feed.is_connected)
-    assert room.unpublished[0] == "TR_0"
-    assert given_up == []
-
-
-async def test_a_revocation_while_the_track_is_checked_does_not_end_the_session(
-    monkeypatch,
-):
-    room = CountingRoom()
-    async with joined(room) as (own, feed, given_up):
-        monkeypatch.setattr(publisher, "SENDING_S", SHORT_S)
-        room.has_encoder = False
-        own.pause()
-        room.readings = asyncio.Semaphore(0)
-        own.resume(is_republished=False)
-        await room.read(1)
         room.permissions.can_publish = False
-        own.changed()
-        await until(lambda: room.unpublished)
+        own.permissions_changed()
         assert not feed.is_connected
-    assert given_up == []
-    assert room.published == ["TR_0"]
-
-
-async def test_nothing_is_unpublished_during_an_interruption():
-    room = CountingRoom()
-    async with joined(room) as (own, feed, given_up):
-        own.pause()
-        room.permissions.can_publish = False
-        own.changed()
-        await until(lambda: not feed.is_connected)
-        await asyncio.sleep(SHORT_S)
-        assert room.unpublished == []
         room.permissions.can_publish = True
-        own.resume(is_republished=False)
+        own.permissions_changed()
         await until(lambda: feed.is_connected)
     assert (room.published, room.unpublished) == (["TR_0", "TR_1"], ["TR_0"])
-    assert given_up == []
+
+
+async def test_nothing_is_published_or_unpublished_during_an_interruption():
+    room = CountingRoom()
+    async with joined(room) as (own, feed, pause):
+        pause.set()
+        room.permissions.can_publish = False
+        own.permissions_changed()
+        room.permissions.can_publish = True
+        await asyncio.sleep(SHORT_S)
+        assert (room.published, room.unpublished) == (["TR_0"], [])
+        assert not feed.is_connected
+        pause.clear()
+        await until(lambda: feed.is_connected)
+    assert (room.published, room.unpublished) == (["TR_0", "TR_1"], ["TR_0"])

@@ -98,6 +98,24 @@ async def test_leaving_posts_an_event_and_is_seen_by_others(server, box):
     assert isinstance(box.events[-1], RoomLeft)
 
 
+async def test_nothing_is_posted_after_the_session_was_left(server, box):
+    async with server.friend("ann") as friend:
+        await box.join(server)
+        session = box.room.session
+        await box.leave()
+        events = len(box.events)
+        packet = rtc.DataPacket(
+            data=b'{"text": "late"}',
+            kind=rtc.DataPacketKind.KIND_RELIABLE,
+            participant=friend.room.remote_participants.get("box"),
+            topic="chat",
+        )
+        session.chat.received(packet)
+        session.room.emit("reconnecting")
+        await asyncio.sleep(0.1)
+        assert len(box.events) == events
+
+
 async def test_leaving_twice_posts_two_events(server, box):
     await box.join(server)
     await box.leave()
@@ -385,7 +403,7 @@ async def answering(status):
 async def leftovers():
     """Return counts that must not grow, after the library's last events."""
     async with asyncio.timeout(DEADLINE_S):
-        while ffi_events().streams:
+        while ffi_events().sinks:
             await asyncio.sleep(0)
     gc.collect()
     return {

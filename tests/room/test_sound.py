@@ -6,7 +6,6 @@ import pytest
 from livekit import rtc
 
 from appliance.core.events import RoomLost, RoomPaused, RoomResumed
-from tests.room.conftest import open_box
 from tests.room.fakes import DEADLINE_S, amplitude, strongest_hz
 
 PATIENCE_S = 10
@@ -143,19 +142,3 @@ async def test_the_feed_is_disconnected_when_the_room_is_lost(server, box):
     async with server.friend("box"):
         await box.until(RoomLost)
     assert not box.feed.is_connected
-
-
-async def test_an_exception_in_a_sink_ends_the_process(server):
-    def break_down(_block):
-        raise ZeroDivisionError
-
-    async def call():
-        async with open_box() as box, server.friend("ann") as friend:
-            box.playback.sink = break_down
-            await friend.say(700)
-            await box.join(server)
-            await asyncio.Event().wait()
-
-    with pytest.raises(ExceptionGroup) as caught:
-        await call()
-    assert caught.group_contains(ZeroDivisionError)

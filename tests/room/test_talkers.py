@@ -1,17 +1,21 @@
-"""Who speaks, with more than one talker: the server names only those who change."""
+"""Who is shown as speaking."""
 
 import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 from livekit import rtc
 
 from appliance.core.events import PeopleChanged, RoomJoined, RoomResumed
-from appliance.room.participants import LOOK_S, PAUSE_S, Participants
+from appliance.pcm import SILENCE
+from appliance.room import subscriber
+from appliance.room.ffi import ffi_events
+from appliance.room.subscriber import PAUSE_S, Subscriber
 from tests.dtelecom.real_node import Node
 from tests.dtelecom.wire import field, fields
 from tests.room.conftest import join_room
-from tests.room.fakes import DEADLINE_S
+from tests.room.fakes import BLOCK, DEADLINE_S, FakePlayback
 
 SIGNAL_RECONNECT = rtc.SimulateScenarioKind.SIMULATE_SIGNAL_RECONNECT
 SPEAKERS_CHANGED = 10
@@ -69,83 +73,44 @@ async def test_noise_after_a_talk_is_no_speech(server, box):
         await speak(box)
 
 
-def participant(identity):
-    return SimpleNamespace(
-        identity=identity,
-        sid=f"PA_{identity}",
-        name=identity,
-        kind=rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD,
-        permissions=SimpleNamespace(hidden=False),
-        track_publications={},
-    )
+class Sound:
+    """Track of a talker whose blocks a test delivers."""
+
+    sid = "TR_1"
+
+    def __init__(self, monkeypatch):
+        self.now_s = 100.0
+        monkeypatch.setattr(ffi_events(), "open", self._opened)
+        clock = SimpleNamespace(monotonic=lambda: self.now_s)
+        monkeypatch.setattr(subscriber, "time", clock)
+        self._others = Subscriber(FakePlayback(), has_key=False)
+        track: Any = self
+        others: Any = SimpleNamespace(
+            sid=self.sid, identity="ann", kind=rtc.TrackKind.KIND_AUDIO
+        )
+        self._others.open(track, others, others)
+
+    def _opened(self, _, take):
+        self._take = take
+
+    def is_speech(self, *levels, seconds=1.0):
+        """Return whether blocks of these levels in turn are speech."""
+        for number in range(round(seconds * 100)):
+            self.now_s += 0.01
+            level = levels[number % len(levels)]
+            self._take(np.full(BLOCK, level, np.int16) if level else SILENCE)
+        return self._others.is_speaking("ann")
 
 
-class Loudness:
-    """Subscriber of somebody who is heard, or whose audio does not arrive."""
-
-    def __init__(self):
-        self.is_loud = True
-        self.decryption = SimpleNamespace(fault=lambda _, is_speaking: "")
-
-    def plays(self, _):
-        return self.is_loud
-
-    def loud(self):
-        return frozenset({"ann"} if self.is_loud else ())
-
-
-async def test_who_has_stopped_does_not_speak_because_of_a_noise_now_and_then():
-    class Noise(Loudness):
-        looks = 0
-
-        def loud(self):
-            self.looks += 1
-            return frozenset(() if self.looks % 5 else {"ann"})
-
-    posted: asyncio.Queue[Any] = asyncio.Queue()
-    ann: Any = participant("ann")
-    noise: Any = Noise()
-    people = Participants(
-        1, room_with(ann), posted.put_nowait, noise, asyncio.Event().is_set
-    )
-    following = asyncio.ensure_future(people.follow())
-    people.active_speakers_changed([ann])
-    assert talkers(await posted.get()) == {"ann"}
-    people.active_speakers_changed([])
-    async with asyncio.timeout(DEADLINE_S):
-        assert talkers(await posted.get()) == set()
-    following.cancel()
-
-
-def room_with(other) -> Any:
-    return SimpleNamespace(
-        remote_participants={other.identity: other},
-        local_participant=participant("box"),
-    )
-
-
-async def test_who_speaks_throughout_a_long_interruption_is_shown_afterwards():
-    """The server does not name them again, and their audio comes a moment later."""
-    pause = asyncio.Event()
-    audio: Any = Loudness()
-    ann: Any = participant("ann")
-    posted: asyncio.Queue[Any] = asyncio.Queue()
-    people = Participants(1, room_with(ann), posted.put_nowait, audio, pause.is_set)
-    people.now()
-    following = asyncio.ensure_future(people.follow())
-    people.active_speakers_changed([ann])
-    assert talkers(await posted.get()) == {"ann"}
-    pause.set()
-    audio.is_loud = False
-    await asyncio.sleep(PAUSE_S + 5 * LOOK_S)
-    pause.clear()
-    people.resume()
-    assert talkers(await posted.get()) == set()
-    await asyncio.sleep(3 * LOOK_S)
-    audio.is_loud = True
-    async with asyncio.timeout(DEADLINE_S):
-        assert talkers(await posted.get()) == {"ann"}
-    following.cancel()
+async def test_speech_is_loud_for_a_good_part_of_the_time(monkeypatch):
+    sound = Sound(monkeypatch)
+    assert not sound.is_speech(500)
+    assert sound.is_speech(1000, seconds=0.4)
+    assert sound.is_speech(1000, 0)
+    assert sound.is_speech(0, seconds=PAUSE_S / 2)
+    assert not sound.is_speech(0, seconds=PAUSE_S)
+    # A noise now and then.
+    assert not sound.is_speech(1000, 0, 0, 0, 0, seconds=5.0)
 
 
 async def test_who_stops_during_an_interruption_is_not_shown_afterwards(server, box):

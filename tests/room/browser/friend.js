@@ -66,19 +66,6 @@ async function writeWithFile(text) {
   await room.localParticipant.sendText(text, { topic: "lk.chat", attachments: [photo()] });
 }
 
-async function sendFile() {
-  await room.localParticipant.sendFile(photo(), { topic: "lk.chat" });
-}
-
-async function stream(words, pauseMs) {
-  const writer = await room.localParticipant.streamText({ topic: "lk.chat" });
-  for (const word of words) {
-    await writer.write(word);
-    await new Promise((done) => setTimeout(done, pauseMs));
-  }
-  await writer.close();
-}
-
 function strongestHz() {
   if (!heard.analyser) return 0;
   const levels = new Float32Array(heard.analyser.frequencyBinCount);
