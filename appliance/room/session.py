@@ -26,7 +26,7 @@ from appliance.room.chat_channel import ChatChannel
 from appliance.room.chat_format import PACKET_BYTES
 from appliance.room.connection import CONNECT_S, LOOK_S, SessionContext, connection
 from appliance.room.encryption import encryption
-from appliance.room.failures import disconnect_failure
+from appliance.room.failures import NOT_PUBLISHED, disconnect_failure
 from appliance.room.participants import Participants
 from appliance.room.publisher import OwnTrack
 from appliance.room.subscriber import Subscriber
@@ -40,8 +40,9 @@ _log = logging.getLogger(__name__)
 class Session:
     """One stay in a room: starts when created, ends by itself or by `leave`.
 
-    Its end is posted as one event. Events of the SDK, except data packets, are handled
-    by the loop: the SDK ignores an exception in a callback, the loop does not.
+    Its end is posted as one event, the last one. Events of the SDK, except data
+    packets, are handled by the loop: the SDK ignores an exception in a callback, the
+    loop does not.
     """
 
     def __init__(
@@ -51,7 +52,6 @@ class Session:
         self.ticket = ticket = command.ticket
         self._key_file = key_file
         self._context = context
-        self._is_leaving = False
         self._pause = asyncio.Event()
         """Set while the connection is interrupted."""
         self._is_reconnected = False
@@ -59,8 +59,9 @@ class Session:
         self._tasks: set[asyncio.Task[Any]] = set()
         """Tasks that are cancelled when the session ends."""
         self._loop = asyncio.get_running_loop()
-        self._lost: asyncio.Future[Failure] = self._loop.create_future()
-        self._connection = connection(command, context, self._lose)
+        self._end: asyncio.Future[Failure | None] = self._loop.create_future()
+        """Why the room could not be joined or was lost; None: it was left."""
+        self._connection = connection(command, context, self._finish)
         self.room = room = self._connection.room
         """The room of the SDK."""
         self._subscriber = subscriber = Subscriber(
@@ -75,49 +76,60 @@ class Session:
         self.own = OwnTrack(command, room, in_session, recorder, is_paused)
         self.chat = ChatChannel(command, room, in_session)
         self._listen()
-        self._staying = context.spawn(self._stay(command))
-        self._over = context.spawn(self._finish())
+        self._running = context.spawn(self._run(command))
 
     @property
     def is_over(self) -> bool:
         """Whether everything is closed and the last event is posted."""
-        return self._over.done()
+        return self._running.done()
 
     def leave(self) -> None:
         """Leave, in whatever state; leaving twice is allowed."""
-        self._is_leaving = True
-        self._staying.cancel()
+        self._finish(None)
 
-    async def _finish(self) -> None:
-        """Wait for the end, close everything, and post how it ended."""
+    async def _run(self, command: JoinRoom) -> None:
+        """Join, stay until the end, close everything, and post how it ended."""
         try:
-            await asyncio.wait({self._staying})
+            has_joined = await self._has_joined(command)
+            if has_joined:
+                self._begin()
+            found = await self._end
         finally:
             await self._close()
-        if self._is_leaving:
+        if found is None:
             _log.info("left  ticket=%d", self.ticket)
             self._context.post(RoomLeft(self.ticket))
-        elif not self._staying.cancelled():
-            self._context.post(self._staying.result())
+            return
+        message = "room lost" if has_joined else "not joined"
+        _log.info("%s  cause=%s reason=%r", message, found.cause, found.reason)
+        ended = RoomLost if has_joined else RoomFailed
+        self._context.post(ended(self.ticket, found))
 
-    async def _stay(self, command: JoinRoom) -> RoomFailed | RoomLost:
-        """Join, and return why that failed or how the room was lost."""
-        ticket = self.ticket
-        if (found := await self._join(command)) is not None:
-            _log.info("not joined  cause=%s reason=%r", found.cause, found.reason)
-            return RoomFailed(ticket, found)
+    async def _has_joined(self, command: JoinRoom) -> bool:
+        """Join, and return whether that succeeded before the end of the session."""
+        joining = self._spawn(self._join(command))
+        either: tuple[asyncio.Future[Any], ...] = (joining, self._end)
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        found = joining.result() if joining.done() else None
+        if found is NOT_PUBLISHED:
+            # Perhaps because of a disconnect, which the SDK reports later.
+            await asyncio.wait({self._end}, timeout=REASON_S)
+        if found is not None:
+            self._finish(found)
+        return not self._end.done()
+
+    def _begin(self) -> None:
+        """Post that the room is joined, and later what changes there."""
+        ticket, room = self.ticket, self.room
         _log.info("joined  ticket=%d", ticket)
-        self._post(
-            RoomJoined(ticket, self.room.name, self._people.now(), self.own.now())
-        )
+        self._post(RoomJoined(ticket, room.name, self._people.now(), self.own.now()))
+        # An agent may be in a state for a moment only.
+        room.on("participant_attributes_changed", self._later(self._look))
         self._spawn(self._follow())
-        self._spawn(self._subscriber.follow(self.room, self._pause.is_set))
-        audio = stats.follow(ticket, self.room, self._post, self.own)
+        self._spawn(self._subscriber.follow(room, self._pause.is_set))
+        audio = stats.follow(ticket, room, self._post, self.own)
         for watch in (audio, self.own.follow()):
-            self._spawn(self._lose_after(watch))
-        found = await self._lost
-        _log.info("room lost  cause=%s reason=%r", found.cause, found.reason)
-        return RoomLost(ticket, found)
+            self._spawn(self._finish_after(watch))
 
     async def _join(self, command: JoinRoom) -> Failure | None:
         key = None if self._key_file is None else encryption(self._key_file)
@@ -133,19 +145,10 @@ class Session:
         if found is not None:
             return found
         self._subscriber.want_all(self.room)
-        publishing = self._spawn(self.own.publish())
-        # The library does not end publishing when the room is lost.
-        either: tuple[asyncio.Future[Any], ...] = (publishing, self._lost)
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if publishing.done() and publishing.result() is not None:
-            # Perhaps because of a disconnect, which the SDK reports later.
-            await asyncio.wait({self._lost}, timeout=REASON_S)
-        return self._lost.result() if self._lost.done() else publishing.result()
+        return await self.own.publish()
 
     async def _follow(self) -> None:
         """Post changes of the others and of the agent, until cancelled."""
-        # An agent may be in a state for a moment only.
-        self.room.on("participant_attributes_changed", self._later(self._look))
         while True:
             self._look()
             await asyncio.sleep(LOOK_S)
@@ -160,9 +163,14 @@ class Session:
             self._people.look()
             self.agent.look()
 
-    async def _lose_after(self, watch: Coroutine[Any, Any, Failure]) -> None:
-        """Lose the room for the reason that the watch returns."""
-        self._lose(await watch)
+    async def _finish_after(self, watch: Coroutine[Any, Any, Failure]) -> None:
+        """End the session for the reason that the watch returns."""
+        self._finish(await watch)
+
+    def _finish(self, reason: Failure | None) -> None:
+        """End the session; later reasons are ignored."""
+        if not self._end.done():
+            self._end.set_result(reason)
 
     async def _close(self) -> None:
         """Close everything, in the order the native library needs."""
@@ -170,14 +178,16 @@ class Session:
         self._subscriber.close_all()
         for task in self._tasks:
             task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
         if self.room.isconnected() and not self._pause.is_set():
             await self.own.unpublish()
         await self._connection.close()
         self.own.close()
 
     def _post(self, event: Event) -> None:
-        """Post an event, unless the session is over."""
-        if not self._staying.done():
+        """Post an event, unless the session has ended."""
+        if not self._end.done():
             self._context.post(event)
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
@@ -200,21 +210,16 @@ class Session:
         on("data_received", self.chat.received)
         on("reconnecting", self._later(self._paused))
         on("reconnected", self._later(self._resumed))
-        on("disconnected", lambda reason: self._lose(disconnect_failure(reason)))
+        on("disconnected", lambda reason: self._finish(disconnect_failure(reason)))
 
     def _later(self, handler: Callable[..., None]) -> Callable[..., object]:
         """Return a callback after which the loop calls the handler."""
 
         def handle(*arguments: object) -> None:
-            if not self._staying.done():
+            if not self._end.done():
                 handler(*arguments)
 
         return partial(self._loop.call_soon, handle)
-
-    def _lose(self, failure: Failure) -> None:
-        """End the session for this reason; later reasons are ignored."""
-        if not self._lost.done():
-            self._lost.set_result(failure)
 
     def _paused(self) -> None:
         self._pause.set()
