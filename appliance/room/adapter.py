@@ -21,6 +21,7 @@ from appliance.core.commands import (
     UnmuteTrack,
 )
 from appliance.core.events import ChatFailed, RoomLeft
+from appliance.core.session import room_settings
 from appliance.ports import MicrophoneFeed, Playback, Post
 from appliance.process.background import Background
 from appliance.process.logs import LogLimit
@@ -100,9 +101,7 @@ class LiveKitRoom:
             # The objects of a session refer to each other. Python itself looks for such
             # cycles so rarely here that each session would hold 0.5 MB for days.
             gc.collect()
-        configured = self._context.config.room
-        presets = (x for x in configured.presets if x.name == command.preset)
-        room = next(presets, configured)
+        room = room_settings(self._context.config, command.preset)
         self.session = Session(command, room.encryption_key_file, self._context)
 
     def _current(self, ticket: int) -> Session | None:

@@ -25,7 +25,7 @@ from appliance.core.events import (
 )
 from appliance.ports import Post
 from appliance.process.background import Spawn
-from appliance.room.chat_format import ID_CHARACTERS, TEXT_CHARACTERS, time_ms
+from appliance.room.chat_format import ID_CHARACTERS, time_ms
 from appliance.room.connection import SessionContext
 from appliance.room.participants import (
     AGENT_STATE,
@@ -36,15 +36,9 @@ from appliance.room.participants import (
 )
 from appliance.room.pre_connect_audio import PreConnectAudio
 from appliance.room.subscriber import Subscriber
-from appliance.room.text_streams import Report, StreamTopic, TextStreams
+from appliance.room.text_streams import Report, TextStreams
 
-_TOPIC: Final = StreamTopic(
-    name="lk.transcription",
-    total=24,
-    # An agent needs two.
-    each=6,
-    characters=TEXT_CHARACTERS,
-)
+CAPTION_TOPIC: Final = "lk.transcription"
 GROWTH_S: Final = 0.1
 """Least interval between two reports of a segment: the page has ten views a second."""
 ON_BEHALF: Final = "lk.publish_on_behalf"
@@ -89,7 +83,7 @@ class Captions:
         self._room = room
         self._post = post
         self._loop = asyncio.get_running_loop()
-        TextStreams(room, _TOPIC, spawn, self._opened, self._is_talker)
+        TextStreams(room, CAPTION_TOPIC, spawn, self._opened)
 
     def _opened(self, info: rtc.TextStreamInfo, identity: str) -> Report | None:
         name = (info.attributes or {}).get("lk.segment_id") or info.stream_id
@@ -97,23 +91,15 @@ class Captions:
         if not is_known or max(len(name), len(identity)) > ID_CHARACTERS:
             return None
         ts_ms = time_ms(info.timestamp, time.time_ns() // 1_000_000)
-        talker = self._talker(identity)
-        caption = Caption(name, identity, talker, "", is_final=False, ts_ms=ts_ms)
-        segment = _Segment(caption, self._is_of_agent(identity), info)
-        return partial(self._report, segment)
-
-    def _is_talker(self, identity: str) -> bool:
-        """Return whether these are an agent's words, or ours, which an agent sends.
-
-        Only the server makes a participant an agent, so no guest can pretend to be one
-        to get past the common limit.
-        """
-        is_own = identity == self._room.local_participant.identity
-        return is_own or self._is_of_agent(identity)
-
-    def _is_of_agent(self, identity: str) -> bool:
         known = self._room.remote_participants.get(identity)
-        return known is not None and is_agent(known)
+        if known is not None:
+            talker = name_of(self._room, known)
+        else:
+            me = self._room.local_participant
+            talker = display_name(me.name if identity == me.identity else "", identity)
+        caption = Caption(name, identity, talker, "", is_final=False, ts_ms=ts_ms)
+        segment = _Segment(caption, known is not None and is_agent(known), info)
+        return partial(self._report, segment)
 
     def _report(self, segment: _Segment, text: str, fault: str | None) -> None:
         """Post the words, at most every `GROWTH_S` until their end."""
@@ -142,13 +128,6 @@ class Captions:
             segment.caption = caption
             self._post(CaptionReceived(self._ticket, caption))
         return is_new
-
-    def _talker(self, identity: str) -> str:
-        known = self._room.remote_participants.get(identity)
-        if known is not None:
-            return name_of(self._room, known)
-        me = self._room.local_participant
-        return display_name(me.name if identity == me.identity else "", identity)
 
 
 class RoomAgent:

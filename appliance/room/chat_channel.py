@@ -20,20 +20,12 @@ from appliance.room.connection import SessionContext
 from appliance.room.participants import ChatSender, sender, short_id
 from appliance.room.text_streams import (
     MESSAGES,
+    TOO_LONG,
     TOO_MANY,
     Report,
-    StreamTopic,
     TextStreams,
 )
 
-_TOPIC: Final = StreamTopic(
-    name=chat_format.STREAM_TOPIC,
-    total=64,
-    # Our choice: twenty lines that were typed in an outage arrive at once.
-    each=24,
-    # One more, which says that a text is too long.
-    characters=chat_format.TEXT_CHARACTERS + 1,
-)
 NOT_ALLOWED: Final = "the room does not allow this box to send chat (canPublishData)"
 """Reason of the failure; the server itself drops such messages without an answer."""
 _SEND_S: Final = 10.0
@@ -63,7 +55,7 @@ class ChatChannel:
         self._packets = Buckets(MESSAGES)
         # Perhaps another application's many: they do not count against a person's chat.
         self._packets_without_topic = Buckets(MESSAGES)
-        TextStreams(room, _TOPIC, context.spawn, self._stream_opened)
+        TextStreams(room, chat_format.STREAM_TOPIC, context.spawn, self._stream_opened)
 
     def received(self, packet: rtc.DataPacket) -> None:
         """Receive a data packet, if it may be chat and its sender is within its rate.
@@ -105,7 +97,7 @@ class ChatChannel:
         if fault is None:
             return
         identity = writer.identity
-        if fault and not text:
+        if fault == TOO_LONG or (fault and not text):
             self._deliver(Dropped(fault), identity)
             return
         # It may have been announced since, or have left.

@@ -34,9 +34,6 @@ nobody notices the delay."""
 
 _log = logging.getLogger(__name__)
 
-Pending = dict[asyncio.Task[Any], str]
-"""Unfinished connection attempts of the process, and their URLs."""
-
 
 @dataclass(frozen=True, slots=True)
 class SessionContext:
@@ -46,7 +43,8 @@ class SessionContext:
     feed: MicrophoneFeed
     playback: Playback
     spawn: Spawn
-    pending: Pending
+    pending: dict[asyncio.Task[Any], str]
+    """Unfinished connection attempts, and their URLs."""
     config: Config
     failed_nodes: dict[str, float] = field(default_factory=dict)
     """Nodes of dTelecom that accepted a session and let it join no room, with the time
@@ -62,7 +60,7 @@ def connection(
     """
     if command.details.is_dtelecom:
         return NodeConnection(command, context, lose)
-    return LiveKitConnection(context.spawn, context.pending)
+    return LiveKitConnection(context)
 
 
 class LiveKitConnection:
@@ -73,12 +71,12 @@ class LiveKitConnection:
     always runs to its end, and an abandoned one is disconnected then.
     """
 
-    def __init__(self, spawn: Spawn, pending: Pending) -> None:
+    def __init__(self, context: SessionContext) -> None:
         """Create the room; nothing is sent yet."""
         connect_once()
         self.room = rtc.Room()
-        self._spawn = spawn
-        self._pending = pending
+        self._spawn = context.spawn
+        self._pending = context.pending
         self._connecting: asyncio.Task[Failure | None] | None = None
         self._is_abandoned = False
 
@@ -146,7 +144,7 @@ class NodeConnection:
         # Imported only for such rooms.
         from appliance.dtelecom.relay import Relay
 
-        self._connection = LiveKitConnection(context.spawn, context.pending)
+        self._connection = LiveKitConnection(context)
         self._failed = context.failed_nodes
         urls = sorted(
             (command.details.url, *command.details.fallback_urls),

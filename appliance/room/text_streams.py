@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 from livekit import rtc
@@ -12,12 +11,18 @@ from livekit import rtc
 from appliance.net.rate_limit import Buckets, Rate
 from appliance.process.background import Spawn
 from appliance.process.logs import LogLimit
+from appliance.room.chat_format import TEXT_CHARACTERS
 from appliance.room.participants import short_id
 
 MESSAGES: Final = Rate(burst=120, per_s=20)
 """Streams, or packets, of one sender; our choice: twenty lines that were typed in an
 outage arrive at once, and nobody types twenty in a second."""
+EACH: Final = 24
+"""Streams of one sender that are read at once; more than such lines."""
+TOTAL: Final = 200
+"""Streams that are read at once; our choice: 3 MB of text at most."""
 TOO_MANY: Final = "too many at once"
+TOO_LONG: Final = "too long"
 SILENCE_S: Final = 20.0
 """Time-out between two chunks; a language model writes one line for a minute."""
 ORDER_S: Final = 0.2
@@ -32,47 +37,25 @@ Opened = Callable[[rtc.TextStreamInfo, str], Report | None]
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamTopic:
-    """Topic of text streams, and their limits."""
-
-    name: str
-    total: int
-    """Streams read at once."""
-    each: int
-    """Of one sender."""
-    characters: int
-    """A longer text is cut, and its stream closed."""
-
-
 class TextStreams:
-    """Streams on one topic of one room."""
+    """Streams on one topic of one room, with texts of at most `TEXT_CHARACTERS`."""
 
     def __init__(
-        self,
-        room: rtc.Room,
-        topic: StreamTopic,
-        spawn: Spawn,
-        opened: Opened,
-        is_trusted: Callable[[str], bool] = lambda _: False,
+        self, room: rtc.Room, topic: str, spawn: Spawn, opened: Opened
     ) -> None:
-        """Start receiving, in tasks that `spawn` starts.
-
-        Only the limit `each` applies to trusted senders.
-        """
-        self._topic = topic
+        """Start receiving, in tasks that `spawn` starts."""
         self._spawn = spawn
         self._opened = opened
-        self._is_trusted = is_trusted
         self._streams: dict[asyncio.Task[Any], str] = {}
         """Tasks that read a stream, the oldest first, and its sender."""
         self._rate = Buckets(MESSAGES)
         self._log_limit = LogLimit()
-        room.register_text_stream_handler(topic.name, self._receive)
+        room.register_text_stream_handler(topic, self._receive)
 
     def _receive(self, reader: rtc.TextStreamReader, identity: str) -> None:
         own = [task for task, sender in self._streams.items() if sender == identity]
-        if len(own) < self._topic.each and self._may_read(identity):
+        is_free = len(own) < EACH and len(self._streams) < TOTAL
+        if is_free and self._rate.may(identity, time.monotonic()):
             report = self._opened(reader.info, identity)
         else:
             report = None
@@ -86,12 +69,6 @@ class TextStreams:
         self._streams[task] = identity
         task.add_done_callback(self._streams.pop)
 
-    def _may_read(self, identity: str) -> bool:
-        if self._is_trusted(identity):
-            return True
-        is_free = len(self._streams) < self._topic.total
-        return is_free and self._rate.may(identity, time.monotonic())
-
     async def _read(
         self,
         reader: rtc.TextStreamReader,
@@ -99,15 +76,15 @@ class TextStreams:
         earlier: list[asyncio.Task[Any]],
     ) -> None:
         """Receive the stream, and report what came, whether or not it is complete."""
-        text, fault = "", "too long"
+        text, fault = "", ""
         try:
-            while len(text) < self._topic.characters:
+            while not fault:
                 async with asyncio.timeout(SILENCE_S):
                     chunk = await anext(reader, None)
                 if chunk is None:
-                    fault = ""
                     break
-                text = (text + chunk)[: self._topic.characters]
+                fault = TOO_LONG if len(text + chunk) > TEXT_CHARACTERS else ""
+                text = (text + chunk)[:TEXT_CHARACTERS]
                 report(text, None)
         except TimeoutError:
             fault = "incomplete after the time-out"

@@ -13,6 +13,7 @@ from appliance.core.events import ChatMessage
 from appliance.room.chat_channel import ChatChannel
 from appliance.room.chat_format import TEXT_CHARACTERS
 from appliance.room.connection import SessionContext
+from appliance.room.text_streams import EACH, TOTAL
 from tests.room.conftest import join_room
 
 
@@ -102,23 +103,23 @@ async def test_streams_that_a_guest_never_ends_do_not_keep_others_from_being_rea
     stage = Stage()
     for number in range(100):
         stage.room.opened(Reader(f"eve{number}"), "eve")
-    assert len(stage.tasks) == 24
+    assert len(stage.tasks) == EACH
     honest = Reader("line")
     stage.room.opened(honest, "ann")
     honest.send("dinner is ready")
     honest.send(None)
-    await asyncio.gather(*stage.tasks[24:])
+    await asyncio.gather(*stage.tasks[EACH:])
     assert [line.text for line in stage.taken] == ["dinner is ready"]
     await stage.end()
 
 
 async def test_so_many_streams_are_read_at_once_and_no_more():
     stage = Stage()
-    readers = [Reader(str(number)) for number in range(100)]
+    readers = [Reader(str(number)) for number in range(TOTAL + 2)]
     for number, reader in enumerate(readers):
         stage.room.opened(reader, f"guest{number}")
-    assert len(stage.tasks) == 64
-    assert [reader.is_closed for reader in readers] == [False] * 64 + [True] * 36
+    assert len(stage.tasks) == TOTAL
+    assert [x.is_closed for x in readers] == [False] * TOTAL + [True] * 2
     await stage.end()
 
 
