@@ -176,10 +176,11 @@ class Subscriber:
     def active_speakers_changed(self, talkers: list[rtc.Participant]) -> None:
         """Handle the server's list: what they say has to be decrypted soon.
 
-        It names only those whose level has changed.
+        It is late: of somebody who is muted by now nothing may arrive.
         """
         for talker in talkers:
-            if self._of(talker.identity):
+            is_muted = all(x.muted for x in talker.track_publications.values())
+            if self._of(talker.identity) and not is_muted:
                 self.decryption.expect(talker.identity)
 
     def _of(self, identity: str) -> list[_Subscription]:
