@@ -3,11 +3,10 @@
 When it does so is decided in `core.voice_agent`.
 """
 
-import asyncio
 import logging
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -39,8 +38,6 @@ from appliance.room.subscriber import Subscriber
 from appliance.room.text_streams import Report, TextStreams
 
 CAPTION_TOPIC: Final = "lk.transcription"
-GROWTH_S: Final = 0.1
-"""Least interval between two reports of a segment: the page has ten views a second."""
 ON_BEHALF: Final = "lk.publish_on_behalf"
 """Attribute of an avatar, which speaks for the agent with this identity."""
 PUSH_TO_TALK: Final = "push-to-talk"
@@ -52,26 +49,14 @@ says that it is ready."""
 BUSY: Final = frozenset({AgentState.THINKING, AgentState.SPEAKING})
 """States in which an error of an agent's method does not mean that its session is over.
 """
+_Rpc = rtc.RpcError.ErrorCode
+LOST: Final = (_Rpc.CONNECTION_TIMEOUT, _Rpc.SEND_FAILED)
+"""Errors of a request that has not reached an agent that is still listed."""
 ARRIVAL_S: Final = 2.0
 """Time-out for the request to arrive; the library's own 7 s are for relays."""
 ANSWER_S: Final = 6.0
 """Time-out for the answer: an agent may wait 5 s for its transcription."""
-_Rpc = rtc.RpcError.ErrorCode
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Segment:
-    """Words that are being received."""
-
-    caption: Caption
-    """With the text posted last."""
-    is_agent: bool
-    """An agent's words: an aborted stream is not sent again, so its text is final."""
-    info: rtc.TextStreamInfo
-    text: str = ""
-    pause: asyncio.TimerHandle | None = None
-    """Ends `GROWTH_S` after the last report."""
 
 
 class Captions:
@@ -82,7 +67,6 @@ class Captions:
         self._ticket = ticket
         self._room = room
         self._post = post
-        self._loop = asyncio.get_running_loop()
         TextStreams(room, CAPTION_TOPIC, spawn, self._opened)
 
     def _opened(self, info: rtc.TextStreamInfo, identity: str) -> Report | None:
@@ -98,36 +82,25 @@ class Captions:
             me = self._room.local_participant
             talker = display_name(me.name if identity == me.identity else "", identity)
         caption = Caption(name, identity, talker, "", is_final=False, ts_ms=ts_ms)
-        segment = _Segment(caption, known is not None and is_agent(known), info)
-        return partial(self._report, segment)
+        is_of_agent = known is not None and is_agent(known)
+        return partial(self._report, caption, info, is_of_agent=is_of_agent)
 
-    def _report(self, segment: _Segment, text: str, fault: str | None) -> None:
-        """Post the words, at most every `GROWTH_S` until their end."""
-        segment.text = text
-        if fault is None:
-            if segment.pause is None:
-                self._grow(segment)
-            return
-        if segment.pause is not None:
-            segment.pause.cancel()
-        attributes = segment.info.attributes or {}
-        is_marked = attributes.get("lk.transcription_final") == "true"
-        self._send(segment, is_final=segment.is_agent if fault else is_marked)
-
-    def _grow(self, segment: _Segment) -> None:
-        segment.pause = None
-        if self._send(segment, is_final=False):
-            segment.pause = self._loop.call_later(GROWTH_S, self._grow, segment)
-
-    def _send(self, segment: _Segment, *, is_final: bool) -> bool:
-        """Post the caption, and return whether it was new."""
-        text = "".join(filter(is_text, segment.text)).strip()
-        caption = replace(segment.caption, text=text, is_final=is_final)
-        is_new = bool(text) and caption != segment.caption
-        if is_new:
-            segment.caption = caption
+    def _report(
+        self,
+        caption: Caption,
+        info: rtc.TextStreamInfo,
+        raw: str,
+        fault: str | None,
+        *,
+        is_of_agent: bool,
+    ) -> None:
+        """Post the words; an agent does not send a stream again that it has aborted."""
+        text = "".join(filter(is_text, raw)).strip()
+        is_marked = (info.attributes or {}).get("lk.transcription_final") == "true"
+        is_final = fault is not None and (is_of_agent if fault else is_marked)
+        if text:
+            caption = replace(caption, text=text, is_final=is_final)
             self._post(CaptionReceived(self._ticket, caption))
-        return is_new
 
 
 class RoomAgent:
@@ -162,6 +135,10 @@ class RoomAgent:
         self._started = self._postponed = ""
         """Identity of the agent that was told of the newest start, and of one that
         refused it because it was busy."""
+        self._connections = 1
+        """Number of connections that the library has made."""
+        self._lost_end: int | None = None
+        """The connection on which the end of the newest turn may have been lost."""
 
     def look(self) -> None:
         """Post the agent, if it is different from the last one, and serve it."""
@@ -172,11 +149,23 @@ class RoomAgent:
             self._context.post(AgentChanged(self._ticket, agent))
         if agent and agent.id == self._postponed and agent.state not in BUSY:
             self._take_turn(Turn.START)
+        if agent and self._lost_end not in {None, self._connections}:
+            self._lost_end = None
+            # One that thinks or speaks has got it. Others would go on listening.
+            if agent.state not in BUSY:
+                self._take_turn(self._turn)
         if self._is_muted:
             self._apply_mute()
         if self._pre_connect is not None:
             for each in agents:
                 self._pre_connect.offer(each)
+
+    def reconnected(self) -> None:
+        """Send the end of a turn again that the old connection may have lost.
+
+        On one that is only resumed, it arrives late.
+        """
+        self._connections += 1
 
     def do(self, command: MuteAgent | TakeTurn) -> None:
         """Carry out the command; a cancelled turn is not kept for an agent either."""
@@ -191,7 +180,7 @@ class RoomAgent:
 
     def _take_turn(self, turn: Turn) -> None:
         """Tell the agent about our turn, unless it does not take turns."""
-        self._turn, self._postponed = turn, ""
+        self._turn, self._postponed, self._lost_end = turn, "", None
         agents = self._agents()
         if turn is not Turn.START:
             # Another agent, its replacement for example, knows nothing of this turn.
@@ -206,7 +195,7 @@ class RoomAgent:
         self._context.spawn(self._call(agent, turn))
 
     async def _call(self, agent: rtc.RemoteParticipant, turn: Turn) -> None:
-        was_busy = _state(agent) in BUSY
+        was_busy, connection = _state(agent) in BUSY, self._connections
         try:
             await self._room.local_participant.perform_rpc(
                 destination_identity=agent.identity,
@@ -218,7 +207,10 @@ class RoomAgent:
             )
         except rtc.RpcError as exc:
             _log.debug("turn not taken  turn=%s code=%d", turn, exc.code)
-            if exc.code == _Rpc.UNSUPPORTED_METHOD:
+            if exc.code in LOST:
+                if turn is self._turn is not Turn.START:
+                    self._lost_end = connection
+            elif exc.code == _Rpc.UNSUPPORTED_METHOD:
                 self._refusals[agent.sid] += 1
             elif exc.code != _Rpc.APPLICATION_ERROR:
                 return

@@ -4,6 +4,8 @@ import asyncio
 import logging
 import secrets
 import time
+from collections import deque
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -22,6 +24,7 @@ from appliance.room.text_streams import (
     MESSAGES,
     TOO_LONG,
     TOO_MANY,
+    TOTAL,
     Report,
     TextStreams,
 )
@@ -55,7 +58,13 @@ class ChatChannel:
         self._packets = Buckets(MESSAGES)
         # Perhaps another application's many: they do not count against a person's chat.
         self._packets_without_topic = Buckets(MESSAGES)
-        TextStreams(room, chat_format.STREAM_TOPIC, context.spawn, self._stream_opened)
+        self._attached: deque[str] = deque(maxlen=TOTAL)
+        """Ids of files whose message is shown."""
+        self._newest: ChatMessage | None = None
+        """Of a stream."""
+        topic = chat_format.STREAM_TOPIC
+        TextStreams(room, topic, context.spawn, self._stream_opened)
+        room.register_byte_stream_handler(topic, self._file_opened)
 
     def received(self, packet: rtc.DataPacket) -> None:
         """Receive a data packet, if it may be chat and its sender is within its rate.
@@ -85,29 +94,45 @@ class ChatChannel:
         self._spawn(self._sent_or_failed(command))
 
     def _stream_opened(self, info: rtc.TextStreamInfo, identity: str) -> Report:
-        return partial(self._stream_read, info, sender(self._room, identity))
+        self._attached.extend(info.attachments)
+        line = _begun(info, identity, files=len(info.attachments))
+        return partial(self._stream_read, line, sender(self._room, identity))
+
+    def _file_opened(self, reader: rtc.ByteStreamReader, identity: str) -> None:
+        """Show that a file was sent without a message; its content is not read."""
+        reader.close()
+        if reader.info.stream_id in self._attached:
+            return
+        if self._packets.may(identity, time.monotonic()):
+            line = _begun(reader.info, identity, files=1)
+            self._stream_read(line, sender(self._room, identity), "", "")
+        else:
+            self._deliver(Dropped(TOO_MANY), identity)
 
     def _stream_read(
-        self, info: rtc.TextStreamInfo, writer: ChatSender, text: str, fault: str | None
+        self, line: ReceivedLine, writer: ChatSender, text: str, fault: str | None
     ) -> None:
-        """Deliver the line of a stream that has ended, whether or not it is complete.
+        """Deliver the line as far as it has come, whether or not it is complete.
 
         `writer` is the sender as known when the line began.
         """
-        if fault is None:
-            return
         identity = writer.identity
         if fault == TOO_LONG or (fault and not text):
             self._deliver(Dropped(fault), identity)
             return
         # It may have been announced since, or have left.
         now = sender(self._room, identity)
-        # The id that an unknown sender gives may be that of another's line.
-        line_id = info.stream_id if identity else secrets.token_hex(16)
-        files = len(info.attachments)
-        line = ReceivedLine(line_id, text, info.timestamp, files=files)
-        now_ms = time.time_ns() // 1_000_000
-        taken = chat_format.read_line(line, now if now.name else writer, now_ms)
+        taken = chat_format.read_line(
+            replace(line, text=text),
+            now if now.name else writer,
+            time.time_ns() // 1_000_000,
+        )
+        if isinstance(taken, ChatMessage):
+            if taken == self._newest:
+                return
+            self._newest = taken
+        elif fault is None:
+            return
         self._deliver(taken, identity)
 
     def _deliver(self, taken: ChatMessage | Dropped | None, identity: str) -> None:
@@ -122,17 +147,23 @@ class ChatChannel:
         try:
             # One after the other, so that messages arrive in the order they were typed.
             async with asyncio.timeout(_SEND_S), self._sending:
-                if not self._room.local_participant.permissions.can_publish_data:
-                    self._failed(command, NOT_ALLOWED)
-                    return
-                await self._publish(command)
+                if self._may_send:
+                    await self._publish(command)
         except (rtc.StreamError, PublishDataError) as exc:
             self._failed(command, "the room did not accept it")
             _log.debug("chat not sent  error=%s", type(exc).__name__)
         except TimeoutError:
             self._failed(command, "the room did not accept it in time")
         else:
-            self._post(ChatSent(self._ticket, command.id))
+            # It may have been revoked meanwhile.
+            if self._may_send:
+                self._post(ChatSent(self._ticket, command.id))
+            else:
+                self._failed(command, NOT_ALLOWED)
+
+    @property
+    def _may_send(self) -> bool:
+        return self._room.local_participant.permissions.can_publish_data
 
     def _failed(self, command: SendChat, reason: str) -> None:
         message = "chat message not sent  reason=%r"
@@ -160,3 +191,11 @@ class ChatChannel:
             command.id, ts_ms, text, has_stream=self._has_streams
         )
         await me.publish_data(payload, topic=chat_format.PACKET_TOPIC)
+
+
+def _begun(
+    info: rtc.TextStreamInfo | rtc.ByteStreamInfo, identity: str, files: int
+) -> ReceivedLine:
+    # The id that an unknown sender gives may be that of another's line.
+    line_id = info.stream_id if identity else secrets.token_hex(16)
+    return ReceivedLine(line_id, "", info.timestamp, files=files)

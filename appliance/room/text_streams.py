@@ -26,7 +26,9 @@ TOO_LONG: Final = "too long"
 SILENCE_S: Final = 20.0
 """Time-out between two chunks; a language model writes one line for a minute."""
 ORDER_S: Final = 0.2
-"""Time that a complete text waits for the end of the sender's earlier one."""
+"""Time that a text waits for the end of the sender's earlier one."""
+GROWTH_S: Final = 0.1
+"""Least interval between two reports of a text: the page has ten views a second."""
 
 Report = Callable[[str, str | None], None]
 """Take the text received so far, and at the end of the stream why it may be incomplete;
@@ -76,23 +78,33 @@ class TextStreams:
         earlier: list[asyncio.Task[Any]],
     ) -> None:
         """Receive the stream, and report what came, whether or not it is complete."""
-        text, fault = "", ""
+        loop = asyncio.get_running_loop()
+        text = reported = fault = ""
+        report_s = 0.0
         try:
             while not fault:
-                async with asyncio.timeout(SILENCE_S):
-                    chunk = await anext(reader, None)
+                has_grown = text != reported
+                until_s = report_s if has_grown else loop.time() + SILENCE_S
+                try:
+                    async with asyncio.timeout_at(until_s):
+                        chunk = await anext(reader, None)
+                except TimeoutError:
+                    if has_grown:
+                        report(text, None)
+                        reported, report_s = text, loop.time() + GROWTH_S
+                    else:
+                        fault = "incomplete after the time-out"
+                    continue
                 if chunk is None:
                     break
+                if earlier and not text:
+                    # The SDK reads each stream in its own task: the second may be read
+                    # first.
+                    await asyncio.wait(earlier, timeout=ORDER_S)
                 fault = TOO_LONG if len(text + chunk) > TEXT_CHARACTERS else ""
                 text = (text + chunk)[:TEXT_CHARACTERS]
-                report(text, None)
-        except TimeoutError:
-            fault = "incomplete after the time-out"
         except rtc.StreamError:
             fault = "aborted or too long"
         finally:
             reader.close()
-        if earlier:
-            # The SDK reads each stream in its own task: the second may end first.
-            await asyncio.wait(earlier, timeout=ORDER_S)
         report(text, fault)

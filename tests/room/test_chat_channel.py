@@ -151,21 +151,40 @@ async def test_hostile_messages_are_dropped_with_few_lines(server, box, caplog):
     assert "secretly" not in caplog.text
 
 
-async def test_a_line_that_is_written_slowly_is_shown_when_it_is_complete(
-    server, box, monkeypatch
-):
+async def grown(box, text):
+    """Wait until a line has grown to this text, and return it."""
+    return (await box.until(ChatReceived, lambda x: x.message.text == text)).message
+
+
+async def test_a_line_that_is_written_slowly_grows(server, box, monkeypatch):
     monkeypatch.setattr("appliance.room.text_streams.SILENCE_S", 1.0)
+    words = ["once", " upon", " a", " time", " there", " was"]
     async with server.friend("ann") as friend:
         await box.join(server)
         stream = await friend.room.local_participant.stream_text(topic="lk.chat")
-        for word in ("once", " upon", " a", " time", " there", " was"):
+        text = ""
+        for word in words:
+            text += word
             await stream.write(word)
+            line = await grown(box, text)
             # Longer than the time-out in total, and shorter each time.
             await asyncio.sleep(0.3)
         await stream.aclose()
-        line = await received(box)
-    assert (line.text, line.id) == ("once upon a time there was", stream.info.stream_id)
-    assert len(received_so_far(box)) == 1
+        await sent_like_livekit(friend, "bye")
+        assert (await received(box)).text == "bye"
+    ids = {event.message.id for event in received_so_far(box)[:-1]}
+    assert ids == {line.id} == {stream.info.stream_id}
+
+
+async def test_a_line_that_grows_fast_is_posted_a_few_times_a_second(server, box):
+    async with server.friend("ann") as friend:
+        await box.join(server)
+        stream = await friend.room.local_participant.stream_text(topic="lk.chat")
+        for _ in range(200):
+            await stream.write("x")
+        await stream.aclose()
+        await grown(box, "x" * 200)
+    assert len(received_so_far(box)) < 20
 
 
 def receivers():
@@ -178,7 +197,7 @@ def receivers():
     ]
 
 
-@pytest.mark.parametrize("end", ["silence", "leaving"])
+@pytest.mark.parametrize("end", ["silence", "leaving", "too long"])
 async def test_what_came_of_an_incomplete_line_is_kept(
     server, box, monkeypatch, caplog, end
 ):
@@ -186,16 +205,22 @@ async def test_what_came_of_an_incomplete_line_is_kept(
     async with server.friend("ann") as friend, server.friend("bob") as bob:
         await box.join(server)
         stream = await friend.room.local_participant.stream_text(topic="lk.chat")
-        await stream.write("half a line")
-        async with asyncio.timeout(DEADLINE_S):
-            while not receivers():
-                await asyncio.sleep(0.01)
+        await stream.write("half a")
+        await grown(box, "half a")
+        await stream.write(" line")
+        await grown(box, "half a line")
         if end == "leaving":
             await friend.room.disconnect()
-        assert (await received(box)).text == "half a line"
+        elif end == "too long":
+            await stream.write("x" * 5000)
+            await stream.aclose()
+        else:
+            async with asyncio.timeout(DEADLINE_S):
+                await asyncio.wait(receivers())
         await sent_like_livekit(bob, "bye")
         assert (await received(box)).text == "bye"
-    assert not [x for x in caplog.records if "dropped" in x.getMessage()]
+    dropped = [x for x in caplog.records if "dropped" in x.getMessage()]
+    assert len(dropped) == (end == "too long")
 
 
 async def test_twenty_lines_of_one_sender_at_once_are_all_shown_in_order(server, box):
@@ -214,8 +239,26 @@ async def test_lines_without_end_do_not_keep_others_from_chatting(server, box, c
             stream = await ann.room.local_participant.stream_text(topic="lk.chat")
             await stream.write("on and on")
         await sent_like_livekit(bob, "good")
-        assert (await received(box)).text == "good"
+        await grown(box, "good")
+        async with asyncio.timeout(DEADLINE_S):
+            while len({event.message.id for event in received_so_far(box)}) < 24 + 1:
+                await asyncio.sleep(0.01)
     assert "too many at once" in caplog.text
+
+
+async def test_a_file_alone_is_shown_and_not_received(server, box):
+    async with server.friend("ann", name="Ann") as friend:
+        await box.join(server)
+        writer = await friend.room.local_participant.stream_bytes(
+            "photo.jpg", topic="lk.chat"
+        )
+        await writer.write(b"x" * 100_000)
+        await writer.aclose()
+        line = await received(box)
+        await sent_like_livekit(friend, "bye")
+        assert (await received(box)).text == "bye"
+    assert (line.text, line.sender_name) == ("sent a file", "Ann")
+    assert line.id == writer.info.stream_id
 
 
 async def test_messages_of_one_sender_keep_their_order(server, box, monkeypatch):

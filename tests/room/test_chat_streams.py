@@ -57,6 +57,9 @@ class Room:
     def register_text_stream_handler(self, _topic, opened):
         self.opened = opened
 
+    def register_byte_stream_handler(self, _topic, _opened):
+        pass
+
 
 class Stage:
     """Chat of a session in a room that a test plays."""
