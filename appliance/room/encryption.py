@@ -3,13 +3,13 @@
 The key file, and the state of encryption of each participant's audio with its faults.
 """
 
-import time
 from pathlib import Path
 from typing import Final
 
 from livekit import rtc
 
 from appliance.core.events import Cause, Failure
+from appliance.room.connection import LOOK_S
 
 ENCRYPTED: Final = (
     "sound is encrypted, and this box has no key (room.encryption_key_file)"
@@ -21,7 +21,8 @@ OTHER_KEY: Final = "sound cannot be decrypted: their key is not the one of this 
 
 PATIENCE_S: Final = 2.0
 """Time from the first speech to the first decrypted packet; our choice. The library
-does not report a wrong key, only the first success."""
+does not report a wrong key, only the first success. Of a muted track, for which the
+server's report of speech may be too late, nothing arrives."""
 _KEY_BYTES: Final = 4096
 """Longest key; our choice: a large file named by mistake is refused."""
 
@@ -62,8 +63,8 @@ class Decryption:
         """Start without participants; `has_key`: this box encrypts."""
         self._has_key = has_key
         self._decrypted: set[str] = set()
-        self._expected_s: dict[str, float] = {}
-        """Time at which speech arrived first of participants not decrypted yet."""
+        self._waited_s: dict[str, float] = {}
+        """How long participants, whose speech is not decrypted, were unmuted since."""
 
     def is_playable(self, publication: rtc.RemoteTrackPublication) -> bool:
         """Return whether the track can be played; ciphertext would be loud noise."""
@@ -77,29 +78,36 @@ class Decryption:
             return
         if state == rtc.EncryptionState.OK:
             self._decrypted.add(participant.identity)
-            self._expected_s.pop(participant.identity, None)
+            self._waited_s.pop(participant.identity, None)
         else:
             self._decrypted.discard(participant.identity)
 
     def expect(self, identity: str) -> None:
         """Expect a decrypted packet of this participant, whose speech arrives."""
         if identity not in self._decrypted:
-            self._expected_s.setdefault(identity, time.monotonic())
+            self._waited_s.setdefault(identity, 0.0)
 
     def forget(self, identity: str) -> None:
         """Remove a participant whose track has ended."""
         self._decrypted.discard(identity)
-        self._expected_s.pop(identity, None)
+        self._waited_s.pop(identity, None)
 
     def fault(self, other: rtc.RemoteParticipant) -> str:
-        """Return the fault of this participant's audio as a sentence; empty: none."""
+        """Return the fault of this participant's audio as a sentence; empty: none.
+
+        Call it every `LOOK_S`.
+        """
         tracks = audio_tracks(other)
         if not self._has_key:
             return ENCRYPTED if any(map(_is_encrypted, tracks)) else ""
         if not all(map(_is_encrypted, tracks)):
             return NOT_ENCRYPTED
-        expected_s = self._expected_s.get(other.identity, float("inf"))
-        return OTHER_KEY if time.monotonic() - expected_s >= PATIENCE_S else ""
+        waited_s = self._waited_s.get(other.identity)
+        if waited_s is None:
+            return ""
+        if not all(track.muted for track in tracks):
+            self._waited_s[other.identity] = waited_s = waited_s + LOOK_S
+        return OTHER_KEY if waited_s >= PATIENCE_S else ""
 
 
 def audio_tracks(

@@ -56,8 +56,11 @@ class PreConnectAudio:
 
         def record_and_send(block: Block) -> None:
             if self._is_recording and block is not SILENCE:
+                now_s = self._now_s()
+                if now_s - self._last_s > STALE_S:
+                    self._blocks.clear()
                 self._blocks.append(block.copy())
-                self._last_s = self._now_s()
+                self._last_s = now_s
             send(block)
 
         return record_and_send

@@ -252,3 +252,13 @@ async def test_an_agent_that_is_not_ready_yet_is_sent_nothing_until_it_is(stage)
 async def test_nothing_is_sent_before_the_track_is_published():
     stage = Stage(Me(tracks=()))
     assert await stage.sent() == []
+
+
+async def test_of_two_talks_long_apart_only_the_second_is_sent(stage):
+    stage.speak(100, level=1)
+    stage.now_s += STALE_S + 1
+    stage.speak(100, level=2)
+    ((_, content),) = await stage.sent()
+    pcm = np.frombuffer(content.removesuffix(b"end"), np.int16)
+    assert len(pcm) == 16_000
+    assert (pcm == 2).all()
