@@ -54,7 +54,10 @@ Encoded: TypeAlias = "ctypes._Pointer[ctypes.c_uint8]"
 """An encoded event; the library owns the memory."""
 
 Sink = Callable[[Block], None]
-"""Takes one read-only block, which it may keep. Thread: the library's."""
+"""Takes one read-only block, which it may keep, and raises nothing.
+
+Thread: the library's.
+"""
 
 # One worker thread instead of one per core: several wake each other to share too little
 # work (measured on two cores: 5 % more CPU). Read when the library is first used.
@@ -106,7 +109,7 @@ class FfiEvents:
         self._changing = Lock()
         self._thread = local()
         self.blocks = 0
-        """Blocks that were received and handled, of all streams."""
+        """Blocks that were received, of all streams."""
         self.failures: set[Failure] = set()
         """Failures for which a room was given up, and which have lasted since."""
 
@@ -130,10 +133,7 @@ class FfiEvents:
             self._rest(address, size)
 
     def open(self, track: rtc.Track, sink: Sink) -> FfiHandle:
-        """Return a new stream of a remote track, whose blocks go to `sink` at once.
-
-        A block for which the sink raises is not counted, so that the room is given up.
-        """
+        """Return a new stream of a remote track, whose blocks go to `sink` at once."""
         request = FfiRequest()
         wanted = request.new_audio_stream
         wanted.track_handle = handle(track).handle
@@ -167,8 +167,8 @@ class FfiEvents:
             frame = sound.frame_received.frame
             pcm = ctypes.string_at(frame.info.data_ptr, BLOCK_BYTES)
             self._drop(frame.handle.id)
-            sink(SILENCE if pcm == _ZEROS else np.frombuffer(pcm, np.int16))
             self.blocks += 1
+            sink(SILENCE if pcm == _ZEROS else np.frombuffer(pcm, np.int16))
         else:
             with self._changing:
                 del self.sinks[sound.stream_handle]

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NoReturn
 
 import numpy as np
 from livekit import rtc
@@ -38,6 +38,24 @@ PAUSE_S: Final = 1.0
 _log = logging.getLogger(__name__)
 
 
+class _RaisedInLoop:
+    """Context whose exceptions the loop raises, which ends the process.
+
+    The library's thread would print one for each block, and go on.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, exc: BaseException | None, _: object) -> bool:
+        if exc is not None:
+            self._loop.call_soon_threadsafe(_raise, exc)
+        return True
+
+
 class _Subscription:
     """A subscribed track that is played, and whether it is speech."""
 
@@ -46,6 +64,7 @@ class _Subscription:
         self.name = f"{identity}/{track.sid}"
         """Name of the talker in the playback."""
         self._write = playback.add(self.name)
+        self._raised_in_loop = _RaisedInLoop()
         self._loud_share = 0.0
         self._spoke_s = float("-inf")
         self.audio = ffi_events().open(track, self.take)
@@ -57,11 +76,12 @@ class _Subscription:
 
     def take(self, block: Block) -> None:
         """Play the block. Thread: the library's."""
-        is_loud = block is not SILENCE and _is_loud(block)
-        self._loud_share += (is_loud - self._loud_share) / AVERAGED_BLOCKS
-        if self._loud_share >= SPEECH_SHARE:
-            self._spoke_s = time.monotonic()
-        self._write(block)
+        with self._raised_in_loop:
+            is_loud = block is not SILENCE and _is_loud(block)
+            self._loud_share += (is_loud - self._loud_share) / AVERAGED_BLOCKS
+            if self._loud_share >= SPEECH_SHARE:
+                self._spoke_s = time.monotonic()
+            self._write(block)
 
 
 class Subscriber:
@@ -206,3 +226,7 @@ class Subscriber:
 def _is_loud(block: Block) -> bool:
     samples = block.astype(np.float32)
     return float(samples @ samples) >= SPEECH_RMS * SPEECH_RMS * len(samples)
+
+
+def _raise(exc: BaseException) -> NoReturn:
+    raise exc

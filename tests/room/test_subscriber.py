@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from livekit import rtc
 
+from appliance.pcm import SILENCE
 from appliance.room import subscriber as subscriber_module
+from appliance.room.ffi import ffi_events
 from appliance.room.subscriber import TRACKS_EACH, Subscriber
 from tests.room.fakes import DEADLINE_S, FakePlayback
 
@@ -157,3 +159,24 @@ async def test_a_participant_with_six_voices_is_heard_with_four(server, box):
 
 def played(box, identity):
     return {x for x in box.playback.talkers if x.startswith(f"{identity}/")}
+
+
+async def test_an_exception_in_the_playback_is_raised_in_the_loop(monkeypatch):
+    """There it ends the process; the library would print it for each block."""
+
+    def break_down(_block):
+        raise ZeroDivisionError
+
+    loop = asyncio.get_running_loop()
+    raised = loop.create_future()
+    loop.set_exception_handler(lambda _, facts: raised.set_result(facts["exception"]))
+    opened: list[Any] = []
+    monkeypatch.setattr(ffi_events(), "open", lambda _, take: opened.append(take))
+    playback = FakePlayback()
+    playback.sink = break_down
+    track: Any = SimpleNamespace(
+        sid="TR_1", identity="ann", kind=rtc.TrackKind.KIND_AUDIO
+    )
+    Subscriber(playback, has_key=False).open(track, track, track)
+    opened[0](SILENCE)
+    assert isinstance(await raised, ZeroDivisionError)
