@@ -64,6 +64,12 @@ class Participants:
         )
         return self._last
 
+    @property
+    def has_anybody_left(self) -> bool:
+        """Whether somebody in the last list is not in the SDK's list any more."""
+        present = self._room.remote_participants
+        return any(person.id not in present for person in self._last)
+
     def look(self) -> None:
         """Post the list, if it is different from the last one."""
         before = self._last

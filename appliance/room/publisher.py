@@ -88,6 +88,8 @@ class OwnTrack:
         self._publication: rtc.LocalTrackPublication | None = None
         self._is_dropped = False
         """The server has dropped the track since it was last published."""
+        self._is_unchecked = self._is_republished = False
+        """The connection was resumed, and the SDK has published the track again."""
         self._is_paused = is_paused
         self._posted = Permissions()
         self._log_limit = LogLimit()
@@ -137,6 +139,10 @@ class OwnTrack:
             self.stop()
             self._is_dropped = True
 
+    def resumed(self, *, is_republished: bool) -> None:
+        """Check the track, which the SDK may have published again, or failed to."""
+        self._is_unchecked, self._is_republished = True, is_republished
+
     def unmute(self) -> None:
         """Undo a moderator's mute."""
         if self._microphones:
@@ -151,7 +157,9 @@ class OwnTrack:
         while True:
             self._post_change()
             await asyncio.sleep(LOOK_S)
-            if self._is_listener or self.has_publication or self._is_paused():
+            if self._is_listener or self._is_paused():
+                continue
+            if self.has_publication and await self._is_sent():
                 continue
             await self._withdraw()
             if not self._may_publish:
@@ -193,16 +201,20 @@ class OwnTrack:
 
     async def _publish(self) -> Failure | None:
         """Publish the track, connect the feed, and return why it failed."""
-        self._is_dropped = False
-        self._microphones.append(MicrophoneTrack())
+        self._is_dropped = self._is_unchecked = False
+        microphone = MicrophoneTrack()
+        if self._microphones and self._microphones[-1].track.muted:
+            # By a moderator.
+            microphone.track.mute()
+        self._microphones.append(microphone)
         try:
-            await self._publish_with_dtx(self._microphones[-1].track)
+            await self._publish_with_dtx(microphone.track)
         except (PublishTrackError, RuntimeError, TimeoutError) as exc:
             _log.debug("track not published  error=%r", exc)
             await self._withdraw()
             return NOT_PUBLISHED
         if not self._is_dropped:
-            send = self._microphones[-1].send
+            send = microphone.send
             self._feed.connect(self._recorder(send) if self._recorder else send)
             _log.info("track published")
         return None
@@ -225,6 +237,28 @@ class OwnTrack:
                 return
             _log.debug("publishing the track again  reason=no_dtx")
             await self.unpublish()
+
+    async def _is_sent(self) -> bool:
+        """Return whether the track is sent after an interruption, and as it has to be.
+
+        The SDK does not report that it could not publish the track again, and does not
+        look at the server's answer.
+        """
+        if not self._is_unchecked:
+            return True
+        self._is_unchecked = False
+        try:
+            async with asyncio.timeout(SENDING_S):
+                # If the connection is new, so are all of its streams.
+                parameters = await self._new_parameters(())
+        except RuntimeError:
+            # It broke again.
+            return True
+        except TimeoutError:
+            _log.warning("the microphone's track is not sent on the resumed connection")
+            return self._is_paused()
+        is_new = self._is_republished and not (self._is_once or self._is_paused())
+        return not is_new or any(DTX in line for line in parameters)
 
     async def _new_parameters(self, known: Collection[str]) -> list[str]:
         """Wait until a new encoder sends, and return its parameters.

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import partial
+from math import inf
 from typing import Any, Final
 
 from livekit import rtc
@@ -34,6 +35,10 @@ from appliance.room.subscriber import Subscriber
 REASON_S: Final = 1.0
 """Time-out for the reason of a disconnect after an error; it follows within 0.1 s."""
 
+LEFT_S: Final = 0.5
+"""So long somebody who left is still listed. For a new connection, the SDK removes
+everybody from its list up to 0.35 s before it reports an interruption."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -56,6 +61,8 @@ class Session:
         """Set while the connection is interrupted."""
         self._is_reconnected = False
         """Whether the library made a new connection in this interruption."""
+        self._left_s = inf
+        """Time at which somebody was found to have left, until it is posted."""
         self._tasks: set[asyncio.Task[Any]] = set()
         """Tasks that are cancelled when the session ends."""
         self._loop = asyncio.get_running_loop()
@@ -123,11 +130,13 @@ class Session:
         ticket, room = self.ticket, self.room
         _log.info("joined  ticket=%d", ticket)
         self._post(RoomJoined(ticket, room.name, self._people.now(), self.own.now()))
+        if self._pause.is_set():
+            self._post(RoomPaused(ticket))
         # An agent may be in a state for a moment only.
         room.on("participant_attributes_changed", self._later(self._look))
         self._spawn(self._follow())
         self._spawn(self._subscriber.follow(room, self._pause.is_set))
-        audio = stats.follow(ticket, room, self._post, self.own)
+        audio = stats.follow(ticket, room, self._post, self.own, self._subscriber)
         for watch in (audio, self.own.follow()):
             self._spawn(self._finish_after(watch))
 
@@ -154,14 +163,19 @@ class Session:
             await asyncio.sleep(LOOK_S)
 
     def _look(self, *_: object) -> None:
-        """Post what has changed, but not during an interruption.
+        """Post what has changed, but not during an interruption, nor just before it.
 
-        For a new connection, the SDK first removes everybody from its list. Who is
-        still in the room is back before the connection is complete.
+        Who is still in the room is listed again before the connection is complete.
         """
-        if not self._pause.is_set():
-            self._people.look()
-            self.agent.look()
+        if self._pause.is_set():
+            return
+        if self._people.has_anybody_left:
+            self._left_s = min(self._left_s, self._loop.time())
+            if self._loop.time() - self._left_s < LEFT_S:
+                return
+        self._left_s = inf
+        self._people.look()
+        self.agent.look()
 
     async def _finish_after(self, watch: Coroutine[Any, Any, Failure]) -> None:
         """End the session for the reason that the watch returns."""
@@ -233,7 +247,10 @@ class Session:
         self._pause.clear()
         # Without a track there is no sign of a new connection: assume one.
         is_new = self._is_reconnected or not self.own.has_publication
+        self.own.resumed(is_republished=self._is_reconnected)
         self._is_reconnected = False
         _log.info("connection resumed  ticket=%d new=%s", self.ticket, is_new)
         self._subscriber.want_all(self.room)
         self._post(RoomResumed(self.ticket, is_new=is_new))
+        if is_new:
+            self.agent.reconnected()

@@ -21,6 +21,7 @@ from appliance.room.ffi import ffi_events
 
 if TYPE_CHECKING:
     from appliance.room.publisher import OwnTrack
+    from appliance.room.subscriber import Subscriber
 
 EVERY_S: Final = 10.0
 """Interval of reading; our choice: current, at negligible cost."""
@@ -28,12 +29,18 @@ FIRST_S: Final = 1.0
 """Interval until the first round trip time is known."""
 STEP_S: Final = 0.005
 """Smallest change of the round trip time that counts: each redraws the screen."""
-GIVEN: Final = 500
-"""Blocks to send, or received packets, of which something must have passed: 5 or 10 s
-of speech. In silence the library sends two or three packets a second."""
+STILL_S: Final = 3
+"""So long nothing is made of the tracks that are subscribed to: time to read why."""
+PACKETS_GIVEN: Final = 100
+"""Received packets of which some sound must be made: those of 2 s of speech. In silence
+there are two or three a second."""
+BLOCKS_GIVEN: Final = 500
+"""Blocks to send, 5 s, of which some packet must be made."""
 
 
-async def follow(ticket: int, room: rtc.Room, post: Post, own: "OwnTrack") -> Failure:
+async def follow(
+    ticket: int, room: rtc.Room, post: Post, own: "OwnTrack", subscriber: "Subscriber"
+) -> Failure:
     """Post the round trip time and how audio arrives, until no audio passes.
 
     Returns:
@@ -45,7 +52,8 @@ async def follow(ticket: int, room: rtc.Room, post: Post, own: "OwnTrack") -> Fa
     """
     rtt_s: float | None = None
     receiving, sending = Receiving(), Sending()
-    heard, sent = AudioWatch(NO_AUDIO), AudioWatch(NOT_SENT)
+    heard = AudioWatch(NO_AUDIO, PACKETS_GIVEN)
+    sent = AudioWatch(NOT_SENT, BLOCKS_GIVEN)
     while True:
         stats = await _read(room)
         new_s = _rtt_s(stats)
@@ -55,11 +63,28 @@ async def follow(ticket: int, room: rtc.Room, post: Post, own: "OwnTrack") -> Fa
         post(ConnectionMeasured(ticket, rtt_s, reception, lost))
         packets_in = sum(x.inbound_rtp.received.packets_received for x in stats)
         packets_out = sum(x.outbound_rtp.sent.packets_sent for x in stats)
-        if heard.is_stuck(packets_in, ffi_events().blocks):
+        given = packets_in if subscriber.is_playing else None
+        if heard.is_stuck(given, ffi_events().blocks):
             return NO_AUDIO
         if sent.is_stuck(own.encoded_blocks, packets_out):
             return NOT_SENT
-        await asyncio.sleep(FIRST_S if rtt_s is None else EVERY_S)
+        await _wait(FIRST_S if rtt_s is None else EVERY_S, subscriber)
+
+
+async def _wait(longest_s: float, subscriber: "Subscriber") -> None:
+    """Wait, but only `STILL_S` while no block comes of the tracks subscribed to.
+
+    Of each the library makes 100 blocks a second, whether it is muted or not. What
+    counts are seconds: after a stop of the process the blocks come a moment later.
+    """
+    still_s = 0
+    for _ in range(round(longest_s / FIRST_S)):
+        blocks = ffi_events().blocks
+        await asyncio.sleep(FIRST_S)
+        is_still = subscriber.is_playing and ffi_events().blocks == blocks
+        still_s = still_s + 1 if is_still else 0
+        if still_s == STILL_S:
+            return
 
 
 async def _read(room: rtc.Room) -> list[RtcStats]:
@@ -164,16 +189,18 @@ def encoders(stats: Collection[RtcStats]) -> dict[str, str]:
 class AudioWatch:
     """Watch for audio that enters the library and does not leave it."""
 
-    def __init__(self, failure: Failure) -> None:
-        """Start without a reading; `failure` is that of this direction."""
+    def __init__(self, failure: Failure, given: int) -> None:
+        """Start without a reading; `failure` is that of this direction.
+
+        It is one if so much has entered since something left last.
+        """
         self._failure = failure
+        self._given = given
         self._last: tuple[int, int] | None = None
         """What had entered and left when something left last."""
 
     def is_stuck(self, entered: int | None, left: int) -> bool:
-        """Return whether `GIVEN` have entered since something left last.
-
-        None: nothing has to enter now.
+        """Return whether the failure is there; None: nothing has to leave now.
 
         Raises:
             RuntimeError: for the second time, without anything between.
@@ -186,7 +213,7 @@ class AudioWatch:
             self._last = entered, left
             failures.discard(self._failure)
             return False
-        if entered - before[0] < GIVEN:
+        if entered - before[0] < self._given:
             return False
         if self._failure in failures:
             raise RuntimeError(self._failure.reason)

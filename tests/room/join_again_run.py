@@ -16,7 +16,7 @@ async def live(url, token, library):
     if library == "repeats":
         connect_once()
         del vars(FfiClient.instance)["request"]
-        vars(stats).update(EVERY_S=1.0, GIVEN=100)
+        vars(stats).update(EVERY_S=1.0, BLOCKS_GIVEN=100)
     async with open_box() as box:
         ticket, event = 0, None
         while not isinstance(event, RoomJoined):

@@ -6,10 +6,13 @@ import pytest
 
 from appliance.core.events import RoomLost
 from appliance.room import stats
-from appliance.room.failures import NOT_SENT
-from appliance.room.ffi import ffi_events
-from appliance.room.stats import GIVEN, AudioWatch
+from appliance.room.failures import NO_AUDIO, NOT_SENT
+from appliance.room.ffi import FfiEvents, ffi_events
+from appliance.room.stats import AudioWatch
 from tests.room.fakes import DEADLINE_S
+from tests.room.test_permissions import hears_friend
+
+GIVEN = 500
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +22,7 @@ def first_time():
 
 def is_stuck(*readings):
     """Return of each reading whether it shows that nothing passes."""
-    watch = AudioWatch(NOT_SENT)
+    watch = AudioWatch(NOT_SENT, GIVEN)
     return [watch.is_stuck(*reading) for reading in readings]
 
 
@@ -60,7 +63,7 @@ async def test_a_real_library_sends_packets_of_silence_into_an_empty_room(
     server, box, monkeypatch
 ):
     monkeypatch.setattr(stats, "EVERY_S", 0.5)
-    monkeypatch.setattr(stats, "GIVEN", 100)
+    monkeypatch.setattr(stats, "BLOCKS_GIVEN", 100)
     await box.join(server)
     box.feed.is_open = False
     session = box.room.session
@@ -68,3 +71,17 @@ async def test_a_real_library_sends_packets_of_silence_into_an_empty_room(
         while (session.own.encoded_blocks or 0) < 450:
             await asyncio.sleep(0.05)
     assert not any(isinstance(event, RoomLost) for event in box.events)
+
+
+async def test_without_a_block_of_a_track_that_is_played_the_library_is_read_soon(
+    server, box, monkeypatch
+):
+    monkeypatch.setattr(stats, "EVERY_S", 1000.0)
+    async with server.friend("ann") as friend:
+        await friend.say(700)
+        await box.join(server)
+        await hears_friend(box)
+        # As if the library made nothing of the packets any more.
+        stuck = property(lambda _: 7, lambda *_: None)
+        monkeypatch.setattr(FfiEvents, "blocks", stuck, raising=False)
+        assert (await box.until(RoomLost)).failure is NO_AUDIO

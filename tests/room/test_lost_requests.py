@@ -6,13 +6,19 @@ import logging
 import pytest
 from livekit import rtc
 
+from appliance.core.commands import UnmuteTrack
 from appliance.core.events import RoomJoined, RoomLost, RoomPaused, RoomResumed
-from appliance.room import stats, subscriber
-from appliance.room.failures import NOT_SENT
+from appliance.room import subscriber
 from tests.dtelecom.real_node import Node
-from tests.room.conftest import join_room
+from tests.room.conftest import join_room, open_box
 from tests.room.fakes import DEADLINE_S
-from tests.room.test_permissions import hears_friend, hears_tone
+from tests.room.test_permissions import (
+    hears_friend,
+    hears_nothing,
+    hears_tone,
+    mute,
+    permissions_are,
+)
 
 ADD_TRACK, SUBSCRIPTION = 4, 6
 """Fields of LiveKit's `SignalRequest`."""
@@ -31,18 +37,44 @@ async def join(box, server, way, **facts):
     await box.until(RoomJoined)
 
 
-@pytest.mark.parametrize("is_dtelecom", [False, True])
-async def test_a_room_is_given_up_if_the_library_could_not_publish_the_track_again(
-    server, way, box, monkeypatch, is_dtelecom
+async def reconnect_without_track(box, way):
+    """Have the library make a new connection, and lose what it publishes."""
+    way.loses = ADD_TRACK
+    await box.sdk_room.simulate_scenario(FULL_RECONNECT)
+    await box.until(RoomResumed)
+    assert way.lost.is_set()
+
+
+def mutes(friend):
+    """Return of each track of the box whether it is muted."""
+    box = friend.room.remote_participants.get("box")
+    return [track.muted for track in box.track_publications.values()] if box else []
+
+
+async def test_a_track_that_the_library_could_not_publish_again_is_sent_and_stays_muted(
+    server, way, box
 ):
-    monkeypatch.setattr(stats, "EVERY_S", 0.5)
     async with server.friend("ann") as friend:
-        await join(box, server, way, is_dtelecom=is_dtelecom)
+        await join(box, server, way)
         await hears_tone(friend)
-        way.loses = ADD_TRACK
-        await box.sdk_room.simulate_scenario(FULL_RECONNECT)
-        assert (await box.until(RoomLost)).failure is NOT_SENT
-        assert way.lost.is_set()
+        await mute(server, friend)
+        await permissions_are(box, is_server_muted=True)
+        await hears_nothing(friend)
+        await reconnect_without_track(box, way)
+        async with asyncio.timeout(DEADLINE_S):
+            while box.feed.connects < 2 or mutes(friend) != [True]:
+                await asyncio.sleep(0.05)
+        await hears_nothing(friend)
+        box.room.do(UnmuteTrack(1))
+        await hears_tone(friend)
+    assert not any(isinstance(event, RoomLost) for event in box.events)
+
+
+async def test_a_node_that_takes_a_track_once_is_joined_again_for_it(server, way):
+    async with open_box() as box:
+        await join(box, server, way, is_dtelecom=True)
+        await reconnect_without_track(box, way)
+        assert "only once" in (await box.until(RoomLost)).failure.reason
 
 
 async def test_a_track_that_stays_published_is_not_published_again(server, way, box):

@@ -22,8 +22,10 @@ from appliance.core.events import (
     Participant,
     PeopleChanged,
     RoomFailed,
+    RoomJoined,
     RoomLeft,
     RoomLost,
+    RoomPaused,
 )
 from appliance.room import connection, session
 from appliance.room.ffi import ffi_events
@@ -114,6 +116,15 @@ async def test_nothing_is_posted_after_the_session_was_left(server, box):
         session.room.emit("reconnecting")
         await asyncio.sleep(0.1)
         assert len(box.events) == events
+
+
+async def test_an_interruption_while_joining_is_reported_after_it(server, box):
+    box.room.do(join_room(1, server.url, server.token("box")))
+    box.room.session.room.emit("reconnecting")
+    joined = await box.until(RoomJoined)
+    async with asyncio.timeout(DEADLINE_S):
+        while RoomPaused(1) not in box.events[box.events.index(joined) :]:
+            await asyncio.sleep(0.01)
 
 
 async def test_leaving_twice_posts_two_events(server, box):

@@ -4,12 +4,13 @@ import asyncio
 from contextlib import suppress
 
 import pytest
+from livekit import rtc
 from livekit.rtc._proto.stats_pb2 import RtcStats
 
-from appliance.core.events import ConnectionMeasured, Reception
+from appliance.core.events import ConnectionMeasured, Reception, RoomResumed
 from appliance.pcm import PACKET_BLOCKS
 from appliance.room import publisher, stats
-from tests.room.conftest import RoomHarness
+from tests.room.conftest import RoomHarness, open_box
 from tests.room.fakes import DEADLINE_S, FakeFeed
 from tests.room.test_permissions import hears_tone
 
@@ -95,6 +96,29 @@ async def test_the_parameters_of_an_encoder_are_known_once_negotiated():
     for one, name, codec in zip(reports[2:], "xyz", ("b", "", "a"), strict=True):
         one.outbound_rtp.rtc.id, one.outbound_rtp.stream.codec_id = name, codec
     assert stats.encoders(reports) == {"x": another, "z": agreed}
+
+
+async def test_after_a_full_reconnect_a_track_without_dtx_is_published_again(
+    server, monkeypatch
+):
+    full = rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT
+    is_misunderstood = False
+
+    def agreed(reports):
+        found = stats.encoders(reports)
+        return dict.fromkeys(found, "stereo=1") if is_misunderstood else found
+
+    monkeypatch.setattr(publisher, "encoders", agreed)
+    async with open_box() as box, server.friend("ann") as friend:
+        await box.join(server)
+        await friend.hear(0.5)
+        is_misunderstood = True
+        await box.sdk_room.simulate_scenario(full)
+        await box.until(RoomResumed)
+        async with asyncio.timeout(DEADLINE_S):
+            while box.feed.connects < 2:
+                await asyncio.sleep(KEPT_S)
+        assert box.feed.is_connected
 
 
 async def test_what_arrives_is_measured(server, box, monkeypatch):
