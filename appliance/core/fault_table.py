@@ -323,11 +323,6 @@ PAGE_ADDRESS: Final = HardwareFault(
     "{error}",
     "The box has no such address: write one that it has into page.listen, or 0.0.0.0.",
 )
-PAGE_IPV6: Final = HardwareFault(
-    "page-ipv6",
-    "the network of this box is IPv6, and 0.0.0.0 is IPv4 only",
-    'Write page: {{listen: "[::]:{port}"}}.',
-)
 
 # found by `doctor` only
 

@@ -6,6 +6,6 @@ headers. `rate_limit` limits how often a client may do something, also a partici
 floods the room's chat.
 `listen` opens the listening socket, and `url` checks addresses from the configuration.
 `http_client` has the certificates that clients trust, and bounded requests.
-`network_monitor` reads the address of this machine from the kernel. Start with
+`network_monitor` posts the address of this machine and its changes. Start with
 `http_server`.
 """

@@ -6,15 +6,11 @@ else may own. A `Host` header is accepted if it is
 
 * a name of this machine: its host name and that with `.local`, the name of the box
   with `.local`, or a name from the configuration,
-* one of these with `.local` and another number, which avahi announces if there is such
-  a machine already: `box-2.local`,
 * `localhost`, a name below it, or a loopback address, which always mean the client's
   own machine, or
 * the IP address to which the connection was made.
 
 The port is not compared: port forwarding and proxies change it.
-Starlette's `TrustedHostMiddleware` compares with a fixed list only, which cannot have
-the address of each connection.
 """
 
 import re
@@ -25,8 +21,6 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from appliance.net.url import Address, host_and_port, ip, is_loopback
-
-_NUMBER = re.compile(r"-[0-9]+\.local\Z")
 
 
 class HostCheck:
@@ -81,16 +75,10 @@ def is_own_host(host: str, names: Collection[str], local: str) -> bool:
         local: the address to which the connection was made.
     """
     name = named_host(host).removesuffix(".")
-    if name in names or is_loopback(name) or _is_counted_up(name, names):
+    if name in names or is_loopback(name):
         return True
     address = _address(name)
     return address is not None and address == _address(local)
-
-
-def _is_counted_up(name: str, names: Collection[str]) -> bool:
-    """Return whether the name is one of `names` but for the number at its end."""
-    stems = {_NUMBER.sub(".local", each) for each in names}
-    return bool(_NUMBER.search(name)) and _NUMBER.sub(".local", name) in stems
 
 
 def is_same_origin(origin: str, host: str) -> bool:

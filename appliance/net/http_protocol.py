@@ -1,20 +1,17 @@
-"""uvicorn's protocol classes with limits on clients; bounded reading of request bodies.
+"""uvicorn's protocol classes, closed on malformed input; limits; bounded bodies.
 
-Malformed input closes its own connection only. uvicorn, h11 and websockets raise on
-some of it in callbacks of the event loop, where this program treats an exception as a
-bug and ends. None of our own code runs inside `malformed_input`: requests are served in
-tasks of their own.
+uvicorn, h11 and websockets raise on some malformed input in callbacks of the event
+loop, where this program treats an exception as a bug and ends. Here such input closes
+its own connection only. None of our own code runs inside `guarded`: requests are served
+in tasks of their own.
 
 Each server sets its own limits: `page.application`, `page.websocket` (one WebSocket)
-and `token_server.command`; `rate_limit` has the token buckets.
+and `token_server.command`.
 """
 
 import asyncio
-import logging
-from collections.abc import Callable, Container, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from http import HTTPStatus
 
 import h11
 from starlette.requests import Request
@@ -31,14 +28,10 @@ from websockets.exceptions import WebSocketException
 
 from appliance.errors import ApplianceError
 from appliance.net.rate_limit import Rate, RateLimit
-from appliance.process.logs import LogLimit
 
 HEAD_BYTES = 16 * 1024
 """Longest request line with headers, for `h11_max_incomplete_event_size`; those of
 browsers have about 1 kB."""
-READS = 256
-"""Most reads from the socket for one request; 32 kB on the worst Wi-Fi take under 50.
-Clients that send single bytes or an endless body are disconnected."""
 BODY_S = 10.0
 """Longest time for a whole body; our choice: far more than 32 KiB take on the worst
 Wi-Fi."""
@@ -52,16 +45,9 @@ MALFORMED = (
     ValueError,
 )
 """Exceptions that the three libraries raise, or might raise, on malformed input."""
-BAD_REQUEST = (
-    b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-)
 UNSENT_BYTES = 4096
 """Data of a connection in this process beyond which the next message waits, so that a
 slow client gets the newest view and not those that it has missed."""
-_log = logging.getLogger(__name__)
-
-Client = tuple[str, int]
-"""Address and port of the client."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,11 +72,8 @@ class ServerLimits:
     requests: RateLimit
     refusal: Response
     """Response to a request beyond the rate; has the header `connection: close`."""
-    on_refused: Callable[[str], None] = lambda _address: None
-    """Called with the client's address for each request beyond the rate and each
-    connection beyond the limits, unread."""
-    proxies: Container[str] = ()
-    """Addresses of trusted proxies, each of whose clients has a rate of its own."""
+    on_refused: Callable[[], None] = lambda: None
+    """Called for each request beyond the rate and each connection beyond the limits."""
     body_s: float = BODY_S
     """Longest time for a whole body, of the token server; the page uses `BODY_S`."""
     request_s: float = 10.0
@@ -128,139 +111,69 @@ async def read_body(
     return bytes(body)
 
 
-@contextmanager
-def malformed_input(drop: Callable[[], None]) -> Iterator[None]:
-    """Call `drop` if the block raises on malformed input."""
-    try:
-        yield
-    except MALFORMED:
-        drop()
-
-
 def guarded(callback: Callable[..., None]) -> Callable[..., None]:
     """Return a method of a connection, which is dropped on malformed input."""
 
     def call(self: "HttpProtocol | WebSocketProtocol", *args: object) -> None:
-        with malformed_input(self._drop):
+        try:
             callback(self, *args)
+        except MALFORMED:
+            self.drop()
 
     return call
 
 
 class HttpProtocol(H11Protocol):
-    """HTTP/1.1 server connection with limits on time and reads."""
+    """HTTP/1.1 server connection, closed on malformed input and when it is idle."""
 
+    data_received = guarded(H11Protocol.data_received)
+    handle_events = guarded(H11Protocol.handle_events)
     timeout_keep_alive_handler = guarded(H11Protocol.timeout_keep_alive_handler)
     shutdown = guarded(H11Protocol.shutdown)
 
-    def __init__(
-        self,
-        config: Config,
-        state: ServerState,
-        client: Client,
-        limits: ServerLimits,
-        log_limit: LogLimit,
-    ) -> None:
-        """Serve `client`, whose socket may be reset already.
-
-        The rate of requests is only read here; `RateLimited` counts them. `log_limit`
-        is the server's, for connections closed for malformed input.
-        """
+    def __init__(self, config: Config, state: ServerState, request_s: float) -> None:
+        """Wait `request_s` for each request; see `ServerLimits`."""
         super().__init__(config, state, {}, asyncio.get_running_loop())
-        self._client = client
-        self._limits = limits
-        self._log_limit = log_limit
-        self._reads = 0
+        self._request_s = request_s
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start waiting for a request."""
         assert isinstance(transport, asyncio.Transport)
-        try:
-            super().connection_made(transport)
-        except OSError:
-            # uvicorn reads the socket's addresses; the client may have reset it.
-            transport.abort()
-            return
-        self.client = self._client
+        super().connection_made(transport)
         transport.set_write_buffer_limits(high=UNSENT_BYTES)
         self._check_later()
-
-    def data_received(self, data: bytes) -> None:
-        """Parse the data, or refuse the request if the client exceeds its rate."""
-        address, limits = self._client[0], self._limits
-        # The clients of a proxy have rates of their own.
-        is_limited = self.conn.their_state is h11.IDLE and address not in limits.proxies
-        if is_limited and limits.requests.is_spent(address):
-            self._unset_keepalive_if_required()
-            limits.on_refused(address)
-            self._close_with(wire(limits.refusal))
-            return
-        self._reads += 1
-        if self._reads > READS:
-            self._drop()
-            return
-        with malformed_input(self._drop):
-            super().data_received(data)
-
-    def handle_events(self) -> None:
-        """Handle the parsed events; also called when a response is complete."""
-        before = self.cycle
-        with malformed_input(self._drop):
-            super().handle_events()
-        if self.cycle is not before:
-            self._reads = 0
-
-    def send_400_response(self, _msg: str) -> None:
-        """Respond 400 to a malformed head; during a request, only close."""
-        self._limits.requests.take(self._client[0])
-        if self.conn.our_state is not h11.IDLE:
-            self._drop()
-            return
-        self._log_malformed()
-        self._close_with(BAD_REQUEST)
-
-    def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """Switch to the WebSocket protocol, or close if it did not accept the head."""
-        super().handle_websocket_upgrade(event)
-        protocol = self.transport.get_protocol()
-        assert isinstance(protocol, WebSocketProtocol)
-        protocol.client = self._client
-        # websockets never responds to a head that h11 accepts and it does not, and
-        # nothing else would close the connection from here on.
-        if not protocol.handshake_initiated:
-            self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Notify the request that is being served, if any."""
         if self._timer is not None:
             # It would keep everything of this connection in memory.
             self._timer.cancel()
-        with malformed_input(self._drop):
-            super().connection_lost(exc)
+        super().connection_lost(exc)
 
-    def _log_malformed(self) -> None:
-        message = "connection closed for malformed input"
-        self._log_limit.log(_log, logging.INFO, message)
+    def send_400_response(self, _msg: str) -> None:
+        """Close without a response, which a request in progress may have begun."""
+        self.drop()
 
-    def _close_with(self, response: bytes) -> None:
-        self.transport.write(response)
-        self.transport.close()
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Switch to the WebSocket protocol, or close if it did not accept the head."""
+        super().handle_websocket_upgrade(event)
+        protocol = self.transport.get_protocol()
+        assert isinstance(protocol, WebSocketProtocol)
+        # websockets never responds to a head that h11 accepts and it does not, and
+        # nothing else would close the connection from here on.
+        if not protocol.handshake_initiated:
+            self.transport.abort()
 
-    def _drop(self) -> None:
-        """Disconnect at once; the task of the request sees that the client left."""
-        self._log_malformed()
-        self._unset_keepalive_if_required()
-        if self.cycle is not None and not self.cycle.response_complete:
+    def drop(self) -> None:
+        """Disconnect at once."""
+        if self.cycle is not None:
+            # Before the request, which may be about to send, learns of the disconnect.
             self.cycle.disconnected = True
-            self.cycle.message_event.set()
-        self.flow.resume_writing()
         self.transport.abort()
 
     def _check_later(self) -> None:
-        self._timer = self.loop.call_later(
-            self._limits.request_s, self._check, self.cycle
-        )
+        self._timer = self.loop.call_later(self._request_s, self._check, self.cycle)
 
     def _check(self, seen: object) -> None:
         """Close the connection if no request has begun since the last check.
@@ -282,45 +195,25 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     """
 
     connection_lost = guarded(WebSocketsSansIOProtocol.connection_lost)
+    data_received = guarded(WebSocketsSansIOProtocol.data_received)
     send_keepalive_ping = guarded(WebSocketsSansIOProtocol.send_keepalive_ping)
     shutdown = guarded(WebSocketsSansIOProtocol.shutdown)
 
-    def data_received(self, data: bytes) -> None:
-        """Parse the data; close if any arrives before the handshake is complete."""
-        if self.handshake_initiated and not self.handshake_complete:
-            self._drop()
-            return
-        with malformed_input(self._drop):
-            super().data_received(data)
-
     def keepalive_timeout(self) -> None:
-        """Close a connection whose client does not answer pings."""
-        with malformed_input(self._drop):
-            super().keepalive_timeout()
-        # Otherwise a client that does not read would end it only by TCP's time-out.
-        self.transport.abort()
+        """Disconnect a client that does not answer pings.
+
+        A closing handshake would wait for TCP's time-out if the client does not read.
+        """
+        self.drop()
 
     async def send(self, message: ASGISendEvent) -> None:
         """Send a message of the application."""
         try:
             await super().send(message)
         except (AssertionError, WebSocketException) as exc:
-            self._drop()
+            self.drop()
             raise ClientDisconnected from exc
 
-    def _drop(self) -> None:
+    def drop(self) -> None:
         """Disconnect at once; the task that serves the connection sees it closed."""
-        self.stop_keepalive()
-        self.disconnected = True
-        self.handshake_complete = True
-        self.queue.put_nowait({"type": "websocket.disconnect", "code": 1006})
-        self.writable.set()
         self.transport.abort()
-
-
-def wire(response: Response) -> bytes:
-    """Return the bytes of a response as sent over the connection."""
-    status = HTTPStatus(response.status_code)
-    first = f"HTTP/1.1 {status.value} {status.phrase}".encode()
-    lines = (first, *(b": ".join(pair) for pair in response.raw_headers))
-    return b"\r\n".join(lines) + b"\r\n\r\n" + bytes(response.body)

@@ -1,9 +1,7 @@
 """Listening sockets, and the addresses under which the page is reachable."""
 
 import asyncio
-import errno
 import socket
-from ipaddress import IPv4Address
 
 from appliance.net.url import host_and_port, ip
 
@@ -69,21 +67,6 @@ def listener(host: str, port: int, backlog: int = BACKLOG) -> socket.socket:
     return listening
 
 
-def check_address(host: str) -> None:
-    """Do nothing if this machine has the IP address, or if that is not known.
-
-    Raises:
-        OSError: no interface has it.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as sock:
-            sock.bind((host, 0))
-    except OSError as exc:
-        if exc.errno == errno.EADDRNOTAVAIL:
-            raise
-
-
 def url(host: str, port: int, lan: str) -> str:
     """Return the URL, for a phone on the LAN, of a page that listens on `host`.
 
@@ -93,25 +76,10 @@ def url(host: str, port: int, lan: str) -> str:
     shown = host
     if host in EVERYWHERE:
         name = socket.gethostname().lower().partition(".")[0]
-        shown = lan if _is_served(lan, host) else f"{name}.local"
+        is_served = lan and (":" not in lan or host == "::")
+        shown = lan if is_served else f"{name}.local"
     bracketed = f"[{shown}]" if ":" in shown else shown
     return f"http://{bracketed}:{port}"
-
-
-def _is_served(lan: str, host: str) -> bool:
-    """Return whether a page that listens on `host` is reachable at `lan`."""
-    address = ip(lan)
-    if address is None:
-        return False
-    # A link-local IPv6 address needs the name of the phone's own interface.
-    return isinstance(address, IPv4Address) or (
-        host == "::" and not address.is_link_local
-    )
-
-
-def is_ipv6_missed(lan: str, host: str) -> bool:
-    """Return whether `lan` is IPv6, and so misses a page that listens on `host`."""
-    return host == "0.0.0.0" and _is_served(lan, "::") and not _is_served(lan, host)
 
 
 def pairing_url(page_url: str, pin: str) -> str:

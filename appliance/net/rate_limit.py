@@ -23,19 +23,19 @@ class Bucket:
         self._tokens = rate.burst
         self._seen_s = now_s
 
-    def may(self, now_s: float, tokens: float = 1) -> bool:
-        """Take one token or a part of one, and return whether there was a whole one."""
-        if self.is_spent(now_s):
+    def may(self, now_s: float) -> bool:
+        """Take one token, and return whether there was one."""
+        if self.wait_s(now_s) > 0:
             return False
-        self._tokens -= tokens
+        self._tokens -= 1
         return True
 
-    def is_spent(self, now_s: float) -> bool:
-        """Return whether `may` would refuse; takes no token."""
+    def wait_s(self, now_s: float) -> float:
+        """Return the time until `may` would return True; takes no token."""
         grown = self._tokens + (now_s - self._seen_s) * self._rate.per_s
         self._tokens = min(self._rate.burst, grown)
         self._seen_s = now_s
-        return self._tokens < 1
+        return max(0.0, (1 - self._tokens) / self._rate.per_s)
 
 
 class Buckets:
@@ -56,10 +56,14 @@ class Buckets:
             self._buckets.popitem(last=False)
         return bucket.may(now_s)
 
-    def is_spent(self, client: str, now_s: float) -> bool:
-        """Return whether `may` would refuse; takes no token."""
+    def wait_s(self, client: str, now_s: float) -> float:
+        """Return the time until `may` would return True; takes no token."""
         bucket = self._buckets.get(client)
-        return bucket is not None and bucket.is_spent(now_s)
+        return 0.0 if bucket is None else bucket.wait_s(now_s)
+
+    def forget(self, client: str) -> None:
+        """Give this client a full bucket."""
+        self._buckets.pop(client, None)
 
 
 class RateLimit:
@@ -78,7 +82,11 @@ class RateLimit:
         now_s = self._now_s()
         return self._each.may(address, now_s) and self._total.may(now_s)
 
-    def is_spent(self, address: str) -> bool:
-        """Return whether `take` would refuse; counts nothing."""
+    def wait_s(self, address: str) -> float:
+        """Return the time until `take` would return True; counts nothing."""
         now_s = self._now_s()
-        return self._each.is_spent(address, now_s) or self._total.is_spent(now_s)
+        return max(self._each.wait_s(address, now_s), self._total.wait_s(now_s))
+
+    def forget(self, address: str) -> None:
+        """Count nothing of what this address did before."""
+        self._each.forget(address)

@@ -28,9 +28,7 @@ characters, fits."""
 
 COOKIE = "ptt_session"
 """Start of the cookie's name. The port follows, because all ports of a host share
-cookies; older versions used no port. Any port is accepted, because it may change.
-"""
-COOKIE_NAME = re.compile(rf"{COOKIE}(_[0-9]+)?")
+cookies. Any port is accepted, because it may change."""
 FORM = "/pair"
 HEALTH = "/health"
 TO_FORM = "pair"
@@ -53,11 +51,9 @@ SECURITY_HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
-    "referrer-policy": "no-referrer",
+    # Not `no-referrer`, under which browsers send a form with `Origin: null`.
+    "referrer-policy": "same-origin",
 }
-FORM_REFERRER = "same-origin"
-"""Under `no-referrer` browsers send a form with `Origin: null`, as they do for forms of
-other sites. Source: Fetch, "append a request Origin header"."""
 ON_SCREEN = "It is on the screen of the box now, or after the talk if somebody talks."
 NOT_ON_SCREEN = (
     f'<a href="{TO_FORM}">Open this page again</a> in a few minutes to see it on the'
@@ -70,7 +66,6 @@ NO_SCREEN = (
 )
 COOKIE_DAYS = 400
 """The longest time for which browsers keep a cookie."""
-MAX_FORM_FIELDS = 10
 
 
 def json_response(content: object, status: HTTPStatus = HTTPStatus.OK) -> Response:
@@ -113,25 +108,25 @@ class AccessControl:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on or answer it."""
         connection, path = HTTPConnection(scope), scope["path"]
-        login = login_of(connection, self._pairing)
+        cookies = _cookies(connection)
+        login = self._pairing.login_of((*cookies, _bearer(connection)))
         scope["state"] = {"login": login}
-        app: ASGIApp = self._app
-        renewal = _renewal(connection, login) if path == "/" else ""
-        if login is None and path == "/":
-            app = RedirectResponse(TO_FORM, HTTPStatus.SEE_OTHER)
+        added, app = dict(SECURITY_HEADERS), self._app
         try:
             self._check(connection, login)
         except RequestRefused as refused:
-            app, renewal = refusal_response(refused), ""
+            app = refusal_response(refused)
+        else:
+            if path == "/" and login is None:
+                app = RedirectResponse(TO_FORM, HTTPStatus.SEE_OTHER)
+            # Sent again, so that a phone in use stays paired after `COOKIE_DAYS`.
+            renewed = [each for each in cookies if digest(each) == login]
+            if path == "/" and renewed:
+                added["set-cookie"] = _set_cookie(scope, renewed[0])
 
         async def send_all(message: Message) -> None:
             if message["type"].endswith("response.start"):
-                headers = MutableHeaders(scope=message)
-                headers.update(SECURITY_HEADERS)
-                if renewal:
-                    headers["set-cookie"] = renewal
-                if path == FORM:
-                    headers["referrer-policy"] = FORM_REFERRER
+                MutableHeaders(scope=message).update(added)
             await send(message)
 
         await app(scope, receive, send_all)
@@ -150,10 +145,7 @@ class AccessControl:
             raise RequestRefused(HTTPStatus.FORBIDDEN, sentence)
         changes = scope["type"] == "websocket" or scope["method"] not in {"GET", "HEAD"}
         origin = headers.get("origin")
-        is_foreign = headers.get("sec-fetch-site") == "cross-site"
-        if origin is not None:
-            is_foreign = not is_same_origin(origin, host)
-        if changes and is_foreign:
+        if changes and origin is not None and not is_same_origin(origin, host):
             sentence = "Cross-origin request rejected."
             raise RequestRefused(HTTPStatus.FORBIDDEN, sentence)
         if login is None and scope["path"] not in OPEN_PATHS:
@@ -162,30 +154,29 @@ class AccessControl:
             raise RequestRefused(HTTPStatus.UNAUTHORIZED, sentence, headers=challenge)
 
 
-def login_of(connection: HTTPConnection, pairing: Pairing) -> str | None:
-    """Return the digest of the valid cookie or bearer token; None without one."""
+def _bearer(connection: HTTPConnection) -> str:
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
-    bearer = token.strip() if scheme.lower() == "bearer" else ""
-    cookies = [value for _, value in _cookies(connection)]
-    return pairing.login_of(cookies=cookies, bearer=bearer)
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
-def _renewal(connection: HTTPConnection, login: str | None) -> str:
-    """Return the header that sends the cookie of this login again, or nothing.
+def _cookies(connection: HTTPConnection) -> list[str]:
+    """Return the values of logins, of this box and of others on its host.
 
-    A phone in use stays paired, although browsers keep a cookie for `COOKIE_DAYS` only.
+    `http.cookies` is not used: it takes seconds for some headers before Python 3.11.10
+    (CVE-2024-7592). Our cookie is never quoted.
     """
-    for name, value in _cookies(connection):
-        if digest(value) == login and COOKIE_NAME.fullmatch(name):
-            return _set_cookie(name, value)
-    return ""
+    headers = connection.headers.getlist("cookie")
+    pairs = [
+        each.strip().partition("=") for header in headers for each in header.split(";")
+    ]
+    return [value for name, _, value in pairs if name.startswith(COOKIE)]
 
 
-def _set_cookie(name: str, secret: str) -> str:
+def _set_cookie(scope: Scope, secret: str) -> str:
     """Return the header `Set-Cookie` of a login."""
     response = Response()
     response.set_cookie(
-        name,
+        f"{COOKIE}_{scope['server'][1]}",
         secret,
         max_age=COOKIE_DAYS * 86_400,
         # The browser takes the folder of this request: "/", or a proxy's path prefix,
@@ -195,19 +186,6 @@ def _set_cookie(name: str, secret: str) -> str:
         samesite="strict",
     )
     return response.headers["set-cookie"]
-
-
-def _cookies(connection: HTTPConnection) -> list[tuple[str, str]]:
-    """Return names and values of logins, of this box and of others on its host.
-
-    `http.cookies` is not used: it takes seconds for some headers before Python 3.11.10
-    (CVE-2024-7592). Our cookie is never quoted.
-    """
-    headers = connection.headers.getlist("cookie")
-    pairs = [
-        each.strip().partition("=") for header in headers for each in header.split(";")
-    ]
-    return [(name, value) for name, _, value in pairs if name.startswith(COOKIE)]
 
 
 class PairingRequest(msgspec.Struct, frozen=True):
@@ -234,9 +212,8 @@ class PairingForm:
     async def enter(self, request: Request) -> Response:
         """Check the PIN and return the cookie of a login."""
         content = await body_of(request)
-        is_declared = request.headers.get("content-type", "").startswith(JSON)
-        # Without an option `curl -d` declares every body as a form.
-        is_json = is_declared or content.lstrip().startswith(b"{")
+        # Not by its declared type: `curl -d` declares every body as a form.
+        is_json = content.lstrip().startswith(b"{")
         try:
             pin = pin_of(content, is_json=is_json)
             address = request.client.host if request.client else ""
@@ -251,8 +228,7 @@ class PairingForm:
         response: Response = RedirectResponse(TO_PAGE, HTTPStatus.SEE_OTHER)
         if is_json:
             response = json_response({"paired": True})
-        name = f"{COOKIE}_{request.scope['server'][1]}"
-        response.headers["set-cookie"] = _set_cookie(name, secret)
+        response.headers["set-cookie"] = _set_cookie(request.scope, secret)
         return response
 
     def _page(self, sentence: str, status: HTTPStatus) -> Response:
@@ -275,9 +251,8 @@ def pin_of(content: bytes, *, is_json: bool) -> str:
         if is_json:
             text = msgspec.json.decode(content, type=PairingRequest).pin
         else:
-            pairs = parse_qsl(content.decode("ascii"), max_num_fields=MAX_FORM_FIELDS)
-            text = dict(pairs).get("pin", "")
-    except (ValueError, *DECODE_ERRORS):
+            text = dict(parse_qsl(content.decode("ascii"))).get("pin", "")
+    except DECODE_ERRORS:
         text = ""
     pin = re.sub(r"[\s-]", "", text)
     if not re.fullmatch(r"[0-9]{6}", pin):

@@ -31,14 +31,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-RETRY_S = 2.0
-"""Interval of attempts to listen; our choice, so that the page is back soon after the
-port is free."""
-WATCH_S = 2.0
-"""Interval of checks for a new address, or a new PIN from the command line."""
-IPV6_CHECKS = 15
-"""Checks until a network that is only IPv6 is a fault: its IPv4 address may come later;
-our choice, half a minute."""
+CHECK_S = 2.0
+"""Interval of attempts to listen, then of checks for a new address or a new PIN from
+the command line; our choice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,16 +75,13 @@ class Page:
         config: PageConfig,
         post: Post,
         settings: PageSettings,
-        *,
-        retry_s: float = RETRY_S,
-        watch_s: float = WATCH_S,
+        check_s: float = CHECK_S,
     ) -> None:
         """Store the settings; the server starts when the adapter is opened."""
         self._config = config
         self._post = post
         self._settings = settings
-        self._retry_s = retry_s
-        self._watch_s = watch_s
+        self._check_s = check_s
         self._latest = LatestView(settings.screen_px)
         file = PairingFile(settings.state_directory)
         self._pairing = Pairing(file, post, settings.now_s)
@@ -133,10 +125,13 @@ class Page:
         host, port = listen.parsed(self._config.listen)
         while True:
             try:
-                return listen.listener(await listen.resolved(host), port)
+                listening = listen.listener(await listen.resolved(host), port)
             except OSError as exc:
                 self._fault.lost(listen_reason(exc))
-                await asyncio.sleep(self._retry_s)
+                await asyncio.sleep(self._check_s)
+            else:
+                self._fault.found()
+                return listening
 
     async def _announce(self, host: str, port: int) -> None:
         """Post address and PIN, and again when network or command line changed them.
@@ -144,30 +139,14 @@ class Page:
         A change of the pairings that could not be written is written again.
         """
         posted: PageServed | None = None
-        checks = 0
         while True:
             await self._pairing.keep_up()
-            address = self._latest.view.address
-            checks = checks + 1 if listen.is_ipv6_missed(address, host) else 0
-            if checks >= IPV6_CHECKS:
-                self._fault.lost(fault_table.PAGE_IPV6.text(port=port))
-            else:
-                self._check_address(host)
-            url = listen.url(host, port, address)
+            url = listen.url(host, port, self._latest.view.address)
             served = PageServed(url, self._pairing.pin)
             if served != posted:
                 self._post(served)
             posted = served
-            await asyncio.sleep(self._watch_s)
-
-    def _check_address(self, host: str) -> None:
-        """Report whether the page is reachable: its address may have been removed."""
-        try:
-            listen.check_address(host)
-        except OSError as exc:
-            self._fault.lost(listen_reason(exc))
-        else:
-            self._fault.found()
+            await asyncio.sleep(self._check_s)
 
     def _web_server(self) -> "WebServer":
         from appliance.page.application import WebServer

@@ -4,10 +4,9 @@ Imported late, in a thread, because Starlette and uvicorn take long to import.
 """
 
 import asyncio
-import contextlib
 import hashlib
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from importlib.resources import files
@@ -29,12 +28,7 @@ from appliance.net.http_protocol import (
     ServerLimits,
     WebSocketProtocol,
 )
-from appliance.net.http_server import (
-    CLIENT_LEFT,
-    UVICORN,
-    BoundedServer,
-    RateLimited,
-)
+from appliance.net.http_server import UVICORN, BoundedServer, RateLimited
 from appliance.net.rate_limit import Rate, RateLimit
 from appliance.page import access
 from appliance.page.adapter import PageSettings
@@ -50,10 +44,6 @@ POSTS: dict[str, type[AnyRequest]] = {
     f"/api/{kind.__struct_config__.tag}": kind for kind in get_args(AnyRequest)
 }
 """Each command by its path, which ends in its name on the WebSocket."""
-SENTENCES = {
-    HTTPStatus.NOT_FOUND: "There is nothing at this address.",
-    HTTPStatus.METHOD_NOT_ALLOWED: "This address does not support this method.",
-}
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -77,8 +67,6 @@ REQUESTS_EACH = Rate(burst=150, per_s=30)
 """Per address: loading the page takes twenty requests, a slider ten a second."""
 REQUESTS = Rate(burst=600, per_s=100)
 """Over all addresses: bounds the cost of a flood from many of them."""
-DATE_S = 1.0
-"""Interval at which uvicorn updates the header `Date`."""
 SHUTDOWN_S = 1
 """Time for open requests to end; the whole process has 3 s."""
 
@@ -92,16 +80,16 @@ class Api:
     assets: dict[str, Response]
     metrics_text: Callable[[], Awaitable[str]]
 
-    async def page(self, request: Request) -> Response:
+    async def page(self, _: Request) -> Response:
         """`GET /`."""
-        return _unless_cached(self.assets["index.html"], request)
+        return self.assets["index.html"]
 
     async def file(self, request: Request) -> Response:
         """`GET /static/{name}`."""
         found = self.assets.get(request.path_params["name"])
         if found is None or found.media_type == MEDIA_TYPES[".html"]:
             raise HTTPException(HTTPStatus.NOT_FOUND)
-        return _unless_cached(found, request)
+        return found
 
     async def view(self, _: Request) -> Response:
         """`GET /api/view`."""
@@ -112,13 +100,9 @@ class Api:
     async def screen(self, _: Request) -> Response:
         """`GET /api/screen.png`."""
         await self.latest.prepare()
-        picture = self.latest.drawing().picture
-        if picture is None:
-            sentence = "Pillow is not installed."
-            raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, sentence)
-        return Response(
-            png(picture), HTTPStatus.OK, access.NO_STORE, MEDIA_TYPES[".png"]
-        )
+        content = png(self.latest.drawing().picture)
+        media_type = MEDIA_TYPES[".png"]
+        return Response(content, HTTPStatus.OK, access.NO_STORE, media_type)
 
     async def metrics(self, _: Request) -> Response:
         """`GET /metrics`."""
@@ -137,9 +121,8 @@ class Api:
         """`POST /api/…`."""
         content = await access.body_of(request)
         command = from_body(content, POSTS[request.url.path])
-        address = request.client.host if request.client else ""
-        client = Client(request.state.login, address=address)
-        return access.json_response(await self.controls.execute(command, client))
+        client = Client(request.state.login)
+        return access.json_response(self.controls.execute(command, client))
 
 
 def health(view: View) -> tuple[bool, tuple[str, ...]]:
@@ -181,8 +164,7 @@ async def _refused(_: Request, exc: Exception) -> Response:
     """Return the response to a refusal, ours or one of Starlette's own (404, 405)."""
     if isinstance(exc, HTTPException):
         status = HTTPStatus(exc.status_code)
-        sentence = SENTENCES.get(status, status.phrase)
-        exc = RequestRefused(status, sentence, headers=exc.headers)
+        exc = RequestRefused(status, f"{status.phrase}.", headers=exc.headers)
     assert isinstance(exc, RequestRefused)
     return access.refusal_response(exc)
 
@@ -190,27 +172,16 @@ async def _refused(_: Request, exc: Exception) -> Response:
 def load_assets() -> dict[str, Response]:
     """Return the responses with all static files, by name.
 
-    Browsers ask each time whether a file has changed (`no-cache`), so that they load
-    the files of another version at once after an upgrade.
+    `no-cache`, so that browsers load those of another version after an upgrade.
     """
+    headers = {"cache-control": "no-cache"}
     found = {}
     for entry in files("appliance.page").joinpath("static").iterdir():
         media_type = MEDIA_TYPES.get("." + entry.name.rpartition(".")[2])
         if media_type is not None:
             content = entry.read_bytes()
-            etag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
-            headers = {"cache-control": "no-cache", "etag": etag}
             found[entry.name] = Response(content, HTTPStatus.OK, headers, media_type)
     return found
-
-
-def _unless_cached(asset: Response, request: Request) -> Response:
-    """Return the file, or 304 if the browser has it in its cache."""
-    etag = asset.headers["etag"]
-    if request.headers.get("if-none-match") != etag:
-        return asset
-    headers = {"cache-control": "no-cache", "etag": etag}
-    return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
 
 
 def default_limits(now_s: Callable[[], float]) -> ServerLimits:
@@ -240,8 +211,8 @@ class WebServer:
     ) -> None:
         """Create the application; requests run as tasks of `background`."""
         assets = load_assets()
-        etags = "".join(f"{x}{assets[x].headers['etag']}" for x in sorted(assets))
-        latest.build = hashlib.sha256(etags.encode()).hexdigest()[:16]
+        content = b"".join(bytes(assets[name].body) for name in sorted(assets))
+        latest.build = hashlib.sha256(content).hexdigest()[:16]
         self._background = background
         controls = Controls(latest, post, settings.now_s)
         self._leases = controls.leases
@@ -257,74 +228,40 @@ class WebServer:
         )
         self._app = access.AccessControl(routes, pairing, own_names(settings.name))
         limits = settings.limits or default_limits(settings.now_s)
-        self._limits = replace(limits, on_refused=self._release_address)
+        self._limits = replace(limits, on_refused=self._release_scripts)
 
-    def _release_address(self, address: str) -> None:
-        """Release the buttons of plain requests, one of which was refused unread.
-
-        It may have been the release, and a talk must not outlast that.
-        """
-        self._leases.release_where(lambda client: client.address == address)
+    def _release_scripts(self) -> None:
+        """End the talks of plain requests: the refused one may be a release."""
+        self._leases.release_where(lambda client: client.socket is None)
 
     async def serve(self, listening: socket.socket) -> None:
         """Serve on this socket until cancelled, then close it and every connection."""
-        app = RateLimited(_RequestTasks(self._app, self._background), self._limits)
-        server = _Server(_config(app, self._limits.ping_s), self._limits)
-        serving = asyncio.create_task(server.serve(sockets=[listening]))
-        try:
-            await asyncio.wait({serving})
-        finally:
-            self._leases.release_where(lambda _: True)
-            server.end()
-            await asyncio.wait({serving})
-        serving.result()
-
-
-class _Server(BoundedServer):
-    """uvicorn without signal handlers and without its loop at ten times a second."""
-
-    def __init__(self, config: uvicorn.Config, limits: ServerLimits) -> None:
-        super().__init__(config, limits)
-        self._end = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        # The process has its own handlers.
-        yield
-
-    def end(self) -> None:
-        """Make `serve` close every connection and return."""
-        self.should_exit = True
-        self._end.set()
-
-    async def main_loop(self) -> None:
-        while not await self.on_tick(0):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(DATE_S):
-                    await self._end.wait()
+        app = _RequestTasks(RateLimited(self._app, self._limits), self._background)
+        server = BoundedServer(_config(app, self._limits.ping_s), self._limits)
+        async with server.serving(listening):
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self._leases.release_where(lambda _: True)
 
 
 class _RequestTasks:
     """ASGI middleware that runs each request as a task of the adapter.
 
     An unexpected exception ends the adapter and the process; uvicorn would log it and
-    go on. A client that disconnects is not unexpected.
+    go on.
     """
 
-    def __init__(self, app: ASGIApp, background: Background) -> None:
+    def __init__(self, app: RateLimited, background: Background) -> None:
         self._app = app
         self._background = background
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        task = self._background.start(self._serve(scope, receive, send))
+        task = self._background.start(self._app(scope, receive, send))
         try:
             await asyncio.wait({task})
         finally:
             task.cancel()
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with contextlib.suppress(*CLIENT_LEFT):
-            await self._app(scope, receive, send)
 
 
 def _config(app: ASGIApp, ping_s: float) -> uvicorn.Config:

@@ -46,8 +46,10 @@ TALKING = frozenset({TalkState.TALKING, TalkState.WARNING})
 
 MUTED_AT_BOX = "The box is muted by its own button; unmute it there."
 MUTED_ON_PAGE = "The box is muted on a page; unmute it first."
-RELEASE_FIRST = "That talk has ended. Release the talk button, then press it again."
-HELD_ELSEWHERE = "Another page or script still holds the talk button."
+RELEASE_FIRST = (
+    "That talk has ended. Release the talk button, here and on every other page or"
+    " script, then press it again."
+)
 
 Answer = dict[str, object]
 CallLater = Callable[[float, Callable[[], None]], asyncio.TimerHandle]
@@ -55,19 +57,12 @@ CallLater = Callable[[float, Callable[[], None]], asyncio.TimerHandle]
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Sender of a command."""
+    """Sender of a command, and holder of the talk button that it presses."""
 
     login: str
     """Digest of the cookie or token: the same for all tabs of a phone."""
     socket: str | None = None
     """Unique for a WebSocket; None for a plain request."""
-    address: str = ""
-    """IP address of a plain request."""
-
-    @property
-    def holder(self) -> str:
-        """Holder of the talk button that this client presses."""
-        return self.socket or self.login
 
 
 class Controls:
@@ -83,26 +78,13 @@ class Controls:
         self._post = post
         self.leases = TalkLeases(post)
         self._chat_rate = RateLimit(CHAT_EACH, CHAT_ALL, now_s)
-        self._lock = asyncio.Lock()
 
-    async def execute(self, request: AnyRequest, client: Client) -> Answer:
+    def execute(self, request: AnyRequest, client: Client) -> Answer:
         """Execute a command and return the body of the response.
-
-        Commands that arrive together are executed one after the other, each checked
-        against the view that follows from the one before.
 
         Raises:
             RequestRefused: with the reason.
         """
-        async with self._lock:
-            try:
-                return self._execute(request, client)
-            finally:
-                # The app, which `post` has scheduled, handles the event and publishes
-                # the view in this pass of the loop.
-                await asyncio.sleep(0)
-
-    def _execute(self, request: AnyRequest, client: Client) -> Answer:
         answer: Answer = {}
         match request:
             case TalkRequest():
@@ -125,26 +107,19 @@ class Controls:
                 assert_never(request)
         return answer
 
-    def is_release(self, request: AnyRequest, client: Client) -> bool:
-        """Return whether the command releases the talk button that the client holds."""
-        is_off = isinstance(request, TalkRequest) and not request.on
-        return is_off and self.leases.is_pressed(client)
-
     def _talk(self, request: TalkRequest, client: Client) -> Answer:
         """Press or release; a refused press is dropped and must not transmit later."""
         if not request.on:
-            self.leases.release(client.holder)
+            self.leases.release(client)
             return {"on": False}
         view = self._latest.view
         if view.is_page_press_ignored:
-            sentence = HELD_ELSEWHERE
             if self.leases.is_pressed(client):
                 # A repeat is not a release: the next must not count as a new press.
                 self.leases.press(client)
-                sentence = RELEASE_FIRST
-            raise RequestRefused(HTTPStatus.CONFLICT, sentence)
+            raise RequestRefused(HTTPStatus.CONFLICT, RELEASE_FIRST)
         if refusal := _talk_refusal(view):
-            self.leases.release(client.holder)
+            self.leases.release(client)
             raise RequestRefused(HTTPStatus.CONFLICT, refusal)
         is_new = self.leases.press(client)
         # A repeat does not start a talk: the talk limit may have ended it meanwhile.
@@ -197,12 +172,12 @@ class TalkLeases:
         """Start released; `call_later` is the running loop's unless given."""
         self._post = post
         self._call_later = call_later
-        self._leases: dict[str, tuple[asyncio.TimerHandle | None, Client]] = {}
-        """End of the press of each holder, and the client that pressed last."""
+        self._leases: dict[Client, asyncio.TimerHandle | None] = {}
+        """End of the press of each client."""
 
     def is_pressed(self, client: Client) -> bool:
         """Return whether the button of this client is pressed."""
-        return client.holder in self._leases
+        return client in self._leases
 
     def press(self, client: Client) -> bool:
         """Press the button of this client, and return whether it was released.
@@ -211,32 +186,31 @@ class TalkLeases:
         restart a talk that the talk limit has ended.
         """
         is_new = not self.is_pressed(client)
-        self._drop(client.holder)
+        self._drop(client)
         end = None
         if client.socket is None:
             call_later = self._call_later or asyncio.get_running_loop().call_later
-            end = call_later(LEASE_S, lambda: self.release(client.holder))
-        self._leases[client.holder] = end, client
+            end = call_later(LEASE_S, lambda: self.release(client))
+        self._leases[client] = end
         if is_new:
             self._post(events.TalkAsked(is_on=True))
         return is_new
 
-    def release(self, holder: str) -> None:
-        """Release the button of this holder; no effect if it is released already."""
-        if holder not in self._leases:
+    def release(self, client: Client) -> None:
+        """Release the button of this client, if it is pressed."""
+        if not self.is_pressed(client):
             return
-        self._drop(holder)
+        self._drop(client)
         if not self._leases:
             self._post(events.TalkAsked(is_on=False))
 
     def release_where(self, is_ended: Callable[[Client], bool]) -> None:
         """Release the buttons of all clients for which this returns True."""
-        for holder, (_, client) in tuple(self._leases.items()):
-            if is_ended(client):
-                self.release(holder)
+        for client in filter(is_ended, tuple(self._leases)):
+            self.release(client)
 
-    def _drop(self, holder: str) -> None:
-        end, _ = self._leases.pop(holder, (None, None))
+    def _drop(self, client: Client) -> None:
+        end = self._leases.pop(client, None)
         if end is not None:
             end.cancel()
 

@@ -4,23 +4,16 @@ import contextlib
 import errno
 import io
 import os
-import socket
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from typing import Final
-from urllib.parse import urlsplit
 
 import msgspec
 
-from appliance.core import fault_table
-from appliance.net.listen import check_address, pairing_url, parsed, url
+from appliance.net.listen import pairing_url, parsed, url
 from appliance.net.network_monitor import current_address
 from appliance.page.pairing import (
-    KEPT_TOKENS,
     PairingCredentials,
     PairingFile,
     digest,
@@ -30,15 +23,6 @@ from appliance.page.pairing import (
 
 SERVICE_DIRECTORY = Path("/var/lib/ptt-appliance")
 """State directory of the installed service, as in its unit."""
-
-LOOK_UP_S: Final = 1.0
-"""Time-out for an mDNS name, which takes milliseconds; our choice."""
-MAY_DIFFER = (
-    "The box may have another PIN, which only its screen shows. If this one is refused,"
-    " make the file writable and run this again: it is accepted then.\n"
-)
-"""A box that cannot write keeps in memory the new PIN of each start and each pairing,
-and writes it as soon as it can."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,47 +51,28 @@ def pair(
     """
     for warning in _warnings(directory, service, is_enabled=is_enabled):
         sys.stderr.write(f"{warning}\n")
-    file = PairingFile(directory)
+    file, fresh, secret = PairingFile(directory), new_credentials(), new_secret()
+
+    def changed(stored: PairingCredentials) -> PairingCredentials:
+        kept = fresh if options.is_reset else stored
+        return kept.with_token(digest(secret)) if options.is_token else kept
+
     try:
-        fresh = new_credentials()
-        credentials = file.change(
-            lambda stored: fresh if options.is_reset else stored, fresh
-        )
-        if options.is_token:
-            return _token(file, credentials, is_json=options.is_json)
+        pin = file.change(changed, fresh).pin
     except OSError as exc:
-        sys.stderr.write(
-            f"{file.path} cannot be written: {exc.strerror}. {remedy(exc)}\n"
-        )
-        kept: PairingCredentials | None = None
-        if not options.is_reset and not options.is_token:
-            with contextlib.suppress(OSError):
-                kept = file.read()
-        if kept is None:
-            return 1
-        sys.stderr.write(MAY_DIFFER)
-        credentials = kept
-    urls = _urls(*parsed(listen))
-    shown = _as_json if options.is_json else _as_text
-    sys.stdout.write(shown(urls, credentials.pin))
+        who = "Run this as root or as the service's user."
+        remedy = who if exc.errno in {errno.EACCES, errno.EPERM} else ""
+        sys.stderr.write(f"{file.path} cannot be written: {exc.strerror}. {remedy}\n")
+        return 1
+    result: dict[str, object] = {"token": secret}
+    text = f"{secret}\n"
+    if not options.is_token:
+        urls = _urls(*parsed(listen))
+        result = {"urls": urls, "pin": pin, "pairing_url": pairing_url(urls[0], pin)}
+        text = _as_text(urls, pin)
+    json = msgspec.json.encode(result).decode()
+    sys.stdout.write(f"{json}\n" if options.is_json else text)
     return 0
-
-
-def remedy(exc: OSError) -> str:
-    """Return what to do about a state directory that cannot be written."""
-    match exc.errno:
-        case errno.ENOSPC | errno.EDQUOT:
-            return fault_table.STORE_FULL.advice()
-        case errno.EROFS:
-            # Not the fault table's advice, which is to ignore it: this command cannot.
-            return (
-                "The file system is read-only. Make it writable while you run this: "
-                "sudo mount -o remount,rw /."
-            )
-        case errno.EACCES | errno.EPERM:
-            return "Run this as root or as the service's user."
-        case _:
-            return "Check the disk: sudo dmesg | tail."
 
 
 def _warnings(directory: Path, service: Path, *, is_enabled: bool) -> Iterator[str]:
@@ -123,55 +88,13 @@ def _warnings(directory: Path, service: Path, *, is_enabled: bool) -> Iterator[s
         )
 
 
-def _token(file: PairingFile, credentials: PairingCredentials, *, is_json: bool) -> int:
-    secret = new_secret()
-    file.change(lambda kept: kept.with_token(digest(secret)), credentials)
-    if len(credentials.tokens) >= KEPT_TOKENS:
-        sys.stderr.write(f"The oldest of {KEPT_TOKENS} tokens is revoked.\n")
-    shown = msgspec.json.encode({"token": secret}).decode() if is_json else secret
-    sys.stdout.write(f"{shown}\n")
-    return 0
-
-
 def _urls(host: str, port: int) -> tuple[str, ...]:
-    """Return the page's URLs, first the one with an IP address, which always works.
-
-    The mDNS name is left out where it leads to another machine, which had it before.
-    """
+    """Return the page's URLs, first the one with an IP address, which always works."""
     lan = None
     with contextlib.suppress(OSError):
         lan = current_address()
-    shown, named = url(host, port, lan or ""), url(host, port, "")
-    is_one = shown == named or _is_elsewhere(urlsplit(named).hostname or "")
-    return (shown,) if is_one else (shown, named)
-
-
-def _is_elsewhere(name: str) -> bool:
-    """Return whether this host name leads to another machine, as far as is known."""
-    found: SimpleQueue[str] = SimpleQueue()
-
-    def look_up() -> None:
-        try:
-            found.put(socket.gethostbyname(name))
-        except OSError:
-            found.put("")
-
-    # A name server that does not answer would take half a minute.
-    threading.Thread(target=look_up, daemon=True).start()
-    try:
-        address = found.get(timeout=LOOK_UP_S)
-        if address:
-            check_address(address)
-    except Empty:
-        return False
-    except OSError:
-        return True
-    return False
-
-
-def _as_json(urls: tuple[str, ...], pin: str) -> str:
-    shown = {"urls": urls, "pin": pin, "pairing_url": pairing_url(urls[0], pin)}
-    return msgspec.json.encode(shown).decode() + "\n"
+    # Without duplicates, in this order.
+    return tuple(dict.fromkeys((url(host, port, lan or ""), url(host, port, ""))))
 
 
 def _as_text(urls: tuple[str, ...], pin: str) -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 from base64 import b64encode
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Final
@@ -20,8 +19,6 @@ from appliance.display.rendering import lines, picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-_log = logging.getLogger(__name__)
 
 HIDDEN_PIN = "******"
 
@@ -46,16 +43,8 @@ _JSON_NAMES: Final = {
 class Drawing:
     """Content of the OLED, as text and as a picture."""
 
-    size: Size
-    lines: tuple[str, ...] = ()
-    picture: "Image | None" = None
-    """None: Pillow is not installed."""
-
-    def bits(self) -> bytes:
-        """Return the rows from the top; a byte is 8 px, the highest bit leftmost."""
-        if self.picture is None:
-            return bytes(self.size[0] * self.size[1] // 8)
-        return self.picture.tobytes()
+    lines: tuple[str, ...]
+    picture: "Image"
 
 
 class LatestView:
@@ -94,14 +83,13 @@ class LatestView:
         """Import the drawing libraries in a thread: it takes 0.5 s on a Pi."""
         if self._is_prepared:
             return
-        with contextlib.suppress(ImportError):
-            await asyncio.to_thread(fonts.load)
+        await asyncio.to_thread(fonts.load)
         self._is_prepared = True
 
     def json(self) -> bytes:
         """Return the newest view as JSON for paired clients."""
         if self._json is None or self._json[0] is not self.view:
-            self._json = (self.view, as_json(self.view, self.drawing(), self.build))
+            self._json = (self.view, _as_json(self.view, self.drawing(), self.build))
         return self._json[1]
 
     def drawing(self) -> Drawing:
@@ -114,19 +102,12 @@ class LatestView:
         )
         view = replace(without_levels, pin=HIDDEN_PIN)
         if self._drawn is None or self._drawn[0] != view:
-            self._drawn = (view, _drawing(view, self._screen_px))
+            size = self._screen_px
+            self._drawn = (view, Drawing(lines(view, size), picture(view, size)))
         return self._drawn[1]
 
 
-def _drawing(view: View, size: Size) -> Drawing:
-    try:
-        return Drawing(size, lines(view, size), picture(view, size))
-    except ImportError as exc:
-        _log.debug("no picture of the screen  missing=%s", exc.name)
-        return Drawing(size)
-
-
-def as_json(view: View, drawing: Drawing, build: str) -> bytes:
+def _as_json(view: View, drawing: Drawing, build: str) -> bytes:
     """Return the view as JSON, with the field names in `API.md`."""
     shown = {_JSON_NAMES.get(name, name): getattr(view, name) for name in _SENT_FIELDS}
     agent = view.agent
@@ -140,9 +121,9 @@ def as_json(view: View, drawing: Drawing, build: str) -> bytes:
             "chat": [_line(line) for line in view.chat],
             "screen": drawing.lines,
             "picture": {
-                "width": drawing.size[0],
-                "height": drawing.size[1],
-                "bits": b64encode(drawing.bits()).decode(),
+                "width": drawing.picture.width,
+                "height": drawing.picture.height,
+                "bits": b64encode(drawing.picture.tobytes()).decode(),
             },
         }
     )

@@ -5,7 +5,6 @@ import contextlib
 import time
 import uuid
 from collections.abc import Callable
-from http import HTTPStatus
 
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -23,9 +22,7 @@ VIEW_INTERVAL_S = 0.1
 REPEAT_INTERVAL_S = 5.0
 """A view is sent at least this often, so that the page detects a lost connection."""
 COMMAND_RATE = Rate(burst=60, per_s=20)
-"""Rate of commands; a slider sends ten a second."""
-REFUSED_COMMAND_RATE = Rate(burst=40, per_s=0.2)
-"""Rate of refused commands beyond which the socket is closed."""
+"""Rate of commands beyond which the socket is closed; a slider sends ten a second."""
 
 POLICY_VIOLATION = 1008
 LOGIN_INVALID = 4401
@@ -70,7 +67,7 @@ class LiveEndpoint:
                 sending.cancel()
         finally:
             self._connections -= 1
-            self._controls.leases.release(client.holder)
+            self._controls.leases.release(client)
 
     async def _send_views(self, socket: WebSocket, client: Client) -> None:
         """Send each new view as long as the login is valid."""
@@ -90,31 +87,21 @@ class LiveEndpoint:
         comes after its messages.
         """
         commands = Bucket(COMMAND_RATE, self._now_s())
-        refused_left = Bucket(REFUSED_COMMAND_RATE, self._now_s())
         while (message := await socket.receive())["type"] != "websocket.disconnect":
-            content = message.get("text") or message.get("bytes") or b""
-            answer = await self._answer(content, client, commands)
-            if "error" in answer and not refused_left.may(self._now_s()):
-                await _close(socket, POLICY_VIOLATION, "too many refused commands")
+            if not commands.may(self._now_s()):
+                await _close(socket, POLICY_VIOLATION, "too many commands")
                 return
+            content = message.get("text") or message.get("bytes") or b""
+            answer = self._answer(content, client)
             # Most commands are answered by the next view.
             if answer.keys() & {"error", "id"}:
                 await _send(socket, msgspec.json.encode(answer))
 
-    async def _answer(
-        self, message: str | bytes, client: Client, commands: Bucket
-    ) -> Answer:
-        is_within = commands.may(self._now_s())
+    def _answer(self, message: str | bytes, client: Client) -> Answer:
         try:
-            command = from_command(message)
-            # The rate never refuses the end of a talk.
-            if is_within or self._controls.is_release(command, client):
-                return await self._controls.execute(command, client)
-            sentence = "Too many commands. Wait a second."
-            refused = RequestRefused(HTTPStatus.TOO_MANY_REQUESTS, sentence)
-        except RequestRefused as exc:
-            refused = exc
-        return {**refused.body, "status": refused.status}
+            return self._controls.execute(from_command(message), client)
+        except RequestRefused as refused:
+            return {**refused.body, "status": refused.status}
 
 
 async def _send(socket: WebSocket, content: bytes) -> bool:

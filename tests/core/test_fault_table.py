@@ -176,7 +176,6 @@ def pattern_of(fault):
 @pytest.mark.parametrize(
     ("fault", "facts"),
     [
-        (fault_table.PAGE_IPV6, {"port": 8080}),
         (fault_table.MIXER_FAILED, {"error": "no answer"}),
         (
             fault_table.CARD_VOLUME,

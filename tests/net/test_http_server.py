@@ -6,7 +6,7 @@ import gc
 import logging
 import socket
 import struct
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 import pytest
@@ -15,13 +15,7 @@ from starlette.responses import Response
 
 from appliance.net import http_server
 from appliance.net.http_protocol import HEAD_BYTES, HttpProtocol, ServerLimits
-from appliance.net.http_server import (
-    FROM_NETWORK,
-    NO_RESOURCE,
-    Acceptor,
-    BoundedServer,
-    RateLimited,
-)
+from appliance.net.http_server import BoundedServer, RateLimited
 from appliance.net.rate_limit import Rate, RateLimit
 from tests.net.hostile import MANY, WIDE, Target, status_of, unlimited
 
@@ -47,7 +41,7 @@ class Application:
 
 
 @asynccontextmanager
-async def serving(**changes):
+async def serving(listening=None, **changes):
     """Serve on loopback; yield address and application."""
     limits, app = replace(LIMITS, **changes), Application()
     config = uvicorn.Config(
@@ -57,16 +51,11 @@ async def serving(**changes):
         h11_max_incomplete_event_size=HEAD_BYTES,
         ws="none",
     )
-    config.load()
-    server = BoundedServer(config, limits)
-    server.lifespan = config.lifespan_class(config)
-    with socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as listening:
-        await server.startup([listening])
+    listening = listening or socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
+    listening.setblocking(False)
+    async with BoundedServer(config, limits).serving(listening):
         assert backlog(listening) == BACKLOG
-        try:
-            yield Target(*listening.getsockname()), app
-        finally:
-            await server.shutdown([listening])
+        yield Target(*listening.getsockname()), app
 
 
 def backlog(listening):
@@ -154,16 +143,16 @@ async def test_connections_beyond_the_rate_of_all_addresses_are_closed():
     [replace(WIDE, rate_each=Rate(burst=1, per_s=NEVER)), replace(WIDE, each=1)],
     ids=["rate", "open at once"],
 )
-async def test_a_refused_connection_is_reported_with_its_address(limits):
-    refused = list[str]()
-    changes = {"connections": limits, "on_refused": refused.append}
+async def test_a_refused_connection_is_reported(limits):
+    refused = list[None]()
+    changes = {"connections": limits, "on_refused": lambda: refused.append(None)}
     async with serving(**changes) as (target, _):
         first = await connected(target)
         assert await status_of(target, "/", "127.0.0.2") == 204
         assert refused == []
         assert await rest(await connected(target)) == b""
         await close(first[1])
-    assert refused == ["127.0.0.1"]
+    assert len(refused) == 1
 
 
 async def test_a_flood_of_connections_writes_one_line(caplog):
@@ -178,8 +167,8 @@ async def test_a_flood_of_connections_writes_one_line(caplog):
 
 
 async def test_requests_beyond_the_rate_are_refused_and_never_reach_the_application():
-    requests, refused = RateLimit(Rate(burst=2, per_s=NEVER), MANY), list[str]()
-    limits = {"requests": requests, "on_refused": refused.append}
+    requests, refused = RateLimit(Rate(burst=2, per_s=NEVER), MANY), list[None]()
+    limits = {"requests": requests, "on_refused": lambda: refused.append(None)}
     async with serving(**limits) as (target, app):
         reader, writer = await connected(target)
         for _ in range(3):
@@ -190,30 +179,19 @@ async def test_requests_beyond_the_rate_are_refused_and_never_reach_the_applicat
         assert await status_of(target, "/") == 429
         assert await status_of(target, "/", "127.0.0.2") == 204
         assert app.asked == 3
-    assert refused == ["127.0.0.1", "127.0.0.1"]
+    assert len(refused) == 2
 
 
 async def test_many_requests_in_one_segment_count_one_by_one():
-    requests, refused = RateLimit(Rate(burst=2, per_s=NEVER), MANY), list[str]()
-    limits = {"requests": requests, "on_refused": refused.append}
+    requests, refused = RateLimit(Rate(burst=2, per_s=NEVER), MANY), list[None]()
+    limits = {"requests": requests, "on_refused": lambda: refused.append(None)}
     async with serving(**limits) as (target, app):
         reader, writer = await connected(target)
         writer.write(GET * 100)
         answers = await rest((reader, writer))
         assert (answers.count(b" 204 "), answers.count(b" 429 ")) == (2, 1)
         assert app.asked == 2
-    assert refused == ["127.0.0.1"]
-
-
-async def test_malformed_requests_count_too():
-    requests = RateLimit(Rate(burst=2, per_s=NEVER), MANY)
-    async with serving(requests=requests) as (target, _):
-        answers = []
-        for _ in range(3):
-            reader, writer = await connected(target)
-            writer.write(b"\0\r\n\r\n")
-            answers.append((await rest((reader, writer)))[9:12])
-        assert answers == [b"400", b"400", b"429"]
+    assert len(refused) == 1
 
 
 async def test_a_head_that_is_too_long_is_refused():
@@ -225,7 +203,7 @@ async def test_a_head_that_is_too_long_is_refused():
 
 
 async def test_a_body_without_end_is_cut_off():
-    async with serving() as (target, _):
+    async with serving(request_s=0.05) as (target, _):
         _, writer = await connected(target)
         writer.write(
             b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -245,7 +223,7 @@ class Failing(socket.socket):
     def __init__(self, number):
         super().__init__()
         self.bind(("127.0.0.1", 0))
-        self.listen()
+        self.listen(BACKLOG)
         self.number = number
         self.has_failed = False
 
@@ -256,38 +234,13 @@ class Failing(socket.socket):
         raise OSError(self.number, "as a test wants it")
 
 
-class Greeting(asyncio.Protocol):
-    def connection_made(self, transport):
-        assert isinstance(transport, asyncio.Transport)
-        transport.write(b"hello")
-        transport.close()
-
-
-@pytest.mark.parametrize(
-    "number", sorted(FROM_NETWORK | NO_RESOURCE), ids=errno.errorcode.get
-)
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOBUFS, errno.EPROTO])
 async def test_an_error_of_accept_does_not_end_the_server(number, monkeypatch):
-    monkeypatch.setattr(http_server, "NO_RESOURCE_S", 0.1)
-    with Failing(number) as listening:
-        with closing(Acceptor(listening, lambda _: Greeting(), WIDE)):
-            async with asyncio.timeout(10):
-                reader, writer = await asyncio.open_connection(*listening.getsockname())
-                assert await reader.read() == b"hello"
-        assert listening.has_failed
-        writer.close()
-        await writer.wait_closed()
-
-
-async def test_closing_twice_and_during_a_pause_is_allowed():
-    with Failing(errno.EMFILE) as listening:
-        acceptor = Acceptor(listening, lambda _: Greeting(), WIDE)
-        _, writer = await asyncio.open_connection(*listening.getsockname())
-        while not listening.has_failed:
-            await asyncio.sleep(0)
-        acceptor.close()
-        acceptor.close()
-        writer.close()
-        await writer.wait_closed()
+    monkeypatch.setattr(http_server, "FAILED_S", 0.1)
+    listening = Failing(number)
+    async with serving(listening) as (target, _):
+        assert await status_of(target, "/") == 204
+    assert listening.has_failed
 
 
 async def test_nothing_of_a_closed_connection_stays_in_memory():

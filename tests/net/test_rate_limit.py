@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.net.rate_limit import Bucket, Buckets, Rate
+from appliance.net.rate_limit import Bucket, Buckets, Rate, RateLimit
 
 
 @given(st.lists(st.floats(min_value=0, max_value=100), max_size=200))
@@ -17,8 +17,27 @@ def test_a_bucket_never_gives_more_than_its_rate(gaps):
 
 
 def test_the_memory_for_buckets_is_bounded():
-    buckets = Buckets(Rate(burst=1, per_s=0))
+    buckets = Buckets(Rate(burst=1, per_s=1))
     clients = [str(number) for number in range(1000)]
     assert all(buckets.may(client, 0.0) for client in clients)
-    remembered = [client for client in clients if buckets.is_spent(client, 0.0)]
+    remembered = [client for client in clients if buckets.wait_s(client, 0.0)]
     assert remembered == clients[-Buckets.KEPT :]
+
+
+def test_the_wait_is_the_time_to_the_next_token():
+    bucket = Bucket(Rate(burst=2, per_s=0.5), 0.0)
+    assert bucket.may(0.0)
+    assert bucket.wait_s(0.0) == 0
+    assert bucket.may(0.0)
+    assert not bucket.may(0.5)
+    assert bucket.wait_s(0.5) == 1.5
+    assert bucket.may(2.0)
+
+
+def test_a_client_that_is_forgotten_has_all_its_tries_again():
+    limit = RateLimit(Rate(burst=1, per_s=1), Rate(burst=9, per_s=1), lambda: 0.0)
+    assert limit.take("a")
+    assert limit.wait_s("a") == 1
+    assert limit.wait_s("b") == 0
+    limit.forget("a")
+    assert limit.take("a")

@@ -64,7 +64,7 @@ IN_ROOM = replace(
 )
 
 
-WATCH_S = 0.01
+CHECK_S = 0.01
 """Interval in which changes of the PIN by the command line are looked for."""
 
 
@@ -184,7 +184,7 @@ async def serving(
     inbox = Inbox()
     settings = site(directory, now_s=clock, **changes)
     config = PageConfig(listen=listen)
-    async with Page(config, inbox.post, settings, watch_s=WATCH_S) as page:
+    async with Page(config, inbox.post, settings, check_s=CHECK_S) as page:
         inbox.page = page
         inbox.show()
         await inbox.until(lambda: inbox.of(PageServed))

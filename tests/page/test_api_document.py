@@ -14,7 +14,7 @@ from appliance.core.events import AgentState, Caption, VoiceAgent
 from appliance.core.view import ConnectionState, TalkState
 from appliance.page.application import POSTS
 from appliance.page.messages import AnyRequest, from_command
-from appliance.page.snapshot import Drawing, LatestView, as_json
+from appliance.page.snapshot import LatestView
 from tests.page.fake_app import IN_ROOM
 
 DOCUMENT = (Path(appliance.page.__file__).parent / "API.md").read_text()
@@ -40,7 +40,9 @@ def test_every_field_of_the_view_is_described_and_no_other():
 
 
 def test_every_field_of_a_part_of_the_view_is_described_and_no_other():
-    sent = msgspec.json.decode(as_json(FULL, Drawing((128, 64)), "build"))
+    latest = LatestView((128, 64))
+    latest.show(FULL)
+    sent = msgspec.json.decode(latest.json())
     found = {name: keys for name, value in sent.items() if (keys := keys_in(value))}
     assert {"people", "chat", "agent", "captions", "lamps", "picture"} == set(found)
     assert {name: described_keys(name) for name in found} == found

@@ -154,15 +154,6 @@ async def test_a_command_that_cannot_be_sent_is_not_lost_without_a_word(phone, c
     assert len(phone.inbox.events) == before
 
 
-async def test_a_room_that_cannot_be_asked_for_is_not_shown_as_chosen(phone):
-    await phone.page.evaluate(SOCKET_THAT_NEVER_OPENS)
-    await phone.page.evaluate(WAKE["visible"])
-    rooms = phone.page.get_by_label("Room preset")
-    await rooms.select_option("garage")
-    await expect(phone.page.locator(".toast").last).to_contain_text("not connected")
-    await expect(rooms).to_have_value("workshop")
-
-
 async def test_a_page_without_a_network_does_not_collect_open_requests(phone):
     page = phone.page
     await page.add_init_script(FAST_TIMEOUTS)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 from contextlib import suppress
 from dataclasses import replace
 
@@ -74,7 +73,7 @@ async def test_every_response_has_the_security_headers(served, path):
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
     assert "unsafe" not in headers["content-security-policy"]
     assert headers["x-content-type-options"] == "nosniff"
-    assert headers["referrer-policy"] in {"no-referrer", "same-origin"}
+    assert headers["referrer-policy"] == "same-origin"
     assert "server" not in headers
 
 
@@ -97,9 +96,6 @@ async def test_a_phone_in_use_stays_paired_longer_than_browsers_keep_a_cookie(se
             page = await phone.get(path)
             renewed = page.headers.get("set-cookie", "")
             assert renewed == (paired.headers["set-cookie"] if path == "/" else "")
-        etag = (await phone.get("/")).headers["etag"]
-        cached = await phone.get("/", headers={"if-none-match": etag})
-        assert (cached.status_code, "set-cookie" in cached.headers) == (304, True)
     async with served.client() as stranger:
         assert "set-cookie" not in (await stranger.get("/")).headers
 
@@ -146,14 +142,6 @@ async def test_another_sites_post_is_refused(served, paired, origin):
     assert not served.inbox.of(TalkAsked)
 
 
-async def test_another_sites_post_is_refused_without_an_origin_too(served, paired):
-    headers = {"sec-fetch-site": "cross-site"}
-    answer = await paired.post("/api/talk", json={"on": True}, headers=headers)
-    assert answer.status_code == 403
-    assert not served.inbox.of(TalkAsked)
-    assert (await paired.get("/api/view", headers=headers)).status_code == 200
-
-
 @pytest.mark.parametrize(
     "cookie",
     [
@@ -193,24 +181,20 @@ async def test_a_post_of_the_page_itself_is_accepted(served, paired):
     assert answer.status_code == 200
 
 
-async def test_wrong_pins_lock_the_form_for_longer_and_longer(served):
+async def test_wrong_pins_lock_the_form_for_minutes(served):
     wrong = "111111" if served.pin != "111111" else "222222"
-    waits, said = [], []
     async with served.client() as client:
         for _ in range(4):
             answer = await client.post("/pair", json={"pin": wrong})
             assert answer.status_code == 403
-        for _ in range(4):
+        for _ in range(2):
             answer = await client.post("/pair", json={"pin": wrong})
             assert answer.status_code == 429
-            waits.append(int(answer.headers["retry-after"]))
-            said.append(answer.json()["error"].partition("again in ")[2])
+            assert answer.json()["error"].endswith("Try again in 5 min.")
             right = await client.post("/pair", json={"pin": served.pin})
-            assert right.status_code == 429
-            served.clock.now_s += waits[-1]
+            assert (right.status_code, right.headers["retry-after"]) == (429, "300")
+            served.clock.now_s += 300
         assert (await client.post("/pair", json={"pin": served.pin})).is_success
-    assert waits == [60, 120, 240, 480]
-    assert said == ["a minute.", "2 minutes.", "4 minutes.", "8 minutes."]
 
 
 async def test_wrong_pins_lock_out_only_their_own_address(served):
@@ -220,24 +204,33 @@ async def test_wrong_pins_lock_out_only_their_own_address(served):
             answer = await stranger.post("/pair", json={"pin": wrong})
         assert answer.status_code == 429
         async with guest(served, "127.0.0.3") as owner:
-            answer = await owner.post("/pair", json={"pin": wrong})
-            assert "4 tries left" in answer.json()["error"]
             assert (await owner.post("/pair", json={"pin": served.pin})).is_success
         assert (await stranger.post("/pair", json={"pin": wrong})).status_code == 429
+
+
+async def test_a_pairing_makes_up_for_the_wrong_pins_before_it(served):
+    wrong = "111111" if served.pin != "111111" else "222222"
+    async with served.client() as client:
+        for _ in range(2):
+            for _ in range(4):
+                answer = await client.post("/pair", json={"pin": wrong})
+                assert answer.status_code == 403
+            answer = await client.post("/pair", json={"pin": served.pin})
+            assert answer.is_success
 
 
 async def test_many_addresses_together_have_thirty_tries_an_hour(served):
     wrong = "111111" if served.pin != "111111" else "222222"
     statuses = []
-    for number in range(2, 33):
+    for number in range(2, 24):
         async with guest(served, f"127.0.0.{number}") as stranger:
             answer = await stranger.post("/pair", json={"pin": wrong})
         statuses.append(answer.status_code)
-    assert statuses == [403] * 29 + [429] * 2
+    assert statuses == [403] * 19 + [429] * 3
     async with guest(served, "127.0.0.99") as owner:
         answer = await owner.post("/pair", json={"pin": served.pin})
-        assert (answer.status_code, answer.headers["retry-after"]) == (429, "3600")
-        served.clock.now_s += 3600
+        assert (answer.status_code, answer.headers["retry-after"]) == (429, "120")
+        served.clock.now_s += 120
         assert (await owner.post("/pair", json={"pin": served.pin})).is_success
 
 
@@ -247,7 +240,7 @@ async def test_the_box_is_asked_to_show_the_pin_while_the_form_is_open(served):
         for _ in range(3):
             await client.get("/pair")
         assert len(served.inbox.of(PairingAsked)) == 1
-        served.clock.now_s += 5
+        served.clock.now_s += 31
         await client.post("/pair", data={"pin": wrong})
         assert len(served.inbox.of(PairingAsked)) == 2
         assert not served.inbox.of(PhonePaired)
@@ -391,14 +384,8 @@ async def test_logins_outlive_a_restart(tmp_path, clock):
             assert (await client.get("/api/view")).is_success
 
 
-async def test_only_so_many_cookies_are_kept_and_the_oldest_goes(served, caplog):
-    caplog.set_level(logging.INFO)
+async def test_only_so_many_cookies_are_kept_and_the_oldest_goes(served):
     cookies = [await served.cookie() for _ in range(33)]
-    paired = [x for x in caplog.messages if x.startswith("phone paired")]
-    assert paired[-2:] == [
-        "phone paired",
-        "phone paired; the one paired first has to pair again",
-    ]
     kept = msgspec.json.decode((served.directory / "pairing.json").read_bytes())
     assert len(kept["sessions"]) == 32
     async with served.client() as client:

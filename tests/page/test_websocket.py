@@ -265,20 +265,6 @@ async def test_a_flood_of_commands_closes_the_socket(served):
     assert len(served.inbox.of(VolumeAsked)) == 60
 
 
-async def test_a_release_beyond_the_rate_of_commands_ends_the_talk(served):
-    async with live(served) as socket:
-        await tell(socket, do="talk", on=True)
-        for percent in range(70):
-            await tell(socket, do="volume", percent=percent)
-        refused = [await answer(socket) for _ in range(11)]
-        assert {each["status"] for each in refused} == {429}
-        await tell(socket, do="talk", on=False)
-        await served.inbox.has(TalkAsked(is_on=False))
-        # Without a talk it counts as any other command.
-        await tell(socket, do="talk", on=False)
-        assert (await answer(socket))["status"] == 429
-
-
 async def test_a_message_that_is_too_long_closes_the_socket(served):
     async with live(served) as socket:
         await socket.send("x" * 40_000)

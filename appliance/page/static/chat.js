@@ -1,4 +1,5 @@
-// Chat: lines with time and delivery state, and the input field.
+// Chat: lines with time and delivery state, and the input field. The style sheet keeps the
+// newest line in sight.
 
 import { byId, fill, make, setHidden, setText } from "./dom.js";
 import { note } from "./debug.js";
@@ -6,18 +7,10 @@ import { NOT_CONNECTED } from "./live.js";
 import { toast } from "./toast.js";
 
 // Of own lines; those of others have no delivery state to show.
-const STATES = { queued: "waiting to be sent", sent: "sent", failed: "failed" };
-const MARKS = { queued: "◷", sent: "✓", failed: "!" };
+const STATES = { queued: "◷ waiting to be sent", sent: "✓ sent", failed: "! failed" };
 const ANSWER_MS = 10000;
-const NEAR_PX = 48;
-const CHARACTERS = 2000;
-const WARN_AT = 1800;
-// Of this box: several may have one origin, behind a proxy.
-const DRAFT = `draft ${location.pathname}`;
 
 const field = byId("text");
-const button = byId("send");
-const scroll = byId("scroll");
 const TIME = { hour: "2-digit", minute: "2-digit" };
 const clock = new Intl.DateTimeFormat(undefined, TIME);
 const calendar = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", ...TIME });
@@ -27,14 +20,8 @@ let isSending = false;
 // The line that the box does not have yet, as far as this page knows. It keeps its id when
 // it is sent again, so that a line of which only the answer was lost is shown once.
 let unsent = null;
-let newestKey = "";
-// False while somebody reads older lines; else the newest stays in sight.
-let follows = true;
-let lastEnd = 0;
 
 export function start() {
-  restoreDraft();
-  addEventListener("pagehide", keepDraft);
   byId("form").addEventListener("submit", (event) => {
     event.preventDefault();
     submit();
@@ -51,29 +38,11 @@ export function start() {
     event.preventDefault();
     submit();
   });
-  byId("newest").addEventListener("click", () => {
-    // With the hidden button the focus of the keyboard would go to the page.
-    if (byId("newest").matches(":focus-visible")) scroll.focus();
-    toNewest();
-  });
-  scroll.addEventListener("scroll", () => {
-    follows = isAtEnd();
-    if (follows) setHidden(byId("newest"), true);
-  });
 }
 
 export function show(view) {
-  // A page that became larger may show all lines, without a scroll event.
-  follows ||= isAtEnd();
   fill(byId("lines"), view.chat, { key: keyOf, create, update });
   setHidden(byId("chat-empty"), view.chat.length > 0);
-  const newest = view.chat.at(-1);
-  const key = newest === undefined ? "" : keyOf(newest);
-  if (key !== newestKey) {
-    newestKey = key;
-    if (newest?.senderId === "") toNewest();
-    setHidden(byId("newest"), follows);
-  }
   refusal = view.chat_refusal;
   if (view.chat.some((line) => line.senderId === "" && line.id === unsent?.id)) taken(unsent);
   refresh();
@@ -82,18 +51,6 @@ export function show(view) {
 export function disconnected() {
   refusal = NOT_CONNECTED;
   refresh();
-}
-
-// What is typed survives the reload after an upgrade, and the pairing form.
-function keepDraft() {
-  sessionStorage.setItem(DRAFT, JSON.stringify({ text: field.value, unsent }));
-}
-
-function restoreDraft() {
-  const kept = sessionStorage.getItem(DRAFT);
-  if (kept === null) return;
-  sessionStorage.removeItem(DRAFT);
-  ({ text: field.value, unsent } = JSON.parse(kept));
 }
 
 async function submit() {
@@ -131,6 +88,8 @@ function newId() {
 function taken(line) {
   if (unsent === line) unsent = null;
   if (field.value.trim() === line.text) field.value = "";
+  // The newest line.
+  byId("scroll").scrollTop = 0;
 }
 
 function complain(sentence) {
@@ -139,23 +98,8 @@ function complain(sentence) {
 }
 
 function refresh() {
-  button.disabled = Boolean(refusal) || isSending || !field.value.trim();
-  const left = CHARACTERS - field.value.length;
-  setText(byId("chat-note"), refusal || (left < CHARACTERS - WARN_AT ? `${left} characters left` : ""));
-  fitField();
-}
-
-// The height of the field, and with it the space for the lines, depends on what is typed.
-// To measure it, both are wrong for a moment, which must not move the lines.
-function fitField() {
-  const before = scroll.scrollTop;
-  field.style.setProperty("height", "auto");
-  field.style.setProperty("height", `${field.scrollHeight}px`);
-  const end = scroll.scrollHeight - scroll.clientHeight;
-  // Not without a change: a finger may have begun to scroll.
-  const top = follows && end !== lastEnd ? end : before;
-  lastEnd = end;
-  if (scroll.scrollTop !== top) scroll.scrollTop = top;
+  byId("send").disabled = Boolean(refusal) || isSending || !field.value.trim();
+  setText(byId("chat-note"), refusal);
 }
 
 const keyOf = (line) => `${line.senderId}\n${line.id}`;
@@ -181,20 +125,6 @@ function update(node, line) {
   setText(node.querySelector(".sender"), isOwn ? "This box" : (line.senderName ?? line.senderId));
   setText(node.querySelector(".words"), line.text);
   node.dataset.state = line.state;
-  setText(node.querySelector(".delivery"), isOwn ? delivery(line) : "");
-}
-
-function delivery(line) {
   const reason = line.reason ? `: ${line.reason}` : "";
-  return `${MARKS[line.state]} ${STATES[line.state]}${reason}`;
-}
-
-function isAtEnd() {
-  return scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < NEAR_PX;
-}
-
-function toNewest() {
-  follows = true;
-  scroll.scrollTop = scroll.scrollHeight;
-  setHidden(byId("newest"), true);
+  setText(node.querySelector(".delivery"), isOwn ? `${STATES[line.state]}${reason}` : "");
 }

@@ -23,24 +23,19 @@ export function make(tag, className = "", text = "") {
   return node;
 }
 
-// Updates the children of `list` to one per item, by key and in order; items with equal keys
-// have a node each. Nodes of the view before are used again and moved only if the order has
-// changed, so that nothing flickers and screen readers read out only new items.
+// Updates the children of `list` to one per item, by unique keys and in order. Nodes of the
+// view before are used again and moved only if the order has changed, so that nothing
+// flickers and screen readers read out only new items.
 export function fill(list, items, { key, create, update }) {
-  const known = new Map();
-  for (const node of list.children) {
-    const { key: name } = node.dataset;
-    known.set(name, [...(known.get(name) ?? []), node]);
-  }
+  const known = new Map([...list.children].map((node) => [node.dataset.key, node]));
   const nodes = items.map((item) => {
-    const name = key(item);
-    const node = known.get(name)?.shift() ?? create(item);
-    node.dataset.key = name;
+    const node = known.get(key(item)) ?? create(item);
+    node.dataset.key = key(item);
     update(node, item);
     return node;
   });
   const used = new Set(nodes);
-  for (const node of [...list.children]) if (!used.has(node)) node.remove();
+  for (const node of known.values()) if (!used.has(node)) node.remove();
   nodes.forEach((node, at) => {
     if (list.children[at] !== node) list.insertBefore(node, list.children[at] ?? null);
   });

@@ -1,6 +1,8 @@
 // WebSocket to the box: receives views and sends commands. Reconnects until it succeeds;
 // a connection without messages counts as lost.
 
+import { toast } from "./toast.js";
+
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 8000;
 // The box sends a view at least every 5 s.
@@ -12,7 +14,7 @@ const TOO_MANY_OPEN = 4503;
 
 export const NOT_CONNECTED = "This page is not connected to the box.";
 
-export function connect({ onView, onAnswer, onState, onUnsent }) {
+export function connect({ onView, onAnswer, onState }) {
   let socket = null;
   let wait = FIRST_WAIT_MS;
   let silence = 0;
@@ -20,11 +22,10 @@ export function connect({ onView, onAnswer, onState, onUnsent }) {
 
   function open() {
     clearTimeout(retry);
-    const replaced = socket;
+    socket?.close();
     const opened = new WebSocket(socketUrl());
     const isCurrent = () => opened === socket;
     socket = opened;
-    replaced?.close();
     restartSilenceTimer(SILENCE_MS);
     opened.addEventListener("message", (event) => isCurrent() && receive(event.data));
     opened.addEventListener("close", (event) => isCurrent() && closed(event));
@@ -50,9 +51,8 @@ export function connect({ onView, onAnswer, onState, onUnsent }) {
 
   function closed({ code, reason }) {
     clearTimeout(silence);
-    const dead = socket;
+    socket?.close();
     socket = null;
-    dead?.close();
     onState(false, code === TOO_MANY_OPEN ? reason : "");
     if (code === LOGIN_INVALID) location.assign("pair");
     else checkLogin();
@@ -92,7 +92,7 @@ export function connect({ onView, onAnswer, onState, onUnsent }) {
 
   return function send(command) {
     if (socket?.readyState !== WebSocket.OPEN) {
-      onUnsent(command);
+      toast(NOT_CONNECTED, "bad");
       return false;
     }
     socket.send(JSON.stringify(command));

@@ -2,9 +2,6 @@
 
 import { byId, fill, make, setAttribute, setHidden, setText } from "./dom.js";
 
-// Far enough apart, and each dark enough for white letters.
-const HUES = [8, 32, 50, 95, 145, 172, 195, 214, 238, 266, 300, 335];
-
 export function show(view) {
   // While the box reconnects, nobody is heard, and what was known last may be over.
   const isHeard = view.connection === "connected";
@@ -24,11 +21,10 @@ function emptyWords(view) {
     : "People appear here once the box is in the room.";
 }
 
-function create(person) {
+function create() {
   const node = make("li", "person");
   const avatar = make("span", "avatar");
   avatar.setAttribute("aria-hidden", "true");
-  avatar.style.setProperty("--hue", String(hue(person.id)));
   node.append(avatar, make("span", "person-name"), make("span", "person-state"));
   return node;
 }
@@ -46,10 +42,4 @@ function update(node, person) {
 // The first code point, not half of a surrogate pair.
 function initial(name) {
   return ([...name.trim()][0] ?? "?").toUpperCase();
-}
-
-function hue(text) {
-  let sum = 0;
-  for (const letter of text) sum = (sum * 31 + letter.codePointAt(0)) % 65521;
-  return HUES[sum % HUES.length];
 }

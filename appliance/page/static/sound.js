@@ -81,8 +81,6 @@ function watch(slider, send) {
 function put(slider, value) {
   const { node, out, unit } = slider;
   if (Number(node.value) !== value) node.value = String(value);
-  const share = (value - Number(node.min)) / (Number(node.max) - Number(node.min));
-  node.style.setProperty("--share", String(share));
   setAttribute(node, "aria-valuetext", `${value} ${unit}`);
   setText(out, `${value} ${unit}`);
 }

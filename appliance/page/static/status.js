@@ -1,59 +1,31 @@
 // Header, banner, faults and footer, and toasts for faults and changes of connection.
 
-import { byId, fill, make, setHidden, setText } from "./dom.js";
+import { byId, fill, make, setAttribute, setHidden, setText } from "./dom.js";
 import { note } from "./debug.js";
 import { toast } from "./toast.js";
 
 const OUT = new Set(["left", "refused", "disconnected"]);
-
+// The box names its own button, of which a person with a phone may not be near.
+const LEFT = "left. Join brings the box back";
 const AWAY = byId("away").textContent;
 
 let previous = null;
-// A key has chosen a room that is not joined yet.
-let isPending = false;
 
 export function start(send) {
   byId("leave").addEventListener("click", () => send({ do: "leave" }));
-  byId("join").addEventListener("click", () => {
-    // The last room, even if it is not a preset.
-    send({ do: "join", preset: previous?.preset ?? null });
-  });
-  startPresets(send);
-}
-
-// Arrow keys on the closed list choose each room that they pass: the choice of a key is
-// joined with Enter, or when the list loses the focus.
-function startPresets(send) {
-  const list = byId("preset");
-  let isByKey = false;
-  const join = () => {
-    isPending = false;
-    const isSent = send({ do: "join", preset: list.value || null });
-    if (!isSent && previous !== null) presets(previous);
-  };
-  list.addEventListener("pointerdown", () => (isByKey = false));
-  list.addEventListener("keydown", ({ key }) => {
-    isByKey = key !== "Enter";
-    if (!isByKey && isPending) join();
-  });
-  list.addEventListener("change", () => {
-    if (isByKey) isPending = list.value !== (previous?.preset ?? "");
-    else join();
-  });
-  list.addEventListener("blur", () => {
-    isByKey = false;
-    if (isPending) join();
+  byId("join").addEventListener("click", () => send({ do: "join" }));
+  byId("presets").addEventListener("click", ({ target }) => {
+    if (target.matches("button")) send({ do: "join", preset: target.value || null });
   });
 }
 
 export function show(view) {
   header(view);
-  const isFine = view.connection === "connected";
-  setHidden(byId("banner"), isFine);
+  setHidden(byId("banner"), view.connection === "connected");
   setText(byId("banner-text"), sentence(cause(view)));
   setText(byId("banner-retry"), banner(view).slice(cause(view).length));
   byId("banner").dataset.state = view.connection;
-  faults(view.faults);
+  faults(new Set(view.faults));
   setText(byId("rtt"), view.rtt_ms === null ? "–" : `${view.rtt_ms} ms`);
   setText(byId("address"), view.page_url.replace(/^https?:\/\//, ""));
   changes(view);
@@ -81,34 +53,31 @@ function header(view) {
 // With a hidden button the focus of the keyboard would go to the page, whose space bar talks.
 // On the other button, a key that is pressed twice or held would undo what it has done.
 function actions({ connection }) {
-  const [leave, join] = [byId("leave"), byId("join")];
   const focused = document.querySelector(".actions :focus-visible");
-  setHidden(leave, OUT.has(connection) && connection !== "disconnected");
-  setHidden(join, !OUT.has(connection));
+  setHidden(byId("leave"), connection === "left" || connection === "refused");
+  setHidden(byId("join"), !OUT.has(connection));
   if (focused?.hidden) byId("pill").focus();
 }
 
 function presets({ presets: names, preset }) {
-  setHidden(byId("preset-box"), names.length === 0);
-  const list = byId("preset");
-  fill(list, ["", ...names], {
+  setHidden(byId("presets"), names.length === 0);
+  fill(byId("presets"), ["", ...names], {
     key: (name) => name,
-    create: () => make("option"),
-    update: (node, name) => {
+    create: (name) => {
+      const node = make("button", "plain", name || "first room");
       node.value = name;
-      setText(node, name || "first room");
+      return node;
     },
+    update: (node, name) => setAttribute(node, "aria-pressed", name === (preset ?? "")),
   });
-  // Only if it differs: a view must not disturb a list that somebody has just opened.
-  if (!isPending && list.value !== (preset ?? "")) list.value = preset ?? "";
 }
 
 function faults(sentences) {
-  setHidden(byId("faults"), sentences.length === 0);
-  fill(byId("faults"), sentences, {
+  setHidden(byId("faults"), sentences.size === 0);
+  fill(byId("faults"), [...sentences], {
     key: (text) => text,
-    create: () => make("li"),
-    update: (node, text) => setText(node, sentence(text)),
+    create: (text) => make("li", "", sentence(text)),
+    update: () => {},
   });
 }
 
@@ -136,10 +105,8 @@ function cause(view) {
   return banner(view).split(/, (?:retry|asks again) in /, 1)[0];
 }
 
-// The box names its own buttons, of which a person with a phone may not be near.
 function banner(view) {
-  const left = "left. Join brings the box back";
-  return view.banner.replace(/^left, [^(]*\b/, left).replace(/ or on a press\b/, "");
+  return view.connection === "left" ? LEFT : view.banner;
 }
 
 function sentence(text) {
