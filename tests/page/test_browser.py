@@ -626,7 +626,7 @@ async def test_the_agent_its_state_and_growing_captions_are_shown(phone):
         agent=VoiceAgent("agent-7", "Assistant", AgentState.THINKING),
         agent_note="Note.",
     )
-    await expect(page.locator("#agent-state")).to_have_text("thinking…")
+    await expect(page.locator("#agent-state")).to_have_text("thinking")
     await expect(page.locator("#agent-note")).to_have_text("Note.")
     region = page.locator("#captions")
     await expect(region).to_have_attribute("aria-live", "polite")

@@ -4,20 +4,12 @@
 
 import { byId, fill, make, setAttribute, setHidden, setText } from "./dom.js";
 
-const STATES = {
-  initializing: "starting",
-  idle: "idle",
-  listening: "listening",
-  thinking: "thinking…",
-  speaking: "speaking",
-};
-
 export function show({ agent, agent_note: note, captions }) {
   const growing = captions.filter((caption) => !caption.final);
   const isEmpty = agent === null && growing.length === 0 && note === "";
   setHidden(byId("agent-card"), isEmpty);
   setText(byId("agent-title"), agent?.name ?? (note === "" ? "Captions" : "Voice agent"));
-  setText(byId("agent-state"), agent === null ? "" : STATES[agent.state]);
+  setText(byId("agent-state"), agent?.state ?? "");
   setAttribute(byId("agent-card"), "data-state", agent?.state ?? "");
   setText(byId("agent-note"), note);
   setHidden(byId("agent-note"), note === "");
