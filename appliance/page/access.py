@@ -54,10 +54,9 @@ SECURITY_HEADERS = {
     # Not `no-referrer`, under which browsers send a form with `Origin: null`.
     "referrer-policy": "same-origin",
 }
-ON_SCREEN = "It is on the screen of the box now, or after the talk if somebody talks."
-NOT_ON_SCREEN = (
-    f'<a href="{TO_FORM}">Open this page again</a> in a few minutes to see it on the'
-    " screen of the box."
+ON_SCREEN = (
+    "The screen of the box shows it for a minute, after a talk if somebody talks. If it"
+    f' does not, <a href="{TO_FORM}">open this page again</a> in a few minutes.'
 )
 """Not "reload": after a wrong PIN that would send the same one again."""
 NO_SCREEN = (
@@ -200,7 +199,7 @@ class PairingForm:
     def __init__(self, pairing: Pairing, html: str, pin_hint: str) -> None:
         """Use `pairing` to check PINs; `pin_hint` is that of `PageSettings`."""
         self._pairing = pairing
-        self._pin_hint = pin_hint
+        html = html.replace("{{where}}", escape(pin_hint) or ON_SCREEN)
         self._html = html.replace("{{note}}", "" if pin_hint else NO_SCREEN)
 
     async def show(self, request: Request) -> Response:
@@ -233,10 +232,8 @@ class PairingForm:
 
     def _page(self, sentence: str, status: HTTPStatus) -> Response:
         """Return the form, and have the OLED show the PIN."""
-        is_shown = self._pairing.request_pin_display()
-        where = ON_SCREEN if is_shown else NOT_ON_SCREEN
-        html = self._html.replace("{{where}}", escape(self._pin_hint) or where)
-        html = html.replace("{{problem}}", escape(sentence))
+        self._pairing.request_pin_display()
+        html = self._html.replace("{{problem}}", escape(sentence))
         html = html.replace("{{invalid}}", "true" if sentence else "false")
         return HTMLResponse(html, status, NO_STORE)
 

@@ -222,18 +222,13 @@ class Pairing:
         self.refresh()
         return self._credentials.has(login)
 
-    def request_pin_display(self) -> bool:
-        """Request that the OLED shows the PIN, for somebody who has opened the form.
-
-        Returns:
-            Whether it shows the PIN now, if the box has one.
-        """
+    def request_pin_display(self) -> None:
+        """Request that the OLED shows the PIN, for somebody who has opened the form."""
         now_s = self._now_s()
         is_ending = self._shown_until_s - now_s < PIN_SHOWN_S / 2
         if is_ending and self._show.may(now_s):
             self._post(PairingAsked())
             self._shown_until_s = now_s + PIN_SHOWN_S
-        return now_s < self._shown_until_s
 
     async def pair(self, pin: str, address: str) -> str:
         """Return the cookie of a new login, and replace the PIN.

@@ -7,7 +7,6 @@ import pytest
 
 from appliance.core.events import PageServed, PairingAsked, PhonePaired
 from appliance.core.state import PIN_SHOWN_S
-from appliance.page.access import NOT_ON_SCREEN, ON_SCREEN
 from appliance.page.pairing import Pairing, PairingFile
 from tests.page.fake_app import serving
 from tests.page.test_security import guest
@@ -82,9 +81,7 @@ def test_opening_the_form_repeatedly_does_not_keep_the_pin_on_the_screen(
     for _ in range(10_800 // every_s):
         clock.now_s += every_s
         before = len(asked_s)
-        is_shown = pairing.request_pin_display()
-        ends_s = asked_s[-1] + PIN_SHOWN_S - clock() if asked_s else 0.0
-        assert is_shown is (ends_s > 0)
+        pairing.request_pin_display()
         if len(asked_s) > before:
             since_s = clock() - asked_s[-2] if before else PIN_SHOWN_S
             shown_s += min(since_s, PIN_SHOWN_S)
@@ -92,24 +89,8 @@ def test_opening_the_form_repeatedly_does_not_keep_the_pin_on_the_screen(
     assert shown_s <= 360 + 10_800 / 4
 
 
-async def test_the_form_says_that_the_pin_is_on_the_screen_only_while_it_is(served):
-    async with served.client() as client:
-        forms = []
-        for _ in range(12):
-            before = len(served.inbox.of(PairingAsked))
-            forms.append((await client.get("/pair")).text)
-            is_shown = len(served.inbox.of(PairingAsked)) > before
-            assert (ON_SCREEN in forms[-1]) is is_shown
-            assert (NOT_ON_SCREEN in forms[-1]) is not is_shown
-            served.clock.now_s += 61
-    assert ON_SCREEN in forms[0]
-    assert NOT_ON_SCREEN in forms[-1]
-
-
 async def test_the_way_to_see_the_pin_again_does_not_send_a_wrong_one_again(served):
     async with served.client() as client:
-        while ON_SCREEN in (await client.get("/pair")).text:
-            served.clock.now_s += 61
         answer = await client.post("/pair", data={"pin": wrong_for(served)})
         assert answer.status_code == 403
         assert "reload" not in answer.text.lower()
@@ -122,9 +103,10 @@ async def test_the_way_to_see_the_pin_again_does_not_send_a_wrong_one_again(serv
 async def test_the_pin_after_a_pairing_is_shown_to_the_next_person_at_once(served):
     async with served.client() as client, guest(served, "127.0.0.2") as second:
         await client.get("/pair")
-        assert ON_SCREEN in (await second.get("/pair")).text
+        await second.get("/pair")
+        assert len(served.inbox.of(PairingAsked)) == 1
         served.clock.now_s += 1
         await client.post("/pair", data={"pin": served.pin})
         await served.inbox.until(lambda: served.inbox.of(PhonePaired))
-        assert ON_SCREEN in (await second.get("/pair")).text
+        await second.get("/pair")
     assert len(served.inbox.of(PairingAsked)) == 2
