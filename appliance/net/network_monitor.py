@@ -1,21 +1,21 @@
 """Network monitor: posts `LinkChanged` when the network of this machine changes.
 
-The kernel reports changes on a netlink socket, so there is no polling; `ip` of iproute2
-then lists interfaces and addresses. A box whose server is on loopback joins without a
-network, too: `LinkChanged` only changes the banner and ends waits.
+The kernel reports changes on a netlink socket, so there is no polling. A box whose
+server is on loopback joins without a network, too: `LinkChanged` only changes the
+banner and ends waits.
 """
 
 import asyncio
 import contextlib
-import errno
+import fcntl
 import logging
 import socket
-import subprocess
+import struct
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Self
-
-import msgspec
 
 from appliance.core.events import LinkChanged
 from appliance.ports import Post
@@ -27,11 +27,22 @@ _log = logging.getLogger(__name__)
 GROUPS = 0x1 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 0x40000
 """Interfaces, and addresses, routes and routing rules of IPv4 and IPv6: the address to
 choose depends on the default route, which a VPN may have in a table of its own.
-Source: Linux, rtnetlink.h."""
+Source of these numbers:
+Linux, rtnetlink.h, sockios.h, if.h, if_addr.h, if_arp.h."""
 RECEIVE_BYTES = 65_536
 """The kernel sends at most 32 KiB per message."""
-LIST_S = 5.0
-"""Longest time to list the interfaces, which takes milliseconds; our choice."""
+GET_FLAGS = 0x8913
+GET_ADDRESS = 0x8915
+CLASS = Path("/sys/class/net")
+IPV6 = Path("/proc/net/if_inet6")
+"""Missing if the kernel has no IPv6."""
+
+_FLAGS = struct.Struct("=16xH")
+_LOOPBACK = 0x8
+_RUNNING = 0x1 | 0x40
+_TENTATIVE = 0x40
+_FAILED = 0x08
+_PPP = "512\n"
 SETTLE_S = 0.2
 """Changes come in bursts (interface, route, addresses): one reading per burst."""
 RETRY_S = 3.0
@@ -44,48 +55,17 @@ UNUSED_ADDRESSES = (
 reached by the default route."""
 
 
-class Address(msgspec.Struct, frozen=True):
-    """Address of an interface; names as `ip` has them."""
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """Interface of this machine."""
 
-    family: str = ""
-    local: str = ""
-    scope: str = ""
-    tentative: bool = False
-    dadfailed: bool = False
-
-    @property
-    def is_usable(self) -> bool:
-        """Whether other machines can use it; IPv6 of one link would need a zone."""
-        is_found = self.scope == "global" or (
-            self.scope == "link" and self.family == "inet"
-        )
-        return is_found and not self.tentative and not self.dadfailed
-
-    @property
-    def rank(self) -> tuple[bool, str]:
-        """Sort key: beyond the link before link-local, IPv4 before IPv6."""
-        return self.scope != "global", self.family
-
-
-class Interface(msgspec.Struct, frozen=True):
-    """Interface of this machine; names as `ip` has them."""
-
-    ifname: str = ""
-    flags: tuple[str, ...] = ()
-    parentdev: str = ""
-    """Device of the hardware; empty for virtual interfaces."""
-    linkinfo: dict[str, object] = msgspec.field(default_factory=dict)
-    addr_info: tuple[Address, ...] = ()
-
-    @property
-    def is_running(self) -> bool:
-        """Whether it is up and has a carrier."""
-        return "UP" in self.flags and "NO-CARRIER" not in self.flags
-
-    @property
-    def is_hardware(self) -> bool:
-        """Whether it is no bridge, tunnel or the like; PPP may be a modem."""
-        return bool(self.parentdev) or self.linkinfo.get("info_kind") == "ppp"
+    name: str
+    addresses: tuple[str, ...] = ()
+    """Those that other machines can use."""
+    is_running: bool = False
+    """Whether it is up and has a carrier."""
+    is_hardware: bool = False
+    """Whether it is no bridge, tunnel or the like; PPP may be a modem."""
 
 
 def watch() -> socket.socket:
@@ -101,22 +81,62 @@ def watch() -> socket.socket:
 
 
 def interfaces() -> tuple[Interface, ...]:
-    """Return the interfaces but loopback.
+    """Return the interfaces but loopback, each with its first IPv4 address.
+
+    `ip` of iproute2 would fail in the hardened unit, which forbids it capset(2).
 
     Raises:
         OSError: they cannot be listed.
     """
+    found = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        ipv6 = ipv6_addresses(IPV6.read_text() if IPV6.exists() else "")
+        for _, name in socket.if_nameindex():
+            # An interface may be removed meanwhile.
+            with contextlib.suppress(OSError):
+                flags, *_ = _FLAGS.unpack_from(_asked(sock, GET_FLAGS, name))
+                if not flags & _LOOPBACK:
+                    found.append(
+                        Interface(
+                            name,
+                            (*_ipv4(sock, name), *ipv6.get(name, ())),
+                            is_running=flags & _RUNNING == _RUNNING,
+                            is_hardware=_is_hardware(CLASS / name),
+                        )
+                    )
+    return tuple(found)
+
+
+def ipv6_addresses(table: str) -> dict[str, tuple[str, ...]]:
+    """Return the IPv6 addresses of each interface in the kernel's table.
+
+    Link-local ones are left out: they need a zone, which differs on each machine.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for line in table.splitlines():
+        digits, _, _, scope, flags, name = line.split()
+        if int(scope, 16) == 0 and not int(flags, 16) & (_TENTATIVE | _FAILED):
+            address = str(ip_address(bytes.fromhex(digits)))
+            found[name] = (*found.get(name, ()), address)
+    return found
+
+
+def _ipv4(sock: socket.socket, name: str) -> tuple[str, ...]:
     try:
-        done = subprocess.run(
-            ["ip", "-json", "-details", "address"],
-            capture_output=True,
-            check=True,
-            timeout=LIST_S,
-        )
-    except subprocess.SubprocessError as exc:
-        raise OSError(errno.EIO, str(exc)) from exc
-    found = msgspec.json.decode(done.stdout, type=tuple[Interface, ...])
-    return tuple(each for each in found if "LOOPBACK" not in each.flags)
+        return (socket.inet_ntoa(_asked(sock, GET_ADDRESS, name)[20:24]),)
+    except OSError:
+        return ()
+
+
+def _asked(sock: socket.socket, request: int, name: str) -> bytes:
+    """Return the kernel's `struct ifreq` about an interface."""
+    return fcntl.ioctl(sock, request, name.encode().ljust(40, b"\0"))
+
+
+def _is_hardware(folder: Path) -> bool:
+    kind = folder / "type"
+    is_ppp = kind.exists() and kind.read_text() == _PPP
+    return is_ppp or (folder / "device").exists()
 
 
 def current_link() -> LinkChanged:
@@ -147,11 +167,7 @@ def current_interface() -> str | None:
         OSError: it cannot be read.
     """
     address = current_address()
-    names = (
-        each.ifname
-        for each in interfaces()
-        if address in {known.local for known in each.addr_info}
-    )
+    names = (each.name for each in interfaces() if address in each.addresses)
     return next(names, None)
 
 
@@ -179,10 +195,12 @@ def lan_address(known: Sequence[Interface], sources: Sequence[str]) -> str | Non
 
 
 def _addresses(known: Sequence[Interface]) -> list[str]:
-    """Return the usable addresses of interfaces with a carrier, best first."""
-    running = [each for each in known if each.is_running]
-    found = [x for each in running for x in each.addr_info if x.is_usable]
-    return [each.local for each in sorted(found, key=lambda x: x.rank)]
+    """Return the addresses of interfaces with a carrier, best first.
+
+    Link-local ones come last, and IPv6 after IPv4.
+    """
+    found = [ip_address(x) for each in known if each.is_running for x in each.addresses]
+    return [str(x) for x in sorted(found, key=lambda x: (x.is_link_local, x.version))]
 
 
 def _best(ranked: Sequence[str], sources: Sequence[str]) -> str | None:

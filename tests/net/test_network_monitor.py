@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 
-import msgspec
 import pytest
 
 from appliance.core.events import LinkChanged
@@ -62,27 +61,8 @@ asyncio.run(main())
 """
 
 
-def interface(name, *addresses, kind="", carrier=True, scope="global", **flags):
-    """Return one interface as `ip -json -details address` has it."""
-    return {
-        "ifname": name,
-        "flags": ["UP", "LOWER_UP"] if carrier else ["NO-CARRIER", "UP"],
-        **({"linkinfo": {"info_kind": kind}} if kind else {"parentdev": "usb1"}),
-        "addr_info": [
-            {
-                "family": "inet6" if ":" in text else "inet",
-                "local": text,
-                "scope": scope,
-                **flags,
-            }
-            for text in addresses
-        ],
-    }
-
-
-def address(interfaces, sources):
-    known = msgspec.convert(interfaces, tuple[Interface, ...])
-    return lan_address(known, sources)
+def interface(name, *addresses, virtual=False, carrier=True):
+    return Interface(name, addresses, is_running=carrier, is_hardware=not virtual)
 
 
 class Network:
@@ -271,9 +251,9 @@ LAN, VPN, PPP, BRIDGE = "192.168.1.5", "10.8.0.2", "100.64.0.9", "172.17.0.1"
 WLAN = interface("wlan0", LAN)
 NO_WLAN = interface("wlan0", LAN, carrier=False)
 PORT = interface("eth0")
-WIREGUARD = interface("wg0", VPN, kind="wireguard")
-MODEM = interface("ppp0", PPP, kind="ppp")
-DOCKER = interface("docker0", BRIDGE, kind="bridge")
+WIREGUARD = interface("wg0", VPN, virtual=True)
+MODEM = interface("ppp0", PPP)
+DOCKER = interface("docker0", BRIDGE, virtual=True)
 
 
 @pytest.mark.parametrize(
@@ -288,20 +268,20 @@ DOCKER = interface("docker0", BRIDGE, kind="bridge")
         ([NO_WLAN, WIREGUARD, DOCKER], [VPN], None),
         ([PORT, DOCKER], [], None),
         # The hardware is the port of a bridge.
-        ([PORT, interface("br0", LAN, kind="bridge")], [LAN], LAN),
+        ([PORT, interface("br0", LAN, virtual=True)], [LAN], LAN),
         # A modem.
         ([NO_WLAN, MODEM], [PPP], PPP),
         ([NO_WLAN, MODEM, WIREGUARD], [VPN], PPP),
         ([WLAN, MODEM], [LAN], LAN),
         # In a container.
-        ([interface("eth0", LAN, kind="veth")], [LAN], LAN),
-        ([interface("eth0", LAN, kind="macvlan")], [], LAN),
+        ([interface("eth0", LAN, virtual=True)], [LAN], LAN),
+        ([interface("eth0", LAN, virtual=True)], [], LAN),
     ],
 )
 def test_a_network_needs_a_carrier_on_hardware_if_there_is_any(
     interfaces, sources, expected
 ):
-    assert address(interfaces, sources) == expected
+    assert lan_address(interfaces, sources) == expected
 
 
 @pytest.mark.parametrize(
@@ -312,41 +292,40 @@ def test_a_network_needs_a_carrier_on_hardware_if_there_is_any(
         (["2001:db8::6", LAN], [], LAN),
         (["169.254.7.7", "2001:db8::6"], [], "2001:db8::6"),
         (["169.254.7.7"], [], "169.254.7.7"),
-        (["fe80::1"], [], None),
         ([LAN], ["10.7.7.7"], LAN),
     ],
 )
 def test_the_default_routes_address_is_preferred_and_ipv4_to_ipv6(
     have, sources, expected
 ):
-    def scope(text):
-        return "link" if text.startswith(("169.254", "fe80")) else "global"
-
-    interfaces = [interface(text, text, scope=scope(text)) for text in have]
-    assert address(interfaces, sources) == expected
+    interfaces = [interface(text, text) for text in have]
+    assert lan_address(interfaces, sources) == expected
 
 
-@pytest.mark.parametrize("flag", ["tentative", "dadfailed"])
-def test_an_address_that_another_machine_may_have_is_not_used(flag):
-    assert address([interface("wlan0", "2001:db8::5", **{flag: True})], []) is None
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        ("20010db8000000000000000000000005 02 40 00 80 wlan0", ["2001:db8::5"]),
+        # Tentative, in use by another machine, and link-local.
+        ("20010db8000000000000000000000005 02 40 00 c0    wlan0\n", None),
+        ("20010db8000000000000000000000005 02 40 00 88    wlan0\n", None),
+        ("fe800000000000000000000000000001 02 40 20 80    wlan0\n", None),
+    ],
+)
+def test_ipv6_addresses_are_those_that_other_machines_can_use(table, expected):
+    found = network_monitor.ipv6_addresses(table)
+    assert found == ({"wlan0": tuple(expected)} if expected else {})
 
 
-def test_the_interfaces_of_this_machine_are_listed_without_loopback():
-    known = network_monitor.interfaces()
-    names = {name for _, name in socket.if_nameindex()} - {"lo"}
-    assert {each.ifname for each in known} == names
-
-
-@pytest.mark.parametrize("script", ["exit 1", "exec sleep 60", None])
-def test_interfaces_that_cannot_be_listed_are_an_error_of_the_system(
-    tmp_path, monkeypatch, script
-):
-    if script is not None:
-        program = tmp_path / "ip"
-        program.write_text(f"#!/bin/sh\nPATH=/usr/bin:/bin\n{script}\n")
-        program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(network_monitor, "LIST_S", 0.1)
-    with pytest.raises(OSError, match="ip") as caught:
-        network_monitor.interfaces()
-    assert caught.value.strerror
+def test_the_interfaces_of_this_machine_are_those_that_ip_lists():
+    program = shutil.which("ip") or "/sbin/ip"
+    listed = subprocess.run(
+        [program, "-json", "address"], check=True, capture_output=True
+    )
+    expected = {
+        each["ifname"]: {x["local"] for x in each["addr_info"] if x["scope"] != "link"}
+        for each in json.loads(listed.stdout)
+        if each["ifname"] != "lo"
+    }
+    known = {each.name: set(each.addresses) for each in network_monitor.interfaces()}
+    assert known == expected
