@@ -10,8 +10,10 @@ and `token_server.command`.
 """
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Container
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import h11
 from starlette.requests import Request
@@ -28,6 +30,8 @@ from websockets.exceptions import WebSocketException
 
 from appliance.errors import ApplianceError
 from appliance.net.rate_limit import Rate, RateLimit
+from appliance.net.url import unmapped
+from appliance.process.logs import LogLimit
 
 HEAD_BYTES = 16 * 1024
 """Longest request line with headers, for `h11_max_incomplete_event_size`; those of
@@ -48,6 +52,9 @@ MALFORMED = (
 UNSENT_BYTES = 4096
 """Data of a connection in this process beyond which the next message waits, so that a
 slow client gets the newest view and not those that it has missed."""
+
+_log = logging.getLogger(__name__)
+_log_limit = LogLimit(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +79,11 @@ class ServerLimits:
     requests: RateLimit
     refusal: Response
     """Response to a request beyond the rate; has the header `connection: close`."""
-    on_refused: Callable[[], None] = lambda: None
-    """Called for each request beyond the rate and each connection beyond the limits."""
+    on_refused: Callable[[str], None] = lambda _address: None
+    """Called with the client's address for each request beyond the rate and each
+    connection beyond the limits."""
+    proxies: Container[str] = ()
+    """Addresses of trusted proxies, each of whose clients has a rate of its own."""
     body_s: float = BODY_S
     """Longest time for a whole body, of the token server; the page uses `BODY_S`."""
     request_s: float = 10.0
@@ -111,6 +121,10 @@ async def read_body(
     return bytes(body)
 
 
+def _note_malformed() -> None:
+    _log_limit.log(_log, logging.INFO, "connection closed for malformed input")
+
+
 def guarded(callback: Callable[..., None]) -> Callable[..., None]:
     """Return a method of a connection, which is dropped on malformed input."""
 
@@ -118,6 +132,7 @@ def guarded(callback: Callable[..., None]) -> Callable[..., None]:
         try:
             callback(self, *args)
         except MALFORMED:
+            _note_malformed()
             self.drop()
 
     return call
@@ -126,23 +141,39 @@ def guarded(callback: Callable[..., None]) -> Callable[..., None]:
 class HttpProtocol(H11Protocol):
     """HTTP/1.1 server connection, closed on malformed input and when it is idle."""
 
-    data_received = guarded(H11Protocol.data_received)
     handle_events = guarded(H11Protocol.handle_events)
     timeout_keep_alive_handler = guarded(H11Protocol.timeout_keep_alive_handler)
     shutdown = guarded(H11Protocol.shutdown)
+    _parse = guarded(H11Protocol.data_received)
 
-    def __init__(self, config: Config, state: ServerState, request_s: float) -> None:
-        """Wait `request_s` for each request; see `ServerLimits`."""
+    def __init__(
+        self, config: Config, state: ServerState, limits: ServerLimits
+    ) -> None:
+        """Check the rate of requests, which `RateLimited` counts."""
         super().__init__(config, state, {}, asyncio.get_running_loop())
-        self._request_s = request_s
+        self._limits = limits
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start waiting for a request."""
         assert isinstance(transport, asyncio.Transport)
         super().connection_made(transport)
+        if self.client is not None:
+            self.client = (unmapped(self.client[0]), self.client[1])
         transport.set_write_buffer_limits(high=UNSENT_BYTES)
         self._check_later()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse the data, or refuse the request if its client exceeds the rate."""
+        address, limits = self.client[0] if self.client else "", self._limits
+        is_new = self.conn.their_state is h11.IDLE
+        is_limited = is_new and address not in limits.proxies
+        if is_limited and limits.requests.wait_s(address):
+            limits.on_refused(address)
+            self.transport.write(wire(limits.refusal))
+            self.transport.close()
+        else:
+            self._parse(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Notify the request that is being served, if any."""
@@ -153,6 +184,7 @@ class HttpProtocol(H11Protocol):
 
     def send_400_response(self, _msg: str) -> None:
         """Close without a response, which a request in progress may have begun."""
+        _note_malformed()
         self.drop()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
@@ -160,6 +192,7 @@ class HttpProtocol(H11Protocol):
         super().handle_websocket_upgrade(event)
         protocol = self.transport.get_protocol()
         assert isinstance(protocol, WebSocketProtocol)
+        protocol.client = self.client
         # websockets never responds to a head that h11 accepts and it does not, and
         # nothing else would close the connection from here on.
         if not protocol.handshake_initiated:
@@ -173,7 +206,9 @@ class HttpProtocol(H11Protocol):
         self.transport.abort()
 
     def _check_later(self) -> None:
-        self._timer = self.loop.call_later(self._request_s, self._check, self.cycle)
+        self._timer = self.loop.call_later(
+            self._limits.request_s, self._check, self.cycle
+        )
 
     def _check(self, seen: object) -> None:
         """Close the connection if no request has begun since the last check.
@@ -217,3 +252,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def drop(self) -> None:
         """Disconnect at once; the task that serves the connection sees it closed."""
         self.transport.abort()
+
+
+def wire(response: Response) -> bytes:
+    """Return the bytes of a response as sent over the connection."""
+    status = HTTPStatus(response.status_code)
+    first = f"HTTP/1.1 {status.value} {status.phrase}".encode()
+    lines = (first, *(b": ".join(pair) for pair in response.raw_headers))
+    return b"\r\n".join(lines) + b"\r\n\r\n" + bytes(response.body)

@@ -25,6 +25,7 @@ from appliance.net.http_protocol import (
     WebSocketProtocol,
 )
 from appliance.net.rate_limit import RateLimit
+from appliance.net.url import unmapped
 from appliance.process.logs import LogLimit
 
 CLIENT_LEFT = (ClientDisconnect, ClientDisconnected, WebSocketDisconnect)
@@ -116,10 +117,11 @@ class BoundedServer(uvicorn.Server):
                 self._log_limit.log(_log, logging.WARNING, message, exc.strerror)
                 await asyncio.sleep(FAILED_S)
                 continue
-            if not self._is_within(address[0]):
+            host = unmapped(address[0])
+            if not self._is_within(host):
                 connection.close()
                 self._log_limit.log(_log, logging.INFO, "connection refused")
-                self._limits.on_refused()
+                self._limits.on_refused(host)
                 await asyncio.sleep(REFUSED_S)
                 continue
             try:
@@ -139,7 +141,7 @@ class BoundedServer(uvicorn.Server):
         return self._rate.take(host) and not is_full
 
     def _protocol(self) -> HttpProtocol:
-        return HttpProtocol(self.config, self.server_state, self._limits.request_s)
+        return HttpProtocol(self.config, self.server_state, self._limits)
 
 
 class RateLimited:
@@ -152,9 +154,10 @@ class RateLimited:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on or refuse it."""
         client = scope.get("client")
+        address = client[0] if client else ""
         app: ASGIApp = self._app
-        if not self._limits.requests.take(client[0] if client else ""):
-            self._limits.on_refused()
+        if not self._limits.requests.take(address):
+            self._limits.on_refused(address)
             app = self._limits.refusal
         with contextlib.suppress(*CLIENT_LEFT):
             await app(scope, receive, send)

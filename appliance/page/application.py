@@ -100,9 +100,12 @@ class Api:
     async def screen(self, _: Request) -> Response:
         """`GET /api/screen.png`."""
         await self.latest.prepare()
-        content = png(self.latest.drawing().picture)
+        picture = self.latest.drawing().picture
+        if picture is None:
+            sentence = "Pillow is not installed."
+            raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, sentence)
         media_type = MEDIA_TYPES[".png"]
-        return Response(content, HTTPStatus.OK, access.NO_STORE, media_type)
+        return Response(png(picture), HTTPStatus.OK, access.NO_STORE, media_type)
 
     async def metrics(self, _: Request) -> Response:
         """`GET /metrics`."""
@@ -121,7 +124,8 @@ class Api:
         """`POST /api/…`."""
         content = await access.body_of(request)
         command = from_body(content, POSTS[request.url.path])
-        client = Client(request.state.login)
+        address = request.client.host if request.client else ""
+        client = Client(request.state.login, address=address)
         return access.json_response(self.controls.execute(command, client))
 
 
@@ -228,11 +232,11 @@ class WebServer:
         )
         self._app = access.AccessControl(routes, pairing, own_names(settings.name))
         limits = settings.limits or default_limits(settings.now_s)
-        self._limits = replace(limits, on_refused=self._release_scripts)
+        self._limits = replace(limits, on_refused=self._release_address)
 
-    def _release_scripts(self) -> None:
+    def _release_address(self, address: str) -> None:
         """End the talks of plain requests: the refused one may be a release."""
-        self._leases.release_where(lambda client: client.socket is None)
+        self._leases.release_where(lambda client: client.address == address)
 
     async def serve(self, listening: socket.socket) -> None:
         """Serve on this socket until cancelled, then close it and every connection."""

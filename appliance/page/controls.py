@@ -8,7 +8,7 @@ import time
 import unicodedata
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import assert_never
 
@@ -63,6 +63,8 @@ class Client:
     """Digest of the cookie or token: the same for all tabs of a phone."""
     socket: str | None = None
     """Unique for a WebSocket; None for a plain request."""
+    address: str = field(default="", compare=False)
+    """IP address of a plain request."""
 
 
 class Controls:

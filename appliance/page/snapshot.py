@@ -43,8 +43,10 @@ _JSON_NAMES: Final = {
 class Drawing:
     """Content of the OLED, as text and as a picture."""
 
-    lines: tuple[str, ...]
-    picture: "Image"
+    size: Size
+    lines: tuple[str, ...] = ()
+    picture: "Image | None" = None
+    """None: Pillow is not installed."""
 
 
 class LatestView:
@@ -83,7 +85,8 @@ class LatestView:
         """Import the drawing libraries in a thread: it takes 0.5 s on a Pi."""
         if self._is_prepared:
             return
-        await asyncio.to_thread(fonts.load)
+        with contextlib.suppress(ImportError):
+            await asyncio.to_thread(fonts.load)
         self._is_prepared = True
 
     def json(self) -> bytes:
@@ -102,14 +105,23 @@ class LatestView:
         )
         view = replace(without_levels, pin=HIDDEN_PIN)
         if self._drawn is None or self._drawn[0] != view:
-            size = self._screen_px
-            self._drawn = (view, Drawing(lines(view, size), picture(view, size)))
+            self._drawn = (view, _drawing(view, self._screen_px))
         return self._drawn[1]
+
+
+def _drawing(view: View, size: Size) -> Drawing:
+    try:
+        return Drawing(size, lines(view, size), picture(view, size))
+    except ImportError:
+        return Drawing(size)
 
 
 def _as_json(view: View, drawing: Drawing, build: str) -> bytes:
     """Return the view as JSON, with the field names in `API.md`."""
     shown = {_JSON_NAMES.get(name, name): getattr(view, name) for name in _SENT_FIELDS}
+    width, height = drawing.size
+    shot = drawing.picture
+    bits = bytes(width * height // 8) if shot is None else shot.tobytes()
     agent = view.agent
     return msgspec.json.encode(
         {
@@ -121,9 +133,9 @@ def _as_json(view: View, drawing: Drawing, build: str) -> bytes:
             "chat": [_line(line) for line in view.chat],
             "screen": drawing.lines,
             "picture": {
-                "width": drawing.picture.width,
-                "height": drawing.picture.height,
-                "bits": b64encode(drawing.picture.tobytes()).decode(),
+                "width": width,
+                "height": height,
+                "bits": b64encode(bits).decode(),
             },
         }
     )

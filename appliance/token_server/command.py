@@ -24,6 +24,7 @@ from appliance.net.rate_limit import Rate, RateLimit
 from appliance.net.url import is_local
 from appliance.process.logs import LogLimit, start_logging
 from appliance.process.systemd import Notify, systemd_notify
+from appliance.token_server.access import Networks
 from appliance.token_server.application import REFUSED, app
 from appliance.token_server.config import (
     TokenServerConfig,
@@ -131,7 +132,7 @@ def client_limits(config: TokenServerConfig) -> ServerLimits:
         each = total
     log_limit = LogLimit(1)
 
-    def refused() -> None:
+    def refused(_address: str) -> None:
         REFUSED.labels(TOO_MANY).inc()
         log_limit.log(_log, logging.INFO, "requests refused for rate")
 
@@ -151,4 +152,5 @@ def client_limits(config: TokenServerConfig) -> ServerLimits:
             {"error": "too many requests; wait a few seconds."}, TOO_MANY, headers
         ),
         on_refused=refused,
+        proxies=Networks(config.trusted_proxies),
     )

@@ -23,6 +23,21 @@ print("PIL" in sys.modules)
     assert printed(program).split() == ["False", "True"]
 
 
+def test_the_page_shows_a_dark_screen_where_pillow_is_missing():
+    program = """
+import sys
+sys.modules["PIL"] = None
+import asyncio, base64, json
+from appliance.page.snapshot import LatestView
+latest = LatestView((128, 32))
+asyncio.run(latest.prepare())
+picture = json.loads(latest.json())["picture"]
+print(picture["width"], picture["height"], set(base64.b64decode(picture["bits"])))
+print(latest.drawing().picture)
+"""
+    assert printed(program) == "128 32 {0}\nNone\n"
+
+
 def test_text_that_cannot_be_shaped_is_shown_all_the_same():
     # Where libfribidi is missing, Pillow has no Raqm.
     program = """

@@ -13,10 +13,11 @@ import pytest
 import uvicorn
 from starlette.responses import Response
 
-from appliance.net import http_server
+from appliance.net import http_protocol, http_server
 from appliance.net.http_protocol import HEAD_BYTES, HttpProtocol, ServerLimits
 from appliance.net.http_server import BoundedServer, RateLimited
 from appliance.net.rate_limit import Rate, RateLimit
+from appliance.process.logs import LogLimit
 from tests.net.hostile import MANY, WIDE, Target, status_of, unlimited
 
 REFUSAL = Response("wait", 429, {"connection": "close"})
@@ -143,16 +144,16 @@ async def test_connections_beyond_the_rate_of_all_addresses_are_closed():
     [replace(WIDE, rate_each=Rate(burst=1, per_s=NEVER)), replace(WIDE, each=1)],
     ids=["rate", "open at once"],
 )
-async def test_a_refused_connection_is_reported(limits):
-    refused = list[None]()
-    changes = {"connections": limits, "on_refused": lambda: refused.append(None)}
+async def test_a_refused_connection_is_reported_with_its_address(limits):
+    refused = list[str]()
+    changes = {"connections": limits, "on_refused": refused.append}
     async with serving(**changes) as (target, _):
         first = await connected(target)
         assert await status_of(target, "/", "127.0.0.2") == 204
         assert refused == []
         assert await rest(await connected(target)) == b""
         await close(first[1])
-    assert len(refused) == 1
+    assert refused == ["127.0.0.1"]
 
 
 async def test_a_flood_of_connections_writes_one_line(caplog):
@@ -167,8 +168,8 @@ async def test_a_flood_of_connections_writes_one_line(caplog):
 
 
 async def test_requests_beyond_the_rate_are_refused_and_never_reach_the_application():
-    requests, refused = RateLimit(Rate(burst=2, per_s=NEVER), MANY), list[None]()
-    limits = {"requests": requests, "on_refused": lambda: refused.append(None)}
+    requests, refused = RateLimit(Rate(burst=2, per_s=NEVER), MANY), list[str]()
+    limits = {"requests": requests, "on_refused": refused.append}
     async with serving(**limits) as (target, app):
         reader, writer = await connected(target)
         for _ in range(3):
@@ -179,19 +180,41 @@ async def test_requests_beyond_the_rate_are_refused_and_never_reach_the_applicat
         assert await status_of(target, "/") == 429
         assert await status_of(target, "/", "127.0.0.2") == 204
         assert app.asked == 3
-    assert len(refused) == 2
+    assert refused == ["127.0.0.1", "127.0.0.1"]
+
+
+async def test_a_client_beyond_the_rate_is_refused_before_its_headers_are_read():
+    requests = RateLimit(Rate(burst=1, per_s=NEVER), MANY)
+    async with serving(requests=requests) as (target, app):
+        assert await status_of(target, "/") == 204
+        reader, writer = await connected(target)
+        writer.write(b"G")
+        assert (await rest((reader, writer))).startswith(b"HTTP/1.1 429 ")
+        assert app.asked == 1
 
 
 async def test_many_requests_in_one_segment_count_one_by_one():
-    requests, refused = RateLimit(Rate(burst=2, per_s=NEVER), MANY), list[None]()
-    limits = {"requests": requests, "on_refused": lambda: refused.append(None)}
+    requests, refused = RateLimit(Rate(burst=2, per_s=NEVER), MANY), list[str]()
+    limits = {"requests": requests, "on_refused": refused.append}
     async with serving(**limits) as (target, app):
         reader, writer = await connected(target)
         writer.write(GET * 100)
         answers = await rest((reader, writer))
         assert (answers.count(b" 204 "), answers.count(b" 429 ")) == (2, 1)
         assert app.asked == 2
-    assert len(refused) == 1
+    assert refused == ["127.0.0.1"]
+
+
+async def test_malformed_requests_write_one_line(caplog, monkeypatch):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(http_protocol, "_log_limit", LogLimit(1))
+    async with serving() as (target, _):
+        for _ in range(3):
+            reader, writer = await connected(target)
+            writer.write(b"\0\r\n\r\n")
+            assert await rest((reader, writer)) == b""
+    lines = [each for each in caplog.messages if "malformed" in each]
+    assert lines == ["connection closed for malformed input"]
 
 
 async def test_a_head_that_is_too_long_is_refused():

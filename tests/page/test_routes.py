@@ -23,6 +23,7 @@ from appliance.core.view import ConnectionState, TalkState
 from appliance.net.rate_limit import Rate, RateLimit
 from appliance.page.application import CONNECTIONS, default_limits
 from tests.page.fake_app import serving
+from tests.page.test_security import guest
 
 LONG = "x" * 2001
 NEVER = 1e-9
@@ -180,6 +181,21 @@ async def test_a_talk_ends_when_its_release_is_beyond_the_rate_of_requests(
             answer = await client.post("/api/talk", json=body)
             assert answer.status_code == 429
             await served.inbox.has(TalkAsked(is_on=False))
+
+
+async def test_a_talk_goes_on_while_requests_of_others_are_refused(tmp_path, clock):
+    few = RateLimit(Rate(burst=3, per_s=NEVER), Rate(burst=9, per_s=NEVER))
+    limits = replace(default_limits(clock), requests=few)
+    async with serving(tmp_path, clock, limits=limits) as served:
+        headers = {"cookie": await served.cookie()}
+        async with (
+            served.client(headers) as client,
+            guest(served, "127.0.0.2") as other,
+        ):
+            assert (await client.post("/api/talk", json={"on": True})).is_success
+            answers = [await other.get("/health") for _ in range(4)]
+            assert answers[-1].status_code == 429
+            assert TalkAsked(is_on=False) not in served.inbox.events
 
 
 async def test_a_talk_ends_when_the_connection_of_its_release_is_refused(

@@ -154,6 +154,12 @@ async def test_an_ipv4_client_of_a_server_on_ipv6_is_known_by_its_ipv4_address()
     ):
         answers = [await client.get("/api/token") for _ in range(60)]
         assert (answers[0].status_code, answers[-1].status_code) == (200, 429)
+        # Refused before the head is complete.
+        reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(url).port)
+        writer.write(b"P")
+        async with asyncio.timeout(5):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 429")
+        writer.close()
 
 
 async def test_requests_beyond_the_rate_are_logged_once(caplog):
