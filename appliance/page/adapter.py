@@ -54,6 +54,7 @@ class PageSettings:
     """Sentence of the form that says where to find the PIN; empty: it names the screen
     and `ptt-appliance pair`."""
     now_s: Callable[[], float] = time.monotonic
+    wall_s: Callable[[], float] = time.time
 
 
 _FAULTS: Final = {
@@ -84,7 +85,7 @@ class Page:
         self._check_s = check_s
         self._latest = LatestView(settings.screen_px)
         file = PairingFile(settings.state_directory)
-        self._pairing = Pairing(file, post, settings.now_s)
+        self._pairing = Pairing(file, post, settings.now_s, settings.wall_s)
         self._background = Background()
         self._job: asyncio.Task[None] | None = None
         log = FaultLog(_log, f"page cannot be served  listen={config.listen}")

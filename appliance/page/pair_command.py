@@ -14,6 +14,7 @@ import msgspec
 from appliance.net.listen import pairing_url, parsed, url
 from appliance.net.network_monitor import current_address
 from appliance.page.pairing import (
+    KEPT_TOKENS,
     PairingCredentials,
     PairingFile,
     digest,
@@ -58,12 +59,15 @@ def pair(
         return kept.with_token(digest(secret)) if options.is_token else kept
 
     try:
-        pin = file.change(changed, fresh).pin
+        after = file.change(changed, fresh)
     except OSError as exc:
         who = "Run this as root or as the service's user."
         remedy = who if exc.errno in {errno.EACCES, errno.EPERM} else ""
         sys.stderr.write(f"{file.path} cannot be written: {exc.strerror}. {remedy}\n")
         return 1
+    pin = after.pin
+    if options.is_token and len(after.tokens) == KEPT_TOKENS:
+        sys.stderr.write(f"Only the newest {KEPT_TOKENS} tokens are valid.\n")
     result: dict[str, object] = {"token": secret}
     text = f"{secret}\n"
     if not options.is_token:

@@ -25,7 +25,7 @@ from msgspec import Meta
 from appliance.core import fault_table
 from appliance.core.events import PairingAsked, Part, PhonePaired
 from appliance.core.state import PIN_SHOWN_S
-from appliance.net.rate_limit import Bucket, Rate, RateLimit
+from appliance.net.rate_limit import Bucket, Buckets, Rate
 from appliance.page.messages import RequestRefused
 from appliance.ports import Post
 from appliance.process.fault_report import FaultLog, FaultReport
@@ -36,9 +36,10 @@ _log = logging.getLogger(__name__)
 
 WRONG_PINS_EACH = Rate(burst=5, per_s=1 / 300)
 """Wrong PINs from one address; our choice: a person mistypes a few times."""
-WRONG_PINS = Rate(burst=20, per_s=30 / 3600)
-"""Wrong PINs over all addresses: 30 an hour are about two years for a 50 % chance of
-guessing one."""
+WRONG_PINS = 20
+WRONG_PIN_S = 120.0
+"""Wrong PINs over all addresses, and the time for which each counts: 30 an hour are
+about two years for a 50 % chance of guessing one."""
 SHOW = Rate(burst=6, per_s=1 / 240)
 """Minutes for which the OLED shows the PIN: reloading the form must not keep it there.
 A pairing refills the bucket."""
@@ -61,6 +62,28 @@ class PairingCredentials(msgspec.Struct, frozen=True):
     """SHA-256 of each cookie, oldest first."""
     tokens: tuple[Digest, ...] = ()
     """SHA-256 of each bearer token, oldest first."""
+    wrong_until_s: float = 0.0
+    """Time since the epoch from which on no wrong PIN counts any more. Stored, so that
+    a restart resets nothing."""
+
+    def bounded(self, wall_s: float) -> "PairingCredentials":
+        """Bound `wrong_until_s`, because the clock may have been set back.
+
+        `wall_s` is the time since the epoch.
+        """
+        longest_s = wall_s + WRONG_PINS * WRONG_PIN_S
+        until_s = min(max(wall_s, self.wrong_until_s), longest_s)
+        return msgspec.structs.replace(self, wrong_until_s=until_s)
+
+    def wait_s(self, wall_s: float) -> float:
+        """Return the time until a PIN may be tried."""
+        counted_s = self.bounded(wall_s).wrong_until_s - wall_s
+        return max(0.0, counted_s - (WRONG_PINS - 1) * WRONG_PIN_S)
+
+    def with_wrong_pin(self, wall_s: float) -> "PairingCredentials":
+        """Count one more wrong PIN."""
+        until_s = self.bounded(wall_s).wrong_until_s + WRONG_PIN_S
+        return msgspec.structs.replace(self, wrong_until_s=until_s)
 
     def has(self, login: str) -> bool:
         """Return whether this is the digest of a valid cookie or token."""
@@ -166,17 +189,19 @@ class Pairing:
         file: PairingFile,
         post: Post,
         now_s: Callable[[], float] = time.monotonic,
+        wall_s: Callable[[], float] = time.time,
     ) -> None:
         """Start with a new PIN; `open` reads or creates the file."""
         self._file = file
         self._post = post
         self._now_s = now_s
+        self._wall_s = wall_s
         self._credentials = new_credentials()
         self._stamp: Stamp | None = None
         """Of the file as last read."""
         self._lock = asyncio.Lock()
         """Held while the logins are changed."""
-        self._wrong_pins = RateLimit(WRONG_PINS_EACH, WRONG_PINS, now_s)
+        self._wrong_pins = Buckets(WRONG_PINS_EACH)
         self._show = Bucket(SHOW, now_s())
         self._shown_until_s = now_s()
         """End of the PIN's time on the OLED."""
@@ -238,7 +263,7 @@ class Pairing:
         """
         async with self._lock:
             self._read()
-            self._check(pin, address)
+            await self._check(pin, address)
             secret = new_secret()
             known = digest(secret)
             await self._change(
@@ -248,24 +273,47 @@ class Pairing:
         self._post(PhonePaired())
         self._shown_until_s = self._now_s()
         self._show = Bucket(SHOW, self._shown_until_s)
-        _log.info("phone paired")
+        is_full = len(self._credentials.cookies) == KEPT_COOKIES
+        ending = f"; only the newest {KEPT_COOKIES} stay paired" if is_full else ""
+        _log.info("phone paired%s", ending)
         return secret
 
-    def _check(self, pin: str, address: str) -> None:
+    async def _check(self, pin: str, address: str) -> None:
         """Raise `RequestRefused` unless the PIN is right and may be tried now."""
-        if not self._wrong_pins.wait_s(address):
+        if not self._wait_s(address):
             if hmac.compare_digest(pin.encode(), self.pin.encode()):
                 return
-            self._wrong_pins.take(address)
             self._log_limit.log(_log, logging.WARNING, "wrong PIN")
-        wait_s = self._wrong_pins.wait_s(address)
+            await self._count_wrong(address)
+        wait_s = self._wait_s(address)
         if wait_s:
+            wait = f"Try again in {ceil(wait_s / 60)} min."
             raise RequestRefused(
                 HTTPStatus.TOO_MANY_REQUESTS,
-                f"Too many wrong PINs. Try again in {ceil(wait_s / 60)} min.",
+                f"Too many wrong PINs; the box has a new PIN. {wait}",
                 headers={"retry-after": str(ceil(wait_s))},
             )
         raise RequestRefused(HTTPStatus.FORBIDDEN, "Wrong PIN.", key="pin")
+
+    def _wait_s(self, address: str) -> float:
+        """Return the time until this address may try a PIN."""
+        wall_s = self._wall_s()
+        self._credentials = self._credentials.bounded(wall_s)
+        each_s = self._wrong_pins.wait_s(address, self._now_s())
+        return max(each_s, self._credentials.wait_s(wall_s))
+
+    async def _count_wrong(self, address: str) -> None:
+        """Count a wrong PIN, and replace the PIN if it has to be waited for now."""
+        now_s, wall_s = self._now_s(), self._wall_s()
+        self._wrong_pins.may(address, now_s)
+        is_locked = self._wrong_pins.wait_s(address, now_s) > 0
+
+        def counted(stored: PairingCredentials) -> PairingCredentials:
+            after = stored.with_wrong_pin(wall_s)
+            is_last = is_locked or after.wait_s(wall_s) > 0
+            return after.with_pin(new_pin()) if is_last else after
+
+        await self._change(counted)
 
     async def _change(self, changed: Change) -> bool:
         """Change the logins, and return whether the file has been written, too."""
@@ -292,8 +340,12 @@ class Pairing:
             self._lost(exc)
             return
         self._stamp = stamp
-        if stored is not None:
-            self._set(stored)
+        if stored is None:
+            return
+        if stored.pin != self.pin:
+            # The command line has reset it.
+            self._wrong_pins = Buckets(WRONG_PINS_EACH)
+        self._set(stored)
 
     def _set(self, credentials: PairingCredentials) -> None:
         self._credentials = credentials

@@ -182,7 +182,7 @@ async def serving(
 ) -> AsyncIterator[Served]:
     """Serve a page on loopback; `changes` are those of its settings."""
     inbox = Inbox()
-    settings = site(directory, now_s=clock, **changes)
+    settings = site(directory, now_s=clock, wall_s=clock, **changes)
     config = PageConfig(listen=listen)
     async with Page(config, inbox.post, settings, check_s=CHECK_S) as page:
         inbox.page = page

@@ -7,6 +7,7 @@ import pytest
 
 from appliance.core.events import PageServed, PairingAsked, PhonePaired
 from appliance.core.state import PIN_SHOWN_S
+from appliance.page.pair_command import PairOptions, pair
 from appliance.page.pairing import Pairing, PairingFile
 from tests.page.fake_app import serving
 from tests.page.test_security import guest
@@ -20,6 +21,36 @@ async def guessed(served, address="127.0.0.2"):
     """Send a wrong PIN, and return the response."""
     async with guest(served, address) as stranger:
         return await stranger.post("/pair", json={"pin": wrong_for(served)})
+
+
+async def test_wrong_pins_of_all_addresses_are_counted_over_restarts(tmp_path, clock):
+    statuses = []
+    for start in range(3):
+        async with serving(tmp_path, clock) as served:
+            for number in range(9):
+                answer = await guessed(served, f"127.0.{start + 1}.{number + 1}")
+                statuses.append(answer.status_code)
+    assert statuses == [403] * 19 + [429] * 8
+    # Another boot, whose clock is late.
+    clock.now_s = 3.0
+    async with (
+        serving(tmp_path, clock) as served,
+        guest(served, "127.0.0.2") as owner,
+    ):
+        answer = await owner.post("/pair", json={"pin": served.pin})
+        assert (answer.status_code, answer.headers["retry-after"]) == (429, "120")
+        clock.now_s += 120
+        assert (await owner.post("/pair", json={"pin": served.pin})).is_success
+
+
+async def test_a_reset_by_the_command_line_ends_each_lock_out(served):
+    for number in range(20):
+        await guessed(served, f"127.0.0.{number + 2}")
+    for _ in range(5):
+        await guessed(served)
+    pair(served.directory, "0.0.0.0:80", PairOptions(is_reset=True))
+    async with guest(served, "127.0.0.2") as owner:
+        assert (await owner.post("/pair", json={"pin": served.pin})).is_success
 
 
 async def test_each_pairing_creates_a_new_pin_and_posts_it(served):
@@ -54,6 +85,16 @@ async def test_without_a_writable_directory_each_start_has_a_new_pin(tmp_path, c
             assert (await phone.get("/api/view")).is_success
             answer = await other.post("/pair", json={"pin": shown.pin})
             assert answer.is_success
+
+
+async def test_each_lock_out_creates_a_new_pin(served):
+    seen = {served.pin}
+    for _ in range(3):
+        while (await guessed(served)).status_code == 403:
+            assert served.pin in seen
+        assert served.pin not in seen
+        seen.add(served.pin)
+        served.clock.now_s += 600
 
 
 @pytest.mark.parametrize("kind", ["json", "data"])
