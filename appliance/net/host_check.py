@@ -6,6 +6,8 @@ else may own. A `Host` header is accepted if it is
 
 * a name of this machine: its host name and that with `.local`, the name of the box
   with `.local`, or a name from the configuration,
+* one of these with another number before `.local`, which avahi adds if another machine
+  has the name: `box-2.local`,
 * `localhost`, a name below it, or a loopback address, which always mean the client's
   own machine, or
 * the IP address to which the connection was made.
@@ -21,6 +23,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from appliance.net.url import Address, host_and_port, ip, is_loopback
+
+_NUMBER = re.compile(r"-[0-9]+\.local\Z")
 
 
 class HostCheck:
@@ -77,8 +81,14 @@ def is_own_host(host: str, names: Collection[str], local: str) -> bool:
     name = named_host(host).removesuffix(".")
     if name in names or is_loopback(name):
         return True
+    if _NUMBER.search(name) and _stem(name) in map(_stem, names):
+        return True
     address = _address(name)
     return address is not None and address == _address(local)
+
+
+def _stem(name: str) -> str:
+    return _NUMBER.sub(".local", name)
 
 
 def is_same_origin(origin: str, host: str) -> bool:

@@ -144,7 +144,10 @@ class AccessControl:
             raise RequestRefused(HTTPStatus.FORBIDDEN, sentence)
         changes = scope["type"] == "websocket" or scope["method"] not in {"GET", "HEAD"}
         origin = headers.get("origin")
-        if changes and origin is not None and not is_same_origin(origin, host):
+        is_foreign = headers.get("sec-fetch-site") == "cross-site"
+        if origin is not None:
+            is_foreign = not is_same_origin(origin, host)
+        if changes and is_foreign:
             sentence = "Cross-origin request rejected."
             raise RequestRefused(HTTPStatus.FORBIDDEN, sentence)
         if login is None and scope["path"] not in OPEN_PATHS:

@@ -41,6 +41,26 @@ def test_the_name_of_the_box_is_a_name_of_this_machine(host):
 
 
 @pytest.mark.parametrize(
+    ("host", "is_ours"),
+    [
+        ("nas-2.local", True),
+        ("NAS-13.local.:8080", True),
+        ("hall-2.local", True),
+        ("hall.local", False),
+        ("nas-2", False),
+        ("nas-2.example", False),
+        ("nas-.local", False),
+        ("nas-2-3.local", False),
+        ("garage-2.local", False),
+        ("nas-2.local.example", False),
+    ],
+)
+def test_the_name_that_avahi_announces_after_a_conflict_is_accepted(host, is_ours):
+    names = NAMES | {"hall-1", "hall-1.local"}
+    assert is_own_host(host, names, LOCAL) is is_ours
+
+
+@pytest.mark.parametrize(
     ("host", "local"),
     [
         ("192.168.1.20", LOCAL),

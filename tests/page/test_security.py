@@ -142,6 +142,14 @@ async def test_another_sites_post_is_refused(served, paired, origin):
     assert not served.inbox.of(TalkAsked)
 
 
+async def test_another_sites_post_is_refused_without_an_origin_too(served, paired):
+    headers = {"sec-fetch-site": "cross-site"}
+    answer = await paired.post("/api/talk", json={"on": True}, headers=headers)
+    assert answer.status_code == 403
+    assert not served.inbox.of(TalkAsked)
+    assert (await paired.get("/api/view", headers=headers)).status_code == 200
+
+
 @pytest.mark.parametrize(
     "cookie",
     [
