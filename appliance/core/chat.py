@@ -91,10 +91,11 @@ class ChatLog:
         return self._added(line)
 
     def typed(self, event: ChatTyped) -> "ChatLog":
-        """Return the log with our new line queued, unless the outbox is full."""
-        if self.refusal:
-            return self
-        line = ChatLine(event.id, "", "", event.text, event.ts_ms, Delivery.QUEUED)
+        """Return the log with our new line queued; failed if the outbox is full."""
+        state = Delivery.FAILED if self.refusal else Delivery.QUEUED
+        line = ChatLine(
+            event.id, "", "", event.text, event.ts_ms, state, reason=self.refusal
+        )
         return self._added(line)
 
     def spoken(self, caption: Caption) -> "ChatLog":

@@ -167,13 +167,14 @@ def test_a_resumed_connection_lost_no_line():
     assert deliveries(box) == [Delivery.SENT]
 
 
-def test_a_full_outbox_is_reported_and_accepts_no_more():
+def test_a_full_outbox_is_reported_and_lines_beyond_it_fail():
     box = started()
     lines = [ChatTyped(f"c{number}", "x", number) for number in range(30)]
     box.play(*lines[: OUTBOX_LINES - 1])
     assert box.view().chat_refusal == ""
     box.play(*lines[OUTBOX_LINES - 1 :])
     assert box.view().chat_refusal == "20 lines are waiting to be sent already"
+    assert deliveries(box)[OUTBOX_LINES:] == [Delivery.FAILED] * 10
     box.play(box.token())
     assert len(sends(box, box.joined())) == OUTBOX_LINES
 
