@@ -99,6 +99,19 @@ async def test_a_shortcut_with_the_space_bar_does_not_talk(phone, place, modifie
     assert not phone.inbox.of(TalkAsked)
 
 
+@pytest.mark.parametrize("key", ["Space", "Enter"])
+async def test_command_ends_the_talk_of_a_key_whose_release_a_mac_does_not_report(
+    phone, key
+):
+    await phone.page.locator("#talk").focus()
+    await phone.page.keyboard.down(key)
+    await phone.inbox.has(TalkAsked(is_on=True))
+    await phone.page.keyboard.down("Meta")
+    await phone.inbox.has(TalkAsked(is_on=False))
+    await phone.page.keyboard.up(key)
+    await phone.page.keyboard.up("Meta")
+
+
 async def test_a_modifier_key_does_not_keep_the_talk_from_ending(phone):
     await phone.page.keyboard.down("Space")
     await phone.inbox.has(TalkAsked(is_on=True))

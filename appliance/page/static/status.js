@@ -106,7 +106,7 @@ function cause(view) {
 }
 
 function banner(view) {
-  return view.connection === "left" ? LEFT : view.banner;
+  return view.banner.replace(/^left, [^(]*\b/, LEFT);
 }
 
 function sentence(text) {

@@ -123,6 +123,8 @@ function words(view, state) {
 }
 
 function onKeyDown(event) {
+  // While Command is pressed, macOS does not report that another key is lifted.
+  if (event.metaKey) release();
   if (!isTalkKey(event)) return;
   event.preventDefault();
   if (!event.repeat && !isShortcut(event)) press(event.code);
