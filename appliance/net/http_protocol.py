@@ -30,7 +30,6 @@ from websockets.exceptions import WebSocketException
 
 from appliance.errors import ApplianceError
 from appliance.net.rate_limit import Rate, RateLimit
-from appliance.net.url import unmapped
 from appliance.process.logs import LogLimit
 
 HEAD_BYTES = 16 * 1024
@@ -52,6 +51,9 @@ MALFORMED = (
 UNSENT_BYTES = 4096
 """Data of a connection in this process beyond which the next message waits, so that a
 slow client gets the newest view and not those that it has missed."""
+
+Client = tuple[str, int]
+"""Address and port of the client."""
 
 _log = logging.getLogger(__name__)
 _log_limit = LogLimit(1)
@@ -147,10 +149,11 @@ class HttpProtocol(H11Protocol):
     _parse = guarded(H11Protocol.data_received)
 
     def __init__(
-        self, config: Config, state: ServerState, limits: ServerLimits
+        self, config: Config, state: ServerState, limits: ServerLimits, client: Client
     ) -> None:
-        """Check the rate of requests, which `RateLimited` counts."""
+        """Serve `client`; check the rate of requests, which `RateLimited` counts."""
         super().__init__(config, state, {}, asyncio.get_running_loop())
+        self._client = client
         self._limits = limits
         self._timer: asyncio.TimerHandle | None = None
 
@@ -158,14 +161,14 @@ class HttpProtocol(H11Protocol):
         """Start waiting for a request."""
         assert isinstance(transport, asyncio.Transport)
         super().connection_made(transport)
-        if self.client is not None:
-            self.client = (unmapped(self.client[0]), self.client[1])
+        # uvicorn asks the socket, which has no address if the client has reset it.
+        self.client = self._client
         transport.set_write_buffer_limits(high=UNSENT_BYTES)
         self._check_later()
 
     def data_received(self, data: bytes) -> None:
         """Parse the data, or refuse the request if its client exceeds the rate."""
-        address, limits = self.client[0] if self.client else "", self._limits
+        address, limits = self._client[0], self._limits
         is_new = self.conn.their_state is h11.IDLE
         is_limited = is_new and address not in limits.proxies
         if is_limited and limits.requests.wait_s(address):
@@ -192,7 +195,7 @@ class HttpProtocol(H11Protocol):
         super().handle_websocket_upgrade(event)
         protocol = self.transport.get_protocol()
         assert isinstance(protocol, WebSocketProtocol)
-        protocol.client = self.client
+        protocol.client = self._client
         # websockets never responds to a head that h11 accepts and it does not, and
         # nothing else would close the connection from here on.
         if not protocol.handshake_initiated:

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any, Final
 
 import uvicorn
@@ -20,6 +21,7 @@ from uvicorn.protocols.utils import ClientDisconnected
 
 from appliance.net.http_protocol import (
     HEAD_BYTES,
+    Client,
     HttpProtocol,
     ServerLimits,
     WebSocketProtocol,
@@ -117,15 +119,17 @@ class BoundedServer(uvicorn.Server):
                 self._log_limit.log(_log, logging.WARNING, message, exc.strerror)
                 await asyncio.sleep(FAILED_S)
                 continue
-            host = unmapped(address[0])
-            if not self._is_within(host):
+            client = (unmapped(address[0]), address[1])
+            if not self._is_within(client[0]):
                 connection.close()
                 self._log_limit.log(_log, logging.INFO, "connection refused")
-                self._limits.on_refused(host)
+                self._limits.on_refused(client[0])
                 await asyncio.sleep(REFUSED_S)
                 continue
             try:
-                await loop.connect_accepted_socket(self._protocol, connection)
+                await loop.connect_accepted_socket(
+                    partial(self._protocol, client), connection
+                )
             except OSError:
                 connection.close()
 
@@ -140,8 +144,8 @@ class BoundedServer(uvicorn.Server):
         is_full = len(own) >= limits.total or hosts.count(host) >= limits.each
         return self._rate.take(host) and not is_full
 
-    def _protocol(self) -> HttpProtocol:
-        return HttpProtocol(self.config, self.server_state, self._limits)
+    def _protocol(self, client: Client) -> HttpProtocol:
+        return HttpProtocol(self.config, self.server_state, self._limits, client)
 
 
 class RateLimited:

@@ -643,3 +643,11 @@ async def test_the_agent_its_state_and_growing_captions_are_shown(phone):
     await expect(page.locator("#agent-note")).to_have_text("Waiting.")
     show(agent_note="")
     await expect(card).to_be_hidden()
+
+
+async def test_a_room_that_could_not_be_joined_is_named_beside_the_own_button(phone):
+    banner = f"{FIXED_TEXT[Phase.LEFT]} (yard: refused)"
+    phone.inbox.show(connection=ConnectionState.LEFT, banner=banner)
+    await phone.text("banner").to_have_text(
+        "left. Join brings the box back (yard: refused)", ignore_case=True
+    )
