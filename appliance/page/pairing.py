@@ -131,6 +131,8 @@ class PairingFile:
         """Use the file in this state directory."""
         self._directory = directory
         self.path = directory / "pairing.json"
+        self._damaged: Stamp | None = None
+        """Of the file that could not be used, which is named once."""
 
     def stamp(self) -> Stamp | None:
         """Return a value that differs after each replacement; None without a file."""
@@ -164,7 +166,8 @@ class PairingFile:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             stamp, stored = self.stamp(), self.read()
-            if stamp is not None and stored is None:
+            if stored is None and stamp != self._damaged:
+                self._damaged = stamp
                 set_aside(self.path, "damaged")
             if stored is None or stamp == known:
                 stored = otherwise

@@ -121,6 +121,17 @@ async def test_a_damaged_file_is_set_aside_and_replaced(
         assert json.loads((tmp_path / "pairing.json").read_text())["pin"] == served.pin
 
 
+def test_a_damaged_file_is_named_once_where_nothing_can_be_written(tmp_path, caplog):
+    file = PairingFile(tmp_path)
+    file.path.write_bytes(b"{")
+    (tmp_path / "pairing.json.bad").mkdir()
+    for _ in range(2):
+        with full_disk(), pytest.raises(OSError, match="File too large"):
+            file.change(lambda keys: keys, new_credentials())
+    (line,) = caplog.messages
+    assert line.startswith(f"unusable file not set aside  file={file.path} ")
+
+
 async def test_a_directory_that_cannot_be_written_is_reported_and_pairing_works(
     tmp_path, clock
 ):
