@@ -20,8 +20,9 @@ Audio path, int16 mono 48 kHz; every buffer is bounded:
     playback:  room ─▶ jitter buffer per participant ─▶ mixer ─▶ volume, earcons,
                     limiter ─▶ card (and, as echo reference, the echo canceller)
 
-PortAudio, which opens the card, runs in a process of its own: a hang or crash in it
-ends neither the room nor the page. Periods of 10 ms pass over a socket.
+PortAudio, which opens the card, runs in processes of its own, one for each stream: a
+hang or crash in it ends neither the room nor the page. Periods of 10 ms pass over a
+socket.
 
 Folders:
 

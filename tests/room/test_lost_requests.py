@@ -9,6 +9,7 @@ from livekit import rtc
 from appliance.core.commands import UnmuteTrack
 from appliance.core.events import RoomJoined, RoomLost, RoomPaused, RoomResumed
 from appliance.room import subscriber
+from appliance.room.failures import NOT_SENT, ONLY_ONCE
 from tests.dtelecom.real_node import Node
 from tests.room.conftest import join_room, open_box
 from tests.room.fakes import DEADLINE_S
@@ -74,7 +75,8 @@ async def test_a_node_that_takes_a_track_once_is_joined_again_for_it(server, way
     async with open_box() as box:
         await join(box, server, way, is_dtelecom=True)
         await reconnect_without_track(box, way)
-        assert "only once" in (await box.until(RoomLost)).failure.reason
+        # On a slow machine the missing sound may be noticed before the missing track.
+        assert (await box.until(RoomLost)).failure in {ONLY_ONCE, NOT_SENT}
 
 
 async def test_a_track_that_stays_published_is_not_published_again(server, way, box):

@@ -56,8 +56,9 @@ async def test_who_speaks_steadily_since_before_the_join_is_shown(server, box):
     async with server.friend("ann") as ann:
         await ann.say(700)
         await asyncio.sleep(STEADY_S)
-        await box.join(server)
-        await speak(box, "ann")
+        joined = await box.join(server)
+        if talkers(joined) != {"ann"}:
+            await speak(box, "ann")
 
 
 async def test_noise_after_a_talk_is_no_speech(server, box):
