@@ -54,6 +54,7 @@ class LatencySteps:
     def __init__(self, folder: Path | None) -> None:
         """Read the file in the state directory; None: nothing is kept."""
         self._path = None if folder is None else folder / FILE_NAME
+        self._writing = threading.Lock()
         kept = self._read()
         self.latency_step = min(max(kept.step, 0), _TOP)
         self._calm_s = min(max(kept.calm_s, CALM_S), MAX_CALM_S)
@@ -109,11 +110,19 @@ class LatencySteps:
         self._used_s = 0.0
         if self._path is not None:
             # The card loses blocks meanwhile, and an SD card may need seconds.
-            content = msgspec.json.encode(KeptStep(step, calm_s))
             threading.Thread(
-                target=_keep, args=(self._path, content), name=WRITER, daemon=True
+                target=self._keep, args=(self._path,), name=WRITER, daemon=True
             ).start()
         return True
+
+    def _keep(self, path: Path) -> None:
+        """Write the newest step, also if an earlier write ends later than this."""
+        try:
+            with self._writing:
+                kept = KeptStep(self.latency_step, self._calm_s)
+                write_whole(path, msgspec.json.encode(kept))
+        except OSError as exc:
+            _log.warning("latency step not written  reason=%r", str(exc))
 
     def _read(self) -> KeptStep:
         if self._path is None:
@@ -125,10 +134,3 @@ class LatencySteps:
         except (OSError, msgspec.DecodeError, UnicodeDecodeError) as exc:
             set_aside(self._path, exc)
             return KeptStep()
-
-
-def _keep(path: Path, content: bytes) -> None:
-    try:
-        write_whole(path, content)
-    except OSError as exc:
-        _log.warning("latency step not written  reason=%r", str(exc))

@@ -94,7 +94,7 @@ async def test_a_track_that_stays_published_is_not_published_again(server, way, 
 async def test_a_lost_request_for_somebodys_track_is_repeated(
     server, way, box, monkeypatch, caplog
 ):
-    monkeypatch.setattr(subscriber, "LATE_S", 0.5)
+    monkeypatch.setattr(subscriber, "LATE_S", 2.0)
     late = ("track does not arrive  from=ann", logging.WARNING)
     async with server.friend("ann") as friend:
         await friend.say(700)
