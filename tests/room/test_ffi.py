@@ -36,8 +36,11 @@ from pathlib import Path
 from appliance.room.ffi import ffi_events
 ffi_events()
 names = []
-# The library starts them before its audio thread, and each names itself.
-while "livekit-audio" not in names:
+looks_to_come = 20
+# Each thread names itself when it first runs, in any order on a busy machine.
+while looks_to_come > 0:
+    if {"livekit-audio", "tokio-rt-worker"} <= set(names):
+        looks_to_come -= 1
     time.sleep(0.01)
     # Other threads end meanwhile.
     with suppress(FileNotFoundError, ProcessLookupError):
