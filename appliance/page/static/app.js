@@ -3,13 +3,12 @@
 import * as agent from "./agent.js";
 import * as box from "./box.js";
 import * as chat from "./chat.js";
-import { note } from "./debug.js";
 import { connect } from "./live.js";
+import { complain, note } from "./notices.js";
 import * as people from "./people.js";
 import * as sound from "./sound.js";
 import * as status from "./status.js";
 import * as talk from "./talk.js";
-import { toast } from "./toast.js";
 
 const parts = [status, talk, agent, sound, people, box, chat];
 let isLive = null;
@@ -37,9 +36,7 @@ function onView(view) {
 }
 
 function onAnswer(answer) {
-  if (!("error" in answer)) return;
-  note(answer.error);
-  toast(answer.error, "bad");
+  if ("error" in answer) complain(answer.error);
 }
 
 function onState(state, reason) {

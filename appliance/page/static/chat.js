@@ -2,9 +2,8 @@
 // newest line in sight.
 
 import { byId, fill, make, setHidden, setText } from "./dom.js";
-import { note } from "./debug.js";
 import { NOT_CONNECTED } from "./live.js";
-import { toast } from "./toast.js";
+import { complain } from "./notices.js";
 
 // Of own lines; those of others have no delivery state to show.
 const STATES = { queued: "◷ waiting to be sent", sent: "✓ sent", failed: "! failed" };
@@ -90,11 +89,6 @@ function taken(line) {
   if (field.value.trim() === line.text) field.value = "";
   // The newest line.
   byId("scroll").scrollTop = 0;
-}
-
-function complain(sentence) {
-  note(sentence);
-  toast(sentence, "bad");
 }
 
 function refresh() {

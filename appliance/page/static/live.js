@@ -1,7 +1,7 @@
 // WebSocket to the box: receives views and sends commands. Reconnects until it succeeds;
 // a connection without messages counts as lost.
 
-import { toast } from "./toast.js";
+import { toast } from "./notices.js";
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 8000;

@@ -1,8 +1,7 @@
 // Header, banner, faults and footer, and toasts for faults and changes of connection.
 
 import { byId, fill, make, setAttribute, setHidden, setText } from "./dom.js";
-import { note } from "./debug.js";
-import { toast } from "./toast.js";
+import { note, toast } from "./notices.js";
 
 const OUT = new Set(["left", "refused", "disconnected"]);
 // The box names its own button, of which a person with a phone may not be near.

@@ -6,7 +6,7 @@
 
 import { byId, setAttribute, setHidden, setText } from "./dom.js";
 import { NOT_CONNECTED } from "./live.js";
-import { toast } from "./toast.js";
+import { toast } from "./notices.js";
 
 const LABELS = {
   muted: "Hold to talk",
