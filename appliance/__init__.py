@@ -65,7 +65,6 @@ Glossary:
     adapter    connects the core with something outside: sound card, room, page
     viewer     adapter that shows the view
     view       immutable description of everything that is shown
-    snapshot   JSON form of the view that the page receives
     banner     text of the connection's state, or of why it is missing
     link       network of this machine; another address or default route is another link
     page       web page; a screen page is one of the contents of the OLED

@@ -138,15 +138,14 @@ def _pair(args: argparse.Namespace) -> int:
     from appliance.process.state_files import state_folder
 
     page = _loaded(args).config.page
-    if page.enabled and health(page.listen) is None:
+    if not page.enabled:
+        remedy = "Write `page: {enabled: true}` to use this."
+        print(f"The page is disabled. {remedy}", file=sys.stderr)
+    elif health(page.listen) is None:
         where = "`ptt-appliance doctor` says whether the service runs"
         print(f"The page does not answer now; {where}.", file=sys.stderr)
-    return pair(
-        state_folder(os.environ),
-        page.listen,
-        PairOptions(is_reset=args.reset, is_token=args.token, is_json=args.json),
-        is_enabled=page.enabled,
-    )
+    options = PairOptions(is_reset=args.reset, is_token=args.token, is_json=args.json)
+    return pair(state_folder(os.environ), page.listen, options)
 
 
 def _config_check(args: argparse.Namespace) -> int:

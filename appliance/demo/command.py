@@ -18,7 +18,7 @@ from appliance.demo.livekit_server import find_or_build
 from appliance.demo.run import Demo, Setup
 from appliance.demo.simulated_card import Recording, SimulatedCard, phrase
 from appliance.errors import DemoError, SoundError
-from appliance.net.listen import listener, parsed
+from appliance.net.server_address import listener, parsed
 from appliance.net.url import address_fault
 from appliance.process.logs import start_logging
 from appliance.sound_cards.devices import chosen, listed

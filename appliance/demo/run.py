@@ -27,7 +27,7 @@ from appliance.core.view import ConnectionState, TalkState, View
 from appliance.demo.companion import Companion, Summary
 from appliance.demo.livekit_server import LocalServer
 from appliance.demo.simulated_card import SimulatedCard
-from appliance.net.listen import pairing_url
+from appliance.net.server_address import pairing_url
 from appliance.panel.simulated import SimulatedPins
 from appliance.ports import Post, Viewer
 from appliance.run import appliance

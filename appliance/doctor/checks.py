@@ -29,7 +29,7 @@ from appliance.core.events import Failure
 from appliance.core.fault_table import HardwareFault
 from appliance.doctor.sound_cards import all_devices
 from appliance.net.http_client import certificate_advice
-from appliance.net.listen import parsed, url
+from appliance.net.server_address import parsed, url
 from appliance.net.url import without_query
 from appliance.process.state_files import machine_identity, state_folder
 from appliance.sound_cards.devices import Device

@@ -15,10 +15,7 @@ _TIME_CODES: Final = {9, 10}
 
 @cache
 def trust() -> ssl.SSLContext:
-    """Return the TLS context with the system's CA certificates, read once (30 ms).
-
-    Users can add a private CA to the system's.
-    """
+    """Return the TLS context with the system's CA certificates, read once (30 ms)."""
     return ssl.create_default_context()
 
 

@@ -1,8 +1,8 @@
 """Network monitor: posts `LinkChanged` when the network of this machine changes.
 
-The kernel reports changes on a netlink socket, so there is no polling. A box whose
-server is on loopback joins without a network, too: `LinkChanged` only changes the
-banner and ends waits.
+The kernel reports changes on a netlink socket, so there is no polling. Without a
+network a box still joins a server on loopback: `LinkChanged` only changes the banner
+and ends waits.
 """
 
 import asyncio
@@ -27,8 +27,8 @@ _log = logging.getLogger(__name__)
 GROUPS = 0x1 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 0x40000
 """Interfaces, and addresses, routes and routing rules of IPv4 and IPv6: the address to
 choose depends on the default route, which a VPN may have in a table of its own.
-Source of these numbers:
-Linux, rtnetlink.h, sockios.h, if.h, if_addr.h, if_arp.h."""
+Source: Linux, rtnetlink.h; of the numbers below: sockios.h, if.h, if_addr.h, if_arp.h.
+"""
 RECEIVE_BYTES = 65_536
 """The kernel sends at most 32 KiB per message."""
 GET_FLAGS = 0x8913
@@ -61,7 +61,7 @@ class Interface:
 
     name: str
     addresses: tuple[str, ...] = ()
-    """Those that other machines can use."""
+    """Those that other machines can use; of IPv4 the first one."""
     is_running: bool = False
     """Whether it is up and has a carrier."""
     is_hardware: bool = False
@@ -81,12 +81,9 @@ def watch() -> socket.socket:
 
 
 def interfaces() -> tuple[Interface, ...]:
-    """Return the interfaces but loopback, each with its first IPv4 address.
+    """Return the interfaces but loopback, or raise `OSError`.
 
     `ip` of iproute2 would fail in the hardened unit, which forbids it capset(2).
-
-    Raises:
-        OSError: they cannot be listed.
     """
     found = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -140,11 +137,7 @@ def _is_hardware(folder: Path) -> bool:
 
 
 def current_link() -> LinkChanged:
-    """Return this machine's address on the LAN and its default routes.
-
-    Raises:
-        OSError: they cannot be read.
-    """
+    """Return address on the LAN and default routes, or raise `OSError`."""
     sources = _sources()
     address = lan_address(interfaces(), sources)
     # Without a network a tunnel may still have the default route.
@@ -152,20 +145,12 @@ def current_link() -> LinkChanged:
 
 
 def current_address() -> str | None:
-    """Return this machine's address on the LAN, None without a network.
-
-    Raises:
-        OSError: it cannot be read.
-    """
+    """Return the address on the LAN, None without a network, or raise `OSError`."""
     return current_link().address
 
 
 def current_interface() -> str | None:
-    """Return the name of the interface with that address, None without a network.
-
-    Raises:
-        OSError: it cannot be read.
-    """
+    """Return the name of the interface that has `current_address`."""
     address = current_address()
     names = (each.name for each in interfaces() if address in each.addresses)
     return next(names, None)
@@ -220,18 +205,12 @@ class NetworkMonitor:
         settle_s: float = SETTLE_S,
         retry_s: float = RETRY_S,
     ) -> None:
-        """Start without a known link; the first one is posted after opening.
-
-        `watch` opens a non-blocking socket that becomes readable on changes; `settle_s`
-        is the duration of a burst of them.
-        """
         self._post = post
         self._read_link = read_link
         self._watch = watch
         self._settle_s = settle_s
         self._retry_s = retry_s
-        self._link: LinkChanged | None = None
-        """As last posted; None: none posted yet."""
+        self._posted: LinkChanged | None = None
         self._reading = FaultLog(_log, "network cannot be read")
         self._socket: socket.socket | None = None
         self._background = Background()
@@ -277,14 +256,14 @@ class NetworkMonitor:
             self._reading.failed(exc)
             return
         self._reading.worked()
-        if link == self._link:
+        if link == self._posted:
             return
         if link.address is None:
             _log.warning("no network")
         else:
             routes = ",".join(link.sources)
             _log.info("network found  address=%s sources=%s", link.address, routes)
-        self._link = link
+        self._posted = link
         self._post(link)
 
 

@@ -86,7 +86,3 @@ class RateLimit:
         """Return the time until `take` would return True; counts nothing."""
         now_s = self._now_s()
         return max(self._each.wait_s(address, now_s), self._total.wait_s(now_s))
-
-    def forget(self, address: str) -> None:
-        """Count nothing of what this address did before."""
-        self._each.forget(address)

@@ -27,9 +27,9 @@ def address_fault(
 
     Args:
         url: from the configuration or from a token source's response.
-        secure: expected scheme, `https` or `wss`; the unencrypted one is allowed to
-            loopback and to the hosts in `allow_insecure`.
-        allow_insecure: host names, compared case-insensitively.
+        secure: expected scheme, `https` or `wss`.
+        allow_insecure: hosts, besides loopback, to which the unencrypted scheme is
+            allowed.
         key: of `allow_insecure` in the configuration; empty: there is none.
     """
     parts = _split(url)

@@ -15,8 +15,8 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from appliance.net.host_check import is_own_host, is_same_origin, local_address
-from appliance.net.http_protocol import BodyTooLongError, read_body
+from appliance.net.http_server import BodyTooLongError, read_body
+from appliance.net.server_address import is_own_host, is_same_origin, local_address
 from appliance.page.messages import DECODE_ERRORS, RequestRefused
 from appliance.page.pairing import Pairing, digest
 
@@ -99,14 +99,14 @@ class AccessControl:
     """ASGI middleware that requires a login, except on the open paths."""
 
     def __init__(self, app: ASGIApp, pairing: Pairing, names: frozenset[str]) -> None:
-        """Wrap `app`; `names` are the accepted host names."""
+        """Accept the host names `names`."""
         self._app = app
         self._pairing = pairing
         self._names = names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on or answer it."""
-        connection, path = HTTPConnection(scope), scope["path"]
+        connection = HTTPConnection(scope)
         cookies = _cookies(connection)
         login = self._pairing.login_of((*cookies, _bearer(connection)))
         scope["state"] = {"login": login}
@@ -116,11 +116,11 @@ class AccessControl:
         except RequestRefused as refused:
             app = refusal_response(refused)
         else:
-            if path == "/" and login is None:
+            if scope["path"] == "/" and login is None:
                 app = RedirectResponse(TO_FORM, HTTPStatus.SEE_OTHER)
             # Sent again, so that a phone in use stays paired after `COOKIE_DAYS`.
             renewed = [each for each in cookies if digest(each) == login]
-            if path == "/" and renewed:
+            if scope["path"] == "/" and renewed:
                 added["set-cookie"] = _set_cookie(scope, renewed[0])
 
         async def send_all(message: Message) -> None:
@@ -190,17 +190,10 @@ def _set_cookie(scope: Scope, secret: str) -> str:
     return response.headers["set-cookie"]
 
 
-class PairingRequest(msgspec.Struct, frozen=True):
-    """JSON body of a pairing request."""
-
-    pin: str
-
-
 class PairingForm:
     """GET and POST of `/pair`."""
 
     def __init__(self, pairing: Pairing, html: str, pin_hint: str) -> None:
-        """Use `pairing` to check PINs; `pin_hint` is that of `PageSettings`."""
         self._pairing = pairing
         html = html.replace("{{where}}", escape(pin_hint) or ON_SCREEN)
         self._html = html.replace("{{note}}", "" if pin_hint else NO_SCREEN)
@@ -249,12 +242,12 @@ def pin_of(content: bytes, *, is_json: bool) -> str:
     """
     try:
         if is_json:
-            text = msgspec.json.decode(content, type=PairingRequest).pin
+            fields = msgspec.json.decode(content, type=dict[str, str])
         else:
-            text = dict(parse_qsl(content.decode("ascii"))).get("pin", "")
+            fields = dict(parse_qsl(content.decode("ascii")))
     except DECODE_ERRORS:
-        text = ""
-    pin = re.sub(r"[\s-]", "", text)
+        fields = {}
+    pin = re.sub(r"[\s-]", "", fields.get("pin", ""))
     if not re.fullmatch(r"[0-9]{6}", pin):
         sentence = "The PIN has six digits."
         raise RequestRefused(HTTPStatus.BAD_REQUEST, sentence, key="pin")

@@ -1,7 +1,4 @@
-"""Adapter for the web page: implements `ports.Viewer`, served on the LAN with uvicorn.
-
-What people do on the page is posted as events.
-"""
+"""Adapter for the web page: implements `ports.Viewer`, posts what people do there."""
 
 import asyncio
 import errno
@@ -18,15 +15,15 @@ from appliance.core import fault_table
 from appliance.core.events import PageServed, Part
 from appliance.core.view import View
 from appliance.display.line import Size
-from appliance.net import listen
+from appliance.net import server_address
+from appliance.page.messages import LatestView
 from appliance.page.pairing import Pairing, PairingFile
-from appliance.page.snapshot import LatestView
 from appliance.ports import Post
 from appliance.process.background import Background
 from appliance.process.fault_report import FaultLog, FaultReport
 
 if TYPE_CHECKING:
-    from appliance.net.http_protocol import ServerLimits
+    from appliance.net.http_server import ServerLimits
     from appliance.page.application import WebServer
 
 _log = logging.getLogger(__name__)
@@ -43,13 +40,12 @@ class PageSettings:
     name: str
     """The box's name; `NAME.local` is accepted as a host name."""
     state_directory: Path
-    """Directory of `pairing.json`."""
     metrics: Callable[[], Awaitable[str]]
     """Returns the text of `/metrics`."""
     screen_px: Size = (128, 64)
     """Of the OLED; its picture is shown even if no OLED is connected."""
     limits: "ServerLimits | None" = None
-    """Limits on clients; None: the default."""
+    """Limits on clients, for tests; None: the default."""
     pin_hint: str = ""
     """Sentence of the form that says where to find the PIN; empty: it names the screen
     and `ptt-appliance pair`."""
@@ -78,7 +74,6 @@ class Page:
         settings: PageSettings,
         check_s: float = CHECK_S,
     ) -> None:
-        """Store the settings; the server starts when the adapter is opened."""
         self._config = config
         self._post = post
         self._settings = settings
@@ -92,7 +87,7 @@ class Page:
         self._fault = FaultReport(post, Part.PAGE, config.listen, log)
 
     async def __aenter__(self) -> Self:
-        """Start serving; `PageServed` is posted when the port is open."""
+        """Start; `PageServed` is posted when the port is open."""
         await self._background.open()
         self._job = self._background.start(self._run())
         return self
@@ -116,17 +111,18 @@ class Page:
         web = await asyncio.to_thread(self._web_server)
         listening = await self._listening()
         host, port = listening.getsockname()[:2]
-        url = listen.url(host, port, self._latest.view.address)
+        url = server_address.url(host, port, self._latest.view.address)
         _log.info("page served  url=%s", url)
         self._background.start(self._announce(host, port))
         await web.serve(listening)
 
     async def _listening(self) -> socket.socket:
         """Return the listening socket, as soon as the port is available."""
-        host, port = listen.parsed(self._config.listen)
+        host, port = server_address.parsed(self._config.listen)
         while True:
             try:
-                listening = listen.listener(await listen.resolved(host), port)
+                address = await server_address.resolved(host)
+                listening = server_address.listener(address, port)
             except OSError as exc:
                 self._fault.lost(listen_reason(exc))
                 await asyncio.sleep(self._check_s)
@@ -142,7 +138,7 @@ class Page:
         posted: PageServed | None = None
         while True:
             await self._pairing.keep_up()
-            url = listen.url(host, port, self._latest.view.address)
+            url = server_address.url(host, port, self._latest.view.address)
             served = PageServed(url, self._pairing.pin)
             if served != posted:
                 self._post(served)

@@ -1,42 +1,53 @@
-"""ASGI application of the page: routes, static files, and uvicorn in our event loop.
+"""ASGI application of the page: routes, WebSocket, static files; uvicorn in our loop.
 
 Imported late, in a thread, because Starlette and uvicorn take long to import.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import socket
+import time
+import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from importlib.resources import files
 from typing import get_args
 
+import msgspec
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from appliance.core.view import ConnectionState, View
 from appliance.display.rendering import png
-from appliance.net.host_check import own_names
-from appliance.net.http_protocol import (
+from appliance.net.http_server import (
+    UVICORN,
+    BoundedServer,
     ConnectionLimits,
+    RateLimited,
     ServerLimits,
     WebSocketProtocol,
 )
-from appliance.net.http_server import UVICORN, BoundedServer, RateLimited
-from appliance.net.rate_limit import Rate, RateLimit
+from appliance.net.rate_limit import Bucket, Rate, RateLimit
+from appliance.net.server_address import own_names
 from appliance.page import access
 from appliance.page.adapter import PageSettings
-from appliance.page.controls import Client, Controls
-from appliance.page.messages import AnyRequest, RequestRefused, from_body
+from appliance.page.controls import Answer, Client, Controls
+from appliance.page.messages import (
+    AnyRequest,
+    LatestView,
+    RequestRefused,
+    from_body,
+    from_command,
+)
 from appliance.page.pairing import Pairing
-from appliance.page.snapshot import LatestView
-from appliance.page.websocket import LiveEndpoint
 from appliance.ports import Post
 from appliance.process.background import Background
 
@@ -69,6 +80,23 @@ REQUESTS = Rate(burst=600, per_s=100)
 """Over all addresses: bounds the cost of a flood from many of them."""
 SHUTDOWN_S = 1
 """Time for open requests to end; the whole process has 3 s."""
+MAX_SOCKETS = 16
+"""Open at once; our choice: a handful of phones show the page of a box."""
+VIEW_INTERVAL_S = 0.1
+"""Interval of views: ten a second are enough for level meters."""
+REPEAT_INTERVAL_S = 5.0
+"""A view is sent at least this often, so that the page detects a lost connection."""
+COMMAND_RATE = Rate(burst=60, per_s=20)
+"""Rate of commands beyond which the socket is closed; a slider sends ten a second."""
+
+POLICY_VIOLATION = 1008
+LOGIN_INVALID = 4401
+"""Makes the page open the pairing form; 4000-4999 are for applications."""
+TOO_MANY_OPEN = 4503
+"""Makes the page show the reason."""
+CLOSED = (WebSocketDisconnect, RuntimeError)
+"""Exceptions of sending on a closed connection. RuntimeError: uvicorn has begun to
+close, after a missing pong or an oversized message, or we have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +128,7 @@ class Api:
     async def screen(self, _: Request) -> Response:
         """`GET /api/screen.png`."""
         await self.latest.prepare()
-        picture = self.latest.drawing().picture
+        picture = self.latest.drawing()[1]
         if picture is None:
             sentence = "Pillow is not installed."
             raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, sentence)
@@ -112,13 +140,18 @@ class Api:
         return Response(await self.metrics_text(), HTTPStatus.OK, media_type=PROMETHEUS)
 
     async def health(self, _: Request) -> Response:
-        """`GET /health`."""
+        """`GET /health`; the state of the room is no fault of the box."""
         view = self.latest.view
-        sick, faults = health(view)
-        status = HTTPStatus.SERVICE_UNAVAILABLE if sick else HTTPStatus.OK
-        word = "sick" if sick else "ok"
-        content = {"status": word, "faults": faults, "fault_ids": view.fault_ids}
-        return access.json_response(content, status)
+        missing = missing_devices(view)
+        room = [f"room: {view.connection}"] if view.connection in NOT_IN_ROOM else []
+        return access.json_response(
+            {
+                "status": "sick" if missing else "ok",
+                "faults": [*missing, *room],
+                "fault_ids": view.fault_ids,
+            },
+            HTTPStatus.SERVICE_UNAVAILABLE if missing else HTTPStatus.OK,
+        )
 
     async def post(self, request: Request) -> Response:
         """`POST /api/…`."""
@@ -129,21 +162,96 @@ class Api:
         return access.json_response(self.controls.execute(command, client))
 
 
-def health(view: View) -> tuple[bool, tuple[str, ...]]:
-    """Return whether a sound device is missing, and the faults without any names.
+def missing_devices(view: View) -> list[str]:
+    """Return the sound devices that the box needs and does not have, without names.
 
-    A box that left or was refused has closed its sound card and needs no device. During
-    an outage a device is missing between two attempts, too. The faults also name the
-    state of the room, which is no fault of the box.
+    A box that left or was refused has closed its sound card and needs none.
     """
-    is_wanted = view.connection not in WITHOUT_SOUND
-    checks = (
-        (not view.has_microphone and not view.is_listener, "no microphone"),
-        (not view.has_speaker and not view.is_announcer, "no speaker"),
-    )
-    sound = tuple(words for is_wrong, words in checks if is_wrong and is_wanted)
-    room = (f"room: {view.connection}",) if view.connection in NOT_IN_ROOM else ()
-    return bool(sound), sound + room
+    missing = []
+    if not view.has_microphone and not view.is_listener:
+        missing.append("no microphone")
+    if not view.has_speaker and not view.is_announcer:
+        missing.append("no speaker")
+    return [] if view.connection in WITHOUT_SOUND else missing
+
+
+@dataclass(slots=True)
+class LiveEndpoint:
+    """WebSocket `/api/live`; called once for each connection."""
+
+    latest: LatestView
+    controls: Controls
+    pairing: Pairing
+    now_s: Callable[[], float] = time.monotonic
+    connections: int = 0
+
+    async def __call__(self, socket: WebSocket) -> None:
+        """Serve one connection until either side ends it."""
+        # Also one beyond the limit: browsers hide the response to a refused WebSocket.
+        await socket.accept()
+        if self.connections >= MAX_SOCKETS:
+            sentence = f"{MAX_SOCKETS} pages are open already. Close one of them."
+            await _close(socket, TOO_MANY_OPEN, sentence)
+            return
+        self.connections += 1
+        client = Client(socket.state.login, f"socket {uuid.uuid4()}")
+        try:
+            async with asyncio.TaskGroup() as group:
+                sending = group.create_task(self._send_views(socket, client))
+                await self._receive(socket, client)
+                sending.cancel()
+        finally:
+            self.connections -= 1
+            self.controls.leases.release(client)
+
+    async def _send_views(self, socket: WebSocket, client: Client) -> None:
+        """Send each new view as long as the login is valid."""
+        await self.latest.prepare()
+        while self.pairing.is_valid(client.login):
+            view = self.latest.view
+            if not await _send(socket, self.latest.json()):
+                return
+            await asyncio.sleep(VIEW_INTERVAL_S)
+            await self.latest.wait_newer(view, REPEAT_INTERVAL_S)
+        await _close(socket, LOGIN_INVALID, "not paired any more")
+
+    async def _receive(self, socket: WebSocket, client: Client) -> None:
+        """Execute commands up to the end of the connection, and close it at a flood.
+
+        What a client sent before it closed is executed, too: the end of the connection
+        comes after its messages.
+        """
+        commands = Bucket(COMMAND_RATE, self.now_s())
+        while (message := await socket.receive())["type"] != "websocket.disconnect":
+            if not commands.may(self.now_s()):
+                await _close(socket, POLICY_VIOLATION, "too many commands")
+                return
+            content = message.get("text") or message.get("bytes") or b""
+            answer = self._answer(content, client)
+            # Most commands are answered by the next view.
+            if answer.keys() & {"error", "id"}:
+                await _send(socket, msgspec.json.encode(answer))
+
+    def _answer(self, message: str | bytes, client: Client) -> Answer:
+        try:
+            return self.controls.execute(from_command(message), client)
+        except RequestRefused as refused:
+            return {**refused.body, "status": refused.status}
+
+
+async def _send(socket: WebSocket, content: bytes) -> bool:
+    """Send one message, and return whether the connection is still open."""
+    try:
+        await socket.send_text(content.decode())
+    except CLOSED:
+        return False
+    return True
+
+
+async def _close(socket: WebSocket, code: int, reason: str) -> None:
+    """Close the connection if it is still open."""
+    with contextlib.suppress(*CLOSED):
+        await socket.close(code, reason)
 
 
 def application(api: Api, live: LiveEndpoint, form: access.PairingForm) -> Starlette:
@@ -190,15 +298,15 @@ def load_assets() -> dict[str, Response]:
 
 def default_limits(now_s: Callable[[], float]) -> ServerLimits:
     """Return the limits on clients of the page; `now_s` is a monotonic clock."""
-    headers = access.SECURITY_HEADERS | {"retry-after": "5", "connection": "close"}
-    sentence = "Too many requests. Wait a few seconds."
-    status = HTTPStatus.TOO_MANY_REQUESTS
+    refused = RequestRefused(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "Too many requests. Wait a few seconds.",
+        headers=access.SECURITY_HEADERS | {"retry-after": "5", "connection": "close"},
+    )
     return ServerLimits(
         connections=CONNECTIONS,
         requests=RateLimit(REQUESTS_EACH, REQUESTS, now_s),
-        refusal=access.refusal_response(
-            RequestRefused(status, sentence, headers=headers)
-        ),
+        refusal=access.refusal_response(refused),
     )
 
 
@@ -240,9 +348,22 @@ class WebServer:
 
     async def serve(self, listening: socket.socket) -> None:
         """Serve on this socket until cancelled, then close it and every connection."""
-        app = _RequestTasks(RateLimited(self._app, self._limits), self._background)
-        server = BoundedServer(_config(app, self._limits.ping_s), self._limits)
-        async with server.serving(listening):
+        config = uvicorn.Config(
+            _RequestTasks(RateLimited(self._app, self._limits), self._background),
+            **UVICORN,
+            loop="none",
+            ws=WebSocketProtocol,
+            ws_max_size=access.LIMIT_BYTES,
+            ws_ping_interval=self._limits.ping_s,
+            ws_ping_timeout=self._limits.ping_s,
+            # A view has 4 kB, with a full chat log 37 kB, on a LAN: compression would
+            # cost 30 kB of memory per phone, and CPU.
+            ws_per_message_deflate=False,
+            # Its lines about bad requests would let any client fill the journal.
+            log_level="critical",
+            timeout_graceful_shutdown=SHUTDOWN_S,
+        )
+        async with BoundedServer(config, self._limits).serving(listening):
             try:
                 await asyncio.Event().wait()
             finally:
@@ -266,21 +387,3 @@ class _RequestTasks:
             await asyncio.wait({task})
         finally:
             task.cancel()
-
-
-def _config(app: ASGIApp, ping_s: float) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        **UVICORN,
-        loop="none",
-        ws=WebSocketProtocol,
-        ws_max_size=access.LIMIT_BYTES,
-        ws_ping_interval=ping_s,
-        ws_ping_timeout=ping_s,
-        # A view has 4 kB, with a full chat log 37 kB, on a LAN: compression would cost
-        # 30 kB of memory per phone, and CPU.
-        ws_per_message_deflate=False,
-        # Its lines about bad requests would let any client fill the journal.
-        log_level="critical",
-        timeout_graceful_shutdown=SHUTDOWN_S,
-    )

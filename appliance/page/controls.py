@@ -23,13 +23,13 @@ from appliance.page.messages import (
     ChatRequest,
     GainRequest,
     JoinRequest,
+    LatestView,
     LeaveRequest,
     MuteRequest,
     RequestRefused,
     TalkRequest,
     VolumeRequest,
 )
-from appliance.page.snapshot import LatestView
 from appliance.ports import Post
 
 TEXT_CHARACTERS = 2000
@@ -68,7 +68,7 @@ class Client:
 
 
 class Controls:
-    """Executor of all commands from the LAN. Thread: the loop's."""
+    """Commands from the LAN. Thread: the loop's."""
 
     def __init__(
         self,

@@ -5,14 +5,13 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from appliance.net.listen import pairing_url, parsed, url
 from appliance.net.network_monitor import current_address
+from appliance.net.server_address import pairing_url, parsed, url
 from appliance.page.pairing import (
     KEPT_TOKENS,
     PairingCredentials,
@@ -41,8 +40,6 @@ def pair(
     directory: Path,
     listen: str,
     options: PairOptions,
-    *,
-    is_enabled: bool = True,
     service: Path = SERVICE_DIRECTORY,
 ) -> int:
     """Print how to pair a phone, and return the exit status.
@@ -50,8 +47,13 @@ def pair(
     `directory` is the state directory of this command, `service` that of the installed
     service.
     """
-    for warning in _warnings(directory, service, is_enabled=is_enabled):
-        sys.stderr.write(f"{warning}\n")
+    # It may be a symbolic link into a directory that only root can read.
+    is_other = os.path.realpath(directory) != os.path.realpath(service)
+    if is_other and os.path.lexists(service):
+        sys.stderr.write(
+            f"The installed service uses the PIN in {service}, this command the one in"
+            f" {directory}. Run this with STATE_DIRECTORY={service} to change that.\n"
+        )
     file, fresh, secret = PairingFile(directory), new_credentials(), new_secret()
 
     def changed(stored: PairingCredentials) -> PairingCredentials:
@@ -77,19 +79,6 @@ def pair(
     json = msgspec.json.encode(result).decode()
     sys.stdout.write(f"{json}\n" if options.is_json else text)
     return 0
-
-
-def _warnings(directory: Path, service: Path, *, is_enabled: bool) -> Iterator[str]:
-    """Yield the reasons why the service may not accept what is printed."""
-    if not is_enabled:
-        yield "The page is disabled. Write `page: {enabled: true}` to use this."
-    # It may be a symbolic link into a directory that only root can read.
-    is_other = os.path.realpath(directory) != os.path.realpath(service)
-    if is_other and os.path.lexists(service):
-        yield (
-            f"The installed service uses the PIN in {service}, this command the one in"
-            f" {directory}. Run this with STATE_DIRECTORY={service} to change that."
-        )
 
 
 def _urls(host: str, port: int) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """Pairing of phones: PIN, logins and the file that stores them.
 
-A login is the cookie of a paired phone, or a bearer token of a script.
-Both the service and the command line write `pairing.json`: each reads, changes and
-replaces it while it holds a lock on the directory.
+A login is the cookie of a paired phone, or a bearer token of a script. Both the service
+and the command line write `pairing.json`: each reads, changes and replaces it while it
+holds a lock on the directory.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from typing import Annotated
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
 
 from appliance.core import fault_table
 from appliance.core.events import PairingAsked, Part, PhonePaired
@@ -73,7 +74,7 @@ class PairingCredentials(msgspec.Struct, frozen=True):
         """
         longest_s = wall_s + WRONG_PINS * WRONG_PIN_S
         until_s = min(max(wall_s, self.wrong_until_s), longest_s)
-        return msgspec.structs.replace(self, wrong_until_s=until_s)
+        return replace(self, wrong_until_s=until_s)
 
     def wait_s(self, wall_s: float) -> float:
         """Return the time until a PIN may be tried."""
@@ -83,25 +84,23 @@ class PairingCredentials(msgspec.Struct, frozen=True):
     def with_wrong_pin(self, wall_s: float) -> "PairingCredentials":
         """Count one more wrong PIN."""
         until_s = self.bounded(wall_s).wrong_until_s + WRONG_PIN_S
-        return msgspec.structs.replace(self, wrong_until_s=until_s)
+        return replace(self, wrong_until_s=until_s)
 
     def has(self, login: str) -> bool:
         """Return whether this is the digest of a valid cookie or token."""
         return login in self.cookies or login in self.tokens
 
-    def with_pin(self, pin: str) -> "PairingCredentials":
+    def with_new_pin(self) -> "PairingCredentials":
         """Replace the PIN."""
-        return msgspec.structs.replace(self, pin=pin)
+        return replace(self, pin=new_pin())
 
     def with_cookie(self, digest: str) -> "PairingCredentials":
         """Add a cookie; the oldest is dropped at the limit."""
-        cookies = (*self.cookies, digest)[-KEPT_COOKIES:]
-        return msgspec.structs.replace(self, cookies=cookies)
+        return replace(self, cookies=(*self.cookies, digest)[-KEPT_COOKIES:])
 
     def with_token(self, digest: str) -> "PairingCredentials":
         """Add a token; the oldest is dropped at the limit."""
-        tokens = (*self.tokens, digest)[-KEPT_TOKENS:]
-        return msgspec.structs.replace(self, tokens=tokens)
+        return replace(self, tokens=(*self.tokens, digest)[-KEPT_TOKENS:])
 
 
 def new_credentials() -> PairingCredentials:
@@ -179,12 +178,10 @@ class PairingFile:
 
 
 class Pairing:
-    """PIN and logins of the running service.
+    """PIN and logins of the running service. Thread: the loop's.
 
     If the file cannot be read or written they are kept in memory until the next start,
     or until the command line changes the file.
-
-    Thread: the loop's; `_file.change` runs in another one.
     """
 
     def __init__(
@@ -224,9 +221,10 @@ class Pairing:
         """Read the file, or create it with the current PIN."""
         async with self._lock:
             self._read()
-            if not await self._change(lambda stored: stored):
+            await self._change(lambda stored: stored)
+            if self._fault.is_lost:
                 # The PIN in the file may have paired a phone already.
-                self._set(self._credentials.with_pin(new_pin()))
+                self._set(self._credentials.with_new_pin())
 
     def refresh(self) -> None:
         """Read the file if the command line changed it; cheap if it did not."""
@@ -269,9 +267,7 @@ class Pairing:
             await self._check(pin, address)
             secret = new_secret()
             known = digest(secret)
-            await self._change(
-                lambda stored: stored.with_cookie(known).with_pin(new_pin())
-            )
+            await self._change(lambda stored: stored.with_cookie(known).with_new_pin())
         self._wrong_pins.forget(address)
         self._post(PhonePaired())
         self._shown_until_s = self._now_s()
@@ -314,12 +310,12 @@ class Pairing:
         def counted(stored: PairingCredentials) -> PairingCredentials:
             after = stored.with_wrong_pin(wall_s)
             is_last = is_locked or after.wait_s(wall_s) > 0
-            return after.with_pin(new_pin()) if is_last else after
+            return after.with_new_pin() if is_last else after
 
         await self._change(counted)
 
-    async def _change(self, changed: Change) -> bool:
-        """Change the logins, and return whether the file has been written, too."""
+    async def _change(self, changed: Change) -> None:
+        """Change the logins, in memory only if the file cannot be written."""
         try:
             # In a thread: writing to an SD card may take a second.
             after = await asyncio.to_thread(
@@ -327,11 +323,10 @@ class Pairing:
             )
         except OSError as exc:
             self._lost(exc)
-            self._set(changed(self._credentials))
-            return False
-        self._fault.found()
+            after = changed(self._credentials)
+        else:
+            self._fault.found()
         self._set(after)
-        return True
 
     def _read(self) -> None:
         try:

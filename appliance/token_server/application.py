@@ -21,9 +21,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from appliance.net.host_check import HostCheck, named_host
-from appliance.net.http_protocol import BodyTooLongError, ServerLimits, read_body
-from appliance.net.http_server import RateLimited
+from appliance.net.http_server import (
+    BodyTooLongError,
+    RateLimited,
+    ServerLimits,
+    read_body,
+)
+from appliance.net.server_address import HostCheck, named_host
 from appliance.process.logs import LogLimit
 from appliance.token_server.access import (
     Access,
@@ -66,7 +70,7 @@ def app(
     for tests.
     """
     config, issuer = settings.config, issuer or _issuer(settings)
-    endpoints = _Endpoints(config, Access(config), now_s, limits.body_s, issuer)
+    endpoints = _Endpoints(config, Access(config), now_s, issuer)
     return Starlette(
         routes=[
             *(Route(path, endpoints.token, methods=["GET", "POST"]) for path in PATHS),
@@ -96,7 +100,6 @@ class _Endpoints:
     config: TokenServerConfig
     access: Access
     now_s: Callable[[], float]
-    body_s: float
     issuer: Issuer
     issued_log: LogLimit = field(default_factory=lambda: LogLimit(LINES))
     refused_log: LogLimit = field(default_factory=lambda: LogLimit(1))
@@ -108,7 +111,7 @@ class _Endpoints:
             sentence = "this origin may not request tokens; add it to origins."
             raise Refused(403, sentence)
         own = self.access.caller(request.scope)
-        fields = await _fields(request, self.body_s)
+        fields = await _fields(request)
         try:
             granted = grant(fields, own, self.access, self.config)
         except RecursionError as exc:
@@ -167,17 +170,17 @@ def _issuer(settings: TokenServerSettings) -> Issuer:
     return LiveKitIssuer(settings)
 
 
-async def _fields(request: Request, body_s: float) -> list[tuple[str, object]]:
+async def _fields(request: Request) -> list[tuple[str, object]]:
     """Return the fields of query, body and the header with the identity."""
     fields: list[tuple[str, object]] = [*request.query_params.multi_items()]
     if request.method == "POST":
-        fields += (await _body(request, body_s)).items()
+        fields += (await _body(request)).items()
     return [*fields, (USER_ID, header_text(request.headers, USER_ID))]
 
 
-async def _body(request: Request, body_s: float) -> dict[str, object]:
+async def _body(request: Request) -> dict[str, object]:
     try:
-        body = await read_body(request, MAX_BODY, body_s)
+        body = await read_body(request, MAX_BODY)
         return msgspec.json.decode(body or b"{}", type=dict[str, object])
     except BodyTooLongError as exc:
         raise Refused(413, f"the body may have at most {MAX_BODY} bytes.") from exc

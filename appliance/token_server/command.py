@@ -8,8 +8,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -17,10 +16,14 @@ import uvicorn
 from starlette.responses import JSONResponse
 
 from appliance.errors import ListenError
-from appliance.net.http_protocol import ConnectionLimits, ServerLimits
-from appliance.net.http_server import UVICORN, BoundedServer
-from appliance.net.listen import listener, parsed
+from appliance.net.http_server import (
+    UVICORN,
+    BoundedServer,
+    ConnectionLimits,
+    ServerLimits,
+)
 from appliance.net.rate_limit import Rate, RateLimit
+from appliance.net.server_address import listener, parsed
 from appliance.net.url import is_local
 from appliance.process.logs import LogLimit, start_logging
 from appliance.process.systemd import Notify, systemd_notify
@@ -66,8 +69,7 @@ def serve(path: Path | None, listen: str | None, environment: Mapping[str, str])
             "only programs on this machine reach this address; for boxes elsewhere "
             "write listen: 0.0.0.0:8787, and who may ask: allow, secret or boxes"
         )
-    ready = partial(_tell_ready, systemd_notify(environment))
-    serves = server(settings, client_limits(settings.config), started=ready)
+    serves = server(settings, client_limits(settings.config))
 
     def end(*_: object) -> None:
         serves.should_exit = True
@@ -76,12 +78,16 @@ def serve(path: Path | None, listen: str | None, environment: Mapping[str, str])
     # it has shut down cleanly.
     for ending in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ending, end)
+    _tell_ready(systemd_notify(environment))
     serves.run(sockets=[listening])
     return 0
 
 
 def _tell_ready(notify: Notify) -> None:
-    """Tell systemd, or a container's supervisor, that connections are accepted."""
+    """Tell systemd, or a container's supervisor, that clients can connect.
+
+    The socket listens already; connections wait in its backlog until they are accepted.
+    """
     try:
         notify("READY=1")
     except OSError as exc:
@@ -107,16 +113,12 @@ def server(
     settings: TokenServerSettings,
     limits: ServerLimits,
     issuer: Issuer | None = None,
-    started: Callable[[], object] = lambda: None,
 ) -> BoundedServer:
-    """Return the server; its sockets are passed to `run` or `serve`.
-
-    `started` is called when it accepts connections.
-    """
+    """Return the server; its sockets are passed to `run` or `serve`."""
     served = app(settings, limits, issuer=issuer)
     # No warnings: anybody could fill the journal with malformed requests.
     config = uvicorn.Config(served, **UVICORN, ws="none", log_level="error")
-    return BoundedServer(config, limits, started)
+    return BoundedServer(config, limits)
 
 
 def client_limits(config: TokenServerConfig) -> ServerLimits:

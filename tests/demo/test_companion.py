@@ -15,7 +15,7 @@ from appliance.demo.companion import LONGEST_BLOCKS, Companion, Listener, Summar
 from appliance.demo.livekit_server import LocalServer
 from appliance.demo.simulated_card import phrase
 from appliance.errors import DemoError
-from appliance.page.snapshot import STARTING
+from appliance.page.messages import STARTING
 from appliance.token_server.signing import Signer
 from tests.room.friend import Friend
 

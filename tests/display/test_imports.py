@@ -28,12 +28,12 @@ def test_the_page_shows_a_dark_screen_where_pillow_is_missing():
 import sys
 sys.modules["PIL"] = None
 import asyncio, base64, json
-from appliance.page.snapshot import LatestView
+from appliance.page.messages import LatestView
 latest = LatestView((128, 32))
 asyncio.run(latest.prepare())
 picture = json.loads(latest.json())["picture"]
 print(picture["width"], picture["height"], set(base64.b64decode(picture["bits"])))
-print(latest.drawing().picture)
+print(latest.drawing()[1])
 """
     assert printed(program) == "128 32 {0}\nNone\n"
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from appliance.net.http_protocol import ConnectionLimits
+from appliance.net.http_server import ConnectionLimits
 from appliance.net.rate_limit import Rate, RateLimit
 
 AT_ONCE = 48

@@ -13,9 +13,14 @@ import pytest
 import uvicorn
 from starlette.responses import Response
 
-from appliance.net import http_protocol, http_server
-from appliance.net.http_protocol import HEAD_BYTES, HttpProtocol, ServerLimits
-from appliance.net.http_server import BoundedServer, RateLimited
+from appliance.net import http_server
+from appliance.net.http_server import (
+    HEAD_BYTES,
+    BoundedServer,
+    HttpProtocol,
+    RateLimited,
+    ServerLimits,
+)
 from appliance.net.rate_limit import Rate, RateLimit
 from appliance.process.logs import LogLimit
 from tests.net.hostile import MANY, WIDE, Target, status_of, unlimited
@@ -207,7 +212,7 @@ async def test_many_requests_in_one_segment_count_one_by_one():
 
 async def test_malformed_requests_write_one_line(caplog, monkeypatch):
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(http_protocol, "_log_limit", LogLimit(1))
+    monkeypatch.setattr(http_server, "_log_limit", LogLimit(1))
     async with serving() as (target, _):
         for _ in range(3):
             reader, writer = await connected(target)

@@ -35,9 +35,16 @@ def test_the_wait_is_the_time_to_the_next_token():
 
 
 def test_a_client_that_is_forgotten_has_all_its_tries_again():
-    limit = RateLimit(Rate(burst=1, per_s=1), Rate(burst=9, per_s=1), lambda: 0.0)
-    assert limit.take("a")
-    assert limit.wait_s("a") == 1
-    assert limit.wait_s("b") == 0
-    limit.forget("a")
-    assert limit.take("a")
+    buckets = Buckets(Rate(burst=1, per_s=1))
+    assert buckets.may("a", 0.0)
+    assert buckets.wait_s("a", 0.0) == 1
+    assert buckets.wait_s("b", 0.0) == 0
+    buckets.forget("a")
+    assert buckets.may("a", 0.0)
+
+
+def test_one_client_cannot_use_up_the_rate_of_all():
+    limit = RateLimit(Rate(burst=1, per_s=1), Rate(burst=2, per_s=1), lambda: 0.0)
+    assert [limit.take("a"), limit.take("a"), limit.take("b")] == [True, False, True]
+    assert not limit.take("c")
+    assert limit.wait_s("c") == 1

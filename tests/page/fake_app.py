@@ -21,8 +21,8 @@ from appliance.core.events import (
 )
 from appliance.core.view import ConnectionState, LampStates, TalkState, View
 from appliance.page.adapter import Page, PageSettings
+from appliance.page.messages import STARTING
 from appliance.page.pairing import PairingFile
-from appliance.page.snapshot import STARTING
 from tests.clock import Clock
 from tests.loopback import http_client
 

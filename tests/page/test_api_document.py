@@ -13,8 +13,7 @@ from appliance.core.chat import ChatLine, Delivery
 from appliance.core.events import AgentState, Caption, VoiceAgent
 from appliance.core.view import ConnectionState, TalkState
 from appliance.page.application import POSTS
-from appliance.page.messages import AnyRequest, from_command
-from appliance.page.snapshot import LatestView
+from appliance.page.messages import AnyRequest, LatestView, from_command
 from tests.page.fake_app import IN_ROOM
 
 DOCUMENT = (Path(appliance.page.__file__).parent / "API.md").read_text()

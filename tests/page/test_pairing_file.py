@@ -189,15 +189,6 @@ def test_a_token_is_printed_alone_and_kept_as_a_digest(tmp_path, capsys):
     assert keys.tokens == (digest(out.strip()),)
 
 
-@pytest.mark.parametrize("is_enabled", [True, False])
-def test_pair_warns_when_the_page_is_disabled(tmp_path, capsys, is_enabled):
-    options = PairOptions(is_json=True)
-    pair(tmp_path, "0.0.0.0:80", options, is_enabled=is_enabled, service=tmp_path)
-    out, err = capsys.readouterr()
-    assert json.loads(out)["pin"]
-    assert ("disabled" in err) is not is_enabled
-
-
 @pytest.mark.parametrize(("used", "is_said"), [("mine", True), ("service", False)])
 def test_pair_warns_when_the_service_uses_another_directory(
     tmp_path, capsys, used, is_said

@@ -3,11 +3,11 @@
 import asyncio
 import json
 import socket
-from dataclasses import replace
 
 import httpx
 import pytest
 
+from appliance.net import http_server
 from appliance.token_server.application import MAX_BODY, PATHS, app
 from appliance.token_server.command import client_limits
 from tests.token_server.clients import (
@@ -254,9 +254,10 @@ async def test_a_refused_host_says_what_to_write(client):
         )
 
 
-async def test_a_body_that_is_not_sent_times_out():
+async def test_a_body_that_is_not_sent_times_out(monkeypatch):
+    monkeypatch.setattr(http_server, "BODY_S", 0.01)
     chosen = settings()
-    server = app(chosen, replace(client_limits(chosen.config), body_s=0.01))
+    server = app(chosen, client_limits(chosen.config))
     ended = asyncio.Event()
 
     async def body():

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from prometheus_client import generate_latest
 
-from appliance.net.http_protocol import HEAD_BYTES
+from appliance.net.http_server import HEAD_BYTES
 from appliance.net.rate_limit import Rate
 from appliance.process.logs import Redacting
 from appliance.token_server.command import (
