@@ -150,7 +150,7 @@ def current_address() -> str | None:
 
 
 def current_interface() -> str | None:
-    """Return the name of the interface that has `current_address`."""
+    """Return the name of the interface with that address; errors as there."""
     address = current_address()
     names = (each.name for each in interfaces() if address in each.addresses)
     return next(names, None)

@@ -28,8 +28,8 @@ def address_fault(
     Args:
         url: from the configuration or from a token source's response.
         secure: expected scheme, `https` or `wss`.
-        allow_insecure: hosts, besides loopback, to which the unencrypted scheme is
-            allowed.
+        allow_insecure: host names, in any case, that may have the unencrypted scheme;
+            loopback may always.
         key: of `allow_insecure` in the configuration; empty: there is none.
     """
     parts = _split(url)
