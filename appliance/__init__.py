@@ -40,14 +40,14 @@ Folders:
 
 Modules at the top:
 
-    cli        commands, with `arguments`       run      start of `ptt-appliance run`
-    app        control loop: inbox to commands  assembly builds and connects adapters
+    cli        commands and their arguments     assembly builds and connects adapters
+    app        start of `ptt-appliance run`, and its control loop: inbox to commands
     ports      interfaces of the adapters       pcm      format of audio, blocks
     errors     exceptions of the appliance
 
 Adapters are in audio, room, page, panel, tokens, net (network monitor), metrics (push)
-and process (settings store, systemd); audio, room, page, panel and tokens import the
-other folders, never each other. Only `cli`, `run`, `assembly`, `demo` and `doctor` name
+and process (`SettingsStore`, systemd); audio, room, page, panel and tokens import the
+other folders, never each other. Only `cli`, `app`, `assembly`, `demo` and `doctor` name
 concrete adapters.
 
 Reading order: `config.yaml`, `core.state`, `core.events`, `core.step`,

@@ -7,7 +7,8 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from appliance.audio.adapter import AudioAdapter
@@ -22,14 +23,12 @@ from appliance.panel.lamps import Lamps
 from appliance.panel.oled import open_oled, size_px
 from appliance.panel.pins import PINS, PinSource
 from appliance.ports import Adapters, Post, Viewer
-from appliance.process.settings_store import SettingsStore
-from appliance.process.state_files import state_folder
+from appliance.process.state_files import SettingsStore, state_folder
 from appliance.process.systemd import SystemdNotifier
 from appliance.room.adapter import LiveKitRoom
 from appliance.room.apm import echo_canceller, voice_cleaner
 
 if TYPE_CHECKING:
-    from appliance.metrics.exposition import Exposition
     from appliance.panel.screen import OpenDisplay
 
 
@@ -58,7 +57,7 @@ def adapters(
     sound, folder = config.sound, state_folder(os.environ)
     processing = CaptureProcessing(echo_canceller(sound), voice_cleaner(sound))
     audio = AudioAdapter(config, post, hardware.sound_library, processing, folder)
-    metrics = metrics_text(counts, audio.figures)
+    metrics = partial(metrics_text, counts, audio.figures)
     return Adapters(
         store=store,
         sound=audio,
@@ -76,24 +75,15 @@ def adapters(
     )
 
 
-def metrics_text(
-    counts: Counters, figures: Callable[[], AudioFigures]
-) -> Callable[[], Awaitable[str]]:
-    """Return the function that answers `GET /metrics`.
+async def metrics_text(counts: Counters, figures: Callable[[], AudioFigures]) -> str:
+    """Return the answer to `GET /metrics`.
 
-    Its first call imports prometheus-client in a thread, so as not to block the loop.
+    The first call imports prometheus-client, in a thread so as not to block the loop.
     """
+    await asyncio.to_thread(import_module, "appliance.metrics.exposition")
+    from appliance.metrics.exposition import prometheus_text
 
-    @cache
-    def exposition() -> "Exposition":
-        from appliance.metrics.exposition import Exposition
-
-        return Exposition(counts, figures)
-
-    async def text() -> str:
-        return (await asyncio.to_thread(exposition)).text()
-
-    return text
+    return prometheus_text(counts, figures())
 
 
 def _optional_viewers(

@@ -1,4 +1,4 @@
-"""Command line `ptt-appliance`: one function per command, which delegates the work.
+"""Command line `ptt-appliance`: its arguments, and one function per command.
 
 Each command imports its modules when it runs, so that `run` starts quickly.
 """
@@ -12,10 +12,11 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from appliance.arguments import parser
 from appliance.errors import ApplianceError, ConfigError
+from appliance.net.url import host_and_port
 
 if TYPE_CHECKING:
     from appliance.config.load import Loaded
@@ -26,6 +27,9 @@ EXIT_USAGE: Final = 2
 """The status of argparse for wrong usage."""
 EXIT_CONFIG: Final = 78
 """EX_CONFIG of sysexits.h; systemd does not restart the service after it."""
+
+Add = Callable[..., argparse.ArgumentParser]
+"""Adds a command; see `_commands`."""
 
 
 def program() -> NoReturn:
@@ -55,13 +59,13 @@ def end_process(status: int) -> NoReturn:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status; wrong usage raises `SystemExit`."""
-    args = parser().parse_args(argv)
+    args = _parser().parse_args(argv)
     for stream in (sys.stdout, sys.stderr):
         # Replace characters that the terminal cannot show, instead of failing.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        status = _COMMANDS[args.command](args)
+        status: int = args.function(args)
         sys.stdout.flush()
     except ConfigError as exc:
         print(exc, file=sys.stderr)
@@ -74,11 +78,205 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_FAILURE
     except OSError as exc:
         # systemd runs these.
-        if args.command in {"run", "token-server"}:
+        if args.function in {_run, _token_server}:
             raise
         print(f"ptt-appliance: {exc.strerror or exc}", file=sys.stderr)
         return EXIT_FAILURE
     return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Return the parser, which stores the function of the command as `function`."""
+    root = argparse.ArgumentParser(
+        prog="ptt-appliance",
+        description="Push-to-talk appliance: power it and it is in a LiveKit room.",
+        epilog="Example: ptt-appliance demo",
+    )
+    root.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    add = _commands(root)
+    sources, as_json = _sources(), argparse.ArgumentParser(add_help=False)
+    as_json.add_argument("--json", action="store_true", help="print JSON")
+    words = "join the room and serve the page until stopped by SIGTERM or Ctrl-C"
+    add(_run, "run", words, "run --config config.yaml --set talk.mode=hold", sources)
+    _add_demo(add, as_json)
+    words = (
+        "check service, cards, screen, pins, network, clock, token source and server, "
+        "and say what to do; exits 0 without faults, else 1"
+    )
+    add(_doctor, "doctor", words, "doctor", sources, as_json)
+    words = "list sound cards and their names for sound.microphone and sound.speaker"
+    add(_devices, "devices", words, "devices --json", as_json)
+    _add_pair(add, sources, as_json)
+    _add_config(add, sources, as_json)
+    _add_token_server(add)
+    return root
+
+
+def _commands(parser: argparse.ArgumentParser) -> Add:
+    """Return a function that adds a command to this parser.
+
+    It takes the command's function (None: it has commands of its own), its name, what
+    it does, an example, and parsers with its options.
+    """
+    choices = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(
+        function: Callable[[argparse.Namespace], int] | None,
+        name: str,
+        words: str,
+        example: str,
+        *options: argparse.ArgumentParser,
+    ) -> argparse.ArgumentParser:
+        command = choices.add_parser(
+            name,
+            parents=options,
+            help=words,
+            description=f"{words[0].upper()}{words[1:]}.",
+            epilog=f"Example: ptt-appliance {example}",
+        )
+        command.set_defaults(function=function)
+        return command
+
+    return add
+
+
+class _Version(argparse.Action):
+    """Print the version, which is looked up only when asked for: that takes a while."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"{parser.prog} {version(parser.prog)}\n")
+        parser.exit()
+
+
+def _sources() -> argparse.ArgumentParser:
+    """Return the options that say where the configuration comes from."""
+    options = argparse.ArgumentParser(add_help=False)
+    _add_file(options, "$PTT_APPLIANCE_CONFIG, else /etc/ptt-appliance/config.yaml")
+    options.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        dest="settings",
+        type=_setting,
+        action="append",
+        default=[],
+        help="overrides file and environment; can be repeated",
+    )
+    return options
+
+
+def _add_file(parser: argparse.ArgumentParser, default: str) -> None:
+    words = f"default: {default}"
+    parser.add_argument("--config", metavar="FILE", type=Path, help=words)
+
+
+def _add_listen(parser: argparse.ArgumentParser, words: str) -> None:
+    parser.add_argument("--listen", metavar="HOST:PORT", type=_listen, help=words)
+
+
+def _add_demo(add: Add, as_json: argparse.ArgumentParser) -> None:
+    parser = add(
+        _demo,
+        "demo",
+        "run on this computer, without Pi, account or sound card: with a LiveKit "
+        "server and a companion of its own, the keyboard for buttons, lamps and screen "
+        "in the browser",
+        "demo --seconds 30",
+        as_json,
+    )
+    _add_listen(
+        parser,
+        "address of the page; default: this computer only, port 8080. "
+        "0.0.0.0:8080 lets phones open it too. Over ssh omit it and connect with "
+        "ssh -L 8080:127.0.0.1:8080 HOST",
+    )
+    parser.add_argument(
+        "--seconds", metavar="N", type=_seconds, help="end after N seconds"
+    )
+    parser.add_argument("--room-url", metavar="URL", help="use this LiveKit server")
+    parser.add_argument("--room-token", metavar="T", help="a token for that server")
+    parser.add_argument(
+        "--card",
+        metavar="CARD",
+        default="auto",
+        help="auto: this computer's sound card, if it can be used; real: this "
+        "computer's sound card; simulated: none; in a clone of the repository also a "
+        "fault of its virtual card, which comes and goes; list: prints these faults",
+    )
+    parser.add_argument(
+        "--wav",
+        metavar="FILE",
+        type=Path,
+        help="record the speaker of the simulated card; without --room-url this is "
+        "done anyway, in the temporary directory",
+    )
+
+
+def _add_pair(add: Add, *options: argparse.ArgumentParser) -> None:
+    words = "print the page's address, the PIN and a QR code"
+    parser = add(_pair, "pair", words, "pair", *options)
+    parser.add_argument(
+        "--reset",
+        action="store_true",
+        help="create a new PIN; revoke every phone and token",
+    )
+    parser.add_argument(
+        "--token",
+        action="store_true",
+        help="print only a bearer token; the seventeenth revokes the oldest",
+    )
+
+
+def _add_config(add: Add, *options: argparse.ArgumentParser) -> None:
+    check = "config check --config config.yaml"
+    inner = _commands(add(None, "config", "check or show the configuration", check))
+    words = "print one line per mistake and exit 78, or 0 without any"
+    inner(_config_check, "check", words, check, *options)
+    words = "print every value and its source, with secrets hidden"
+    example = "config show --set talk.mode=hold"
+    inner(_config_show, "show", words, example, *options)
+    words = "print the JSON Schema of config.yaml, for editors"
+    inner(_config_schema, "schema", words, "config schema > config.schema.json")
+
+
+def _add_token_server(add: Add) -> None:
+    parser = add(
+        _token_server,
+        "token-server",
+        "issue short-lived tokens for the rooms that its own file or environment "
+        "allows; LIVEKIT_API_KEY, LIVEKIT_API_SECRET and LIVEKIT_URL come from the "
+        "environment or from files. systemd/token-server.yaml in the repository "
+        "explains every key",
+        "token-server --config token-server.yaml --listen 127.0.0.1:8787",
+    )
+    _add_file(parser, "/etc/ptt-appliance/token-server.yaml")
+    _add_listen(parser, "default: 127.0.0.1:8787, which other machines cannot reach")
+
+
+def _setting(text: str) -> str:
+    if "=" not in text:
+        sentence = "expected KEY=VALUE, for example talk.mode=hold"
+        raise argparse.ArgumentTypeError(sentence)
+    return text
+
+
+def _listen(text: str) -> str:
+    if host_and_port(text) is None:
+        sentence = f'expected HOST:PORT, for example 127.0.0.1:8080, found "{text}"'
+        raise argparse.ArgumentTypeError(sentence)
+    return text
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        sentence = f'expected a number of seconds above 0, found "{text}"'
+        raise argparse.ArgumentTypeError(sentence)
+    return seconds
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -99,7 +297,7 @@ def _run(args: argparse.Namespace) -> int:
 
         show_faults_of_service(args.config, args.settings, exc.faults)
         raise
-    from appliance.run import run
+    from appliance.app import run
 
     return run(loaded.config, str(loaded.path))
 
@@ -114,8 +312,7 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from appliance.doctor.checks import check_inputs
-    from appliance.doctor.command import doctor
+    from appliance.doctor.command import check_inputs, doctor
 
     loaded = _loaded(args)
     inputs = check_inputs(loaded.config, loaded.path)
@@ -124,7 +321,7 @@ def _doctor(args: argparse.Namespace) -> int:
 
 def _devices(args: argparse.Namespace) -> int:
     from appliance.audio.portaudio import PortAudio
-    from appliance.doctor.sound_cards import all_devices, print_devices
+    from appliance.doctor.hardware import all_devices, print_devices
     from appliance.sound_cards.card_volume import device_volumes
 
     with PortAudio() as driver:
@@ -194,16 +391,3 @@ def _json(value: object) -> str:
     import json
 
     return json.dumps(value, indent=2, ensure_ascii=False)
-
-
-_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
-    "run": _run,
-    "demo": _demo,
-    "doctor": _doctor,
-    "devices": _devices,
-    "pair": _pair,
-    "check": _config_check,
-    "show": _config_show,
-    "schema": _config_schema,
-    "token-server": _token_server,
-}

@@ -92,12 +92,12 @@ make_venv() {
 # removed or, after a power cut, empty.
 is_whole() {
   "$1/bin/python" -I - >/dev/null 2>&1 <<'END'
+from appliance.app import run
 from appliance.assembly import adapters
 from appliance.cli import program
-from appliance.metrics.exposition import Exposition
+from appliance.metrics.exposition import prometheus_text
 from appliance.page.application import WebServer
 from appliance.panel.screen import Screen
-from appliance.run import run
 from appliance.token_server.command import serve
 import gpiozero, httpx, livekit.rtc, luma.oled, msgspec, numpy, PIL.Image, prometheus_client
 import _sounddevice, segno, smbus2, soxr, starlette, uvicorn, websockets, yaml

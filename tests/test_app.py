@@ -233,7 +233,7 @@ def test_the_control_loop_starts_without_slow_imports():
         "httpx",
         "uvicorn",
     }
-    program = f"import sys, appliance.run; print({heavy} & set(sys.modules))"
+    program = f"import sys, appliance.app; print({heavy} & set(sys.modules))"
     found = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )

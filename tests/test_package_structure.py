@@ -31,7 +31,7 @@ FOR_CORE = {"core", "config", "errors"}
 FOR_DISPLAY = FOR_CORE | {"display"}
 PURE = {"appliance.net.url"}
 """Modules outside of `core` that it may import, because they do no I/O."""
-WIRING = {"cli", "run", "assembly", "demo", "doctor", "__main__"}
+WIRING = {"cli", "app", "assembly", "demo", "doctor", "__main__"}
 """Modules and folders that name concrete adapters; nothing else imports them."""
 MODULE_LINES = 400
 FUNCTION_LINES = 40

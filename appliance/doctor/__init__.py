@@ -1,8 +1,8 @@
 """The commands `ptt-appliance doctor` and `devices`.
 
 The doctor checks everything that a box needs and prints each finding with its remedy.
-`command` runs all checks in order, those of service, sound cards and tokens itself, and
-prints the findings. `checks` has those of network, clock, key file, token source and
-server, `hardware` those of screen, pins and Wi-Fi; `sound_cards` names the card in use
-and prints the list of `devices`. Start with `command.findings_of`.
+`command` runs all checks in order, those of service and tokens itself, and prints the
+findings. `checks` has those of network, clock, key file, token source and server;
+`hardware` those of sound cards, screen, pins and Wi-Fi, and the list of `devices`.
+Start with `command.findings_of`.
 """

@@ -4,35 +4,25 @@ The clock of a server and the health of this box are asked without checking
 certificates, because with a wrong clock none is valid.
 """
 
-import asyncio
-import os
 import socket
 import ssl
 import subprocess
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 import httpx
 import msgspec
 
-from appliance.audio.portaudio import PortAudio
-from appliance.config import Config
 from appliance.core import fault_table
 from appliance.core.commands import FetchToken
 from appliance.core.events import Failure
 from appliance.core.fault_table import HardwareFault
-from appliance.doctor.sound_cards import all_devices
 from appliance.net.http_client import certificate_advice
 from appliance.net.server_address import parsed, url
 from appliance.net.url import without_query
-from appliance.process.state_files import machine_identity, state_folder
-from appliance.sound_cards.devices import Device
 from appliance.tokens.adapter import TokenAdapter
 from appliance.tokens.client import date_s
 
@@ -164,35 +154,6 @@ async def try_token(
     minutes = None if ends_at_s is None else round((ends_at_s - now_s) / 60)
     until = "without an end" if minutes is None else f"for {minutes} minutes"
     return f"token for room {answer.claims.room} {until}", answer.details.url
-
-
-@dataclass(frozen=True, slots=True)
-class CheckInputs:
-    """The questions; each raises an `ApplianceError` whose sentence has the remedy."""
-
-    path: Path
-    """File of the configuration; the default one may be absent."""
-    devices: Callable[[], tuple[Device, ...]]
-    """Search for sound cards, also those in use."""
-    fetch_token: Callable[[str | None], tuple[str, str]]
-    """Fetch a token for a preset, None for the first room; return a description without
-    the token, and its server's URL."""
-
-
-def check_inputs(config: Config, path: Path) -> CheckInputs:
-    """Return the questions for this configuration from this file."""
-
-    @cache
-    def devices() -> tuple[Device, ...]:
-        with PortAudio() as driver:
-            return all_devices(driver)
-
-    def fetch_token(preset: str | None) -> tuple[str, str]:
-        identity = machine_identity(state_folder(os.environ))
-        source = TokenAdapter(config, identity=identity, post=ignore)
-        return asyncio.run(try_token(source, time.time(), preset))
-
-    return CheckInputs(path, devices, fetch_token)
 
 
 def ignore(_event: object) -> None:

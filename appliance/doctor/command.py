@@ -1,22 +1,26 @@
 """Command `doctor`: runs all checks and prints each finding with its remedy."""
 
+import asyncio
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
 from typing import Final
 
-from appliance.config import Cards, Config, Preset, RoomConfig
+from appliance.audio.portaudio import PortAudio
+from appliance.config import Config, Preset, RoomConfig
 from appliance.core import fault_table
 from appliance.doctor import checks
-from appliance.doctor.checks import CheckInputs, Finding, Health, finished, health
-from appliance.doctor.hardware import pins, screen, wifi
-from appliance.doctor.sound_cards import card_name
-from appliance.errors import ApplianceError, SoundError
+from appliance.doctor.checks import Finding, Health, finished, health, ignore
+from appliance.doctor.hardware import all_devices, pins, screen, sound, wifi
+from appliance.errors import ApplianceError
 from appliance.net.network_monitor import current_address, current_interface
-from appliance.sound_cards.alsa_mixer import opened
-from appliance.sound_cards.card_volume import OpenMixer, card_volume_found
-from appliance.sound_cards.devices import Device, Direction, chosen
+from appliance.process.state_files import machine_identity, state_folder
+from appliance.sound_cards.devices import Device
+from appliance.tokens.adapter import TokenAdapter
 
 UNIT: Final = "ptt-appliance.service"
 
@@ -30,6 +34,35 @@ _NO_PAGE: Final = (
     "If it has just started, run this again. Else its log has the reason, for example "
     f"another program on the port of page.listen: sudo {_LOG}."
 )
+
+
+@dataclass(frozen=True, slots=True)
+class CheckInputs:
+    """The questions; each raises an `ApplianceError` whose sentence has the remedy."""
+
+    path: Path
+    """File of the configuration; the default one may be absent."""
+    devices: Callable[[], tuple[Device, ...]]
+    """Search for sound cards, also those in use."""
+    fetch_token: Callable[[str | None], tuple[str, str]]
+    """Fetch a token for a preset, None for the first room; return a description without
+    the token, and its server's URL."""
+
+
+def check_inputs(config: Config, path: Path) -> CheckInputs:
+    """Return the questions for this configuration from this file."""
+
+    @cache
+    def devices() -> tuple[Device, ...]:
+        with PortAudio() as driver:
+            return all_devices(driver)
+
+    def fetch_token(preset: str | None) -> tuple[str, str]:
+        identity = machine_identity(state_folder(os.environ))
+        source = TokenAdapter(config, identity=identity, post=ignore)
+        return asyncio.run(checks.try_token(source, time.time(), preset))
+
+    return CheckInputs(path, devices, fetch_token)
 
 
 def service(
@@ -113,28 +146,6 @@ def findings_of(config: Config, inputs: CheckInputs) -> Iterator[Finding]:
     yield checks.clock(time.time(), remote)
     yield checks.names([*urls, config.metrics.post_url])
     yield from tokens(config.room, inputs.fetch_token)
-
-
-def sound(
-    direction: Direction,
-    preferred: Cards,
-    find: Callable[[], tuple[Device, ...]],
-    open_mixer: OpenMixer = opened,
-) -> Iterator[Finding]:
-    """Check the card of one direction and, if it can be used, its levels."""
-    if preferred == "none":
-        yield Finding(direction, "none configured")
-        return
-    try:
-        devices = find()
-        name, notice = card_name(preferred, direction, devices)
-    except SoundError as exc:
-        yield Finding(direction, "does not work", str(exc))
-        return
-    yield Finding(direction, name, notice)
-    device = chosen(preferred, devices, direction)
-    volume = card_volume_found(device, direction, open_mixer)
-    yield Finding(f"{direction} level", *volume)
 
 
 def tokens(

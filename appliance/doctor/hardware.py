@@ -1,20 +1,25 @@
-"""Checks of screen, pins and Wi-Fi.
+"""Checks of sound cards, screen, pins and Wi-Fi, and the list of `devices`.
 
 Screen and pins are opened as the box does. The power saving of Wi-Fi delays packets by
 tenths of a second.
 """
 
 import errno
+import json
 import shutil
-from collections.abc import Callable
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-from appliance.config import ButtonsConfig, LampsConfig, Pin, ScreenConfig
+from appliance.audio.driver import Driver
+from appliance.config import ButtonsConfig, Cards, LampsConfig, Pin, ScreenConfig
 from appliance.core import fault_table
 from appliance.doctor.checks import Finding, finding, finished, ignore
-from appliance.errors import PanelError
+from appliance.errors import PanelError, SoundError
 from appliance.panel.gpio_chip import LGPIO, in_use
 from appliance.panel.i2c import NAME, OpenBus, found_address, open_smbus, opened
 from appliance.panel.lamps import OutputPin
@@ -27,6 +32,22 @@ from appliance.panel.pins import (
     label,
     wired,
 )
+from appliance.sound_cards import alsa_mixer
+from appliance.sound_cards.alsa_devices import (
+    OURS,
+    PROCESSES,
+    AlsaCards,
+    obstacle_error,
+)
+from appliance.sound_cards.card_volume import OpenMixer, card_volume_found
+from appliance.sound_cards.devices import (
+    ALSA_CARDS,
+    Device,
+    Direction,
+    chosen,
+    listed,
+    not_the_first,
+)
 
 RUNTIME: Final = Path("/run/ptt-appliance")
 """Folder that systemd makes for the running service, and removes when it stops."""
@@ -35,6 +56,96 @@ IW: Final = "/usr/sbin/iw"
 """In Debian it is in a folder that only root has in its PATH."""
 _UNSUPPORTED: Final = f"(-{errno.EOPNOTSUPP})"
 """End of iw's message for a driver without this setting."""
+
+
+def all_devices(
+    driver: Driver, cards: Path = ALSA_CARDS, processes: Path = PROCESSES
+) -> tuple[Device, ...]:
+    """Return the devices that PortAudio lists and those it cannot open now."""
+    found = listed(driver.devices(), cards)
+    return (*found, *AlsaCards(cards, processes).unlisted(found))
+
+
+def card_name(
+    preferred: tuple[str, ...], direction: Direction, devices: tuple[Device, ...]
+) -> tuple[str, str]:
+    """Return the device to use, with its user, and a notice if it is a second choice.
+
+    Raises `SoundError` if there is none, or another program uses it.
+    """
+    device = chosen(preferred, devices, direction)
+    if device.obstacle and not device.used_by.startswith(OURS):
+        raise obstacle_error(device)
+    has_usb = any(x.is_usb for x in devices if x.channels(direction))
+    notice = not_the_first(preferred, device, direction, has_usb=has_usb)
+    found = filter(None, (device.stable_name, device.obstacle))
+    return ", ".join(found), notice
+
+
+def print_devices(
+    devices: tuple[Device, ...],
+    volumes_of: Callable[[Device], str] = lambda _: "",
+    *,
+    as_json: bool,
+) -> int:
+    """Print the cards and the names to put into the configuration.
+
+    `volumes_of` returns the volumes of a device's own mixer in words.
+    """
+    if as_json:
+        facts = [
+            asdict(x)
+            | {"name": x.stable_name, "levels": volumes_of(x)}
+            | {"is_default": x.is_default}
+            for x in devices
+        ]
+        sys.stdout.write(json.dumps(facts) + "\n")
+        return 0
+    names = Counter(device.stable_name for device in devices)
+    for device in devices:
+        levels = volumes_of(device)
+        words = line(device, is_unique=names[device.stable_name] == 1)
+        sys.stdout.write(words + (f"; {levels}" if levels else "") + "\n")
+    if not devices:
+        sys.stderr.write(f"no sound card found. {fault_table.NO_CARD.remedy}\n")
+    return 0
+
+
+def line(device: Device, *, is_unique: bool = True) -> str:
+    """Return the line for one device; its quoted name fits into the configuration.
+
+    That is the USB port for a card whose name another one has, too.
+    """
+    can = " and ".join(sorted(device.directions))
+    rate = f"{device.rate_hz} Hz" if device.rate_hz else ""
+    name = device.stable_name
+    ids = (device.card_id, device.usb_id, device.usb_port)
+    if not is_unique and device.usb_port:
+        name, ids = device.usb_port, (device.stable_name, device.card_id, "")
+    facts = (can, rate, *ids, device.obstacle)
+    return f'"{name}": ' + ", ".join(fact for fact in facts if fact)
+
+
+def sound(
+    direction: Direction,
+    preferred: Cards,
+    find: Callable[[], tuple[Device, ...]],
+    open_mixer: OpenMixer = alsa_mixer.opened,
+) -> Iterator[Finding]:
+    """Check the card of one direction and, if it can be used, its levels."""
+    if preferred == "none":
+        yield Finding(direction, "none configured")
+        return
+    try:
+        devices = find()
+        name, notice = card_name(preferred, direction, devices)
+    except SoundError as exc:
+        yield Finding(direction, "does not work", str(exc))
+        return
+    yield Finding(direction, name, notice)
+    device = chosen(preferred, devices, direction)
+    volume = card_volume_found(device, direction, open_mixer)
+    yield Finding(f"{direction} level", *volume)
 
 
 def screen(config: ScreenConfig, open_bus: OpenBus = open_smbus) -> Finding:

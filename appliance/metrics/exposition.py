@@ -1,6 +1,6 @@
 """Every metric of `GET /metrics`, on top of prometheus-client."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import product
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -31,30 +31,29 @@ CHAT_STATES = (
 )
 
 
-class Exposition(Collector):
-    """All metrics: a collector of our own, in a registry with that of the process."""
+class _Metrics(Collector):
+    """Collector of all metrics that have a value."""
 
-    def __init__(self, counts: Counters, figures: Callable[[], AudioFigures]) -> None:
-        """Register the collectors; counts and figures are read at each request."""
+    def __init__(self, counts: Counters, figures: AudioFigures) -> None:
         self._counts = counts
         self._figures = figures
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
-        ProcessCollector(registry=self._registry)
-
-    def text(self) -> str:
-        """Return all metrics in Prometheus' text format."""
-        return generate_latest(self._registry).decode()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics that have a value."""
         families = (
             *_room(self._counts),
             *_talk(self._counts),
             *_packets(self._counts),
-            *_audio(self._figures()),
+            *_audio(self._figures),
         )
         yield from (family for family in families if family.samples)
+
+
+def prometheus_text(counts: Counters, figures: AudioFigures) -> str:
+    """Return these metrics and those of the process in Prometheus' text format."""
+    registry = CollectorRegistry()
+    registry.register(_Metrics(counts, figures))
+    ProcessCollector(registry=registry)
+    return generate_latest(registry).decode()
 
 
 def _room(counts: Counters) -> Iterator[Metric]:

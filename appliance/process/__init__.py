@@ -2,9 +2,9 @@
 
 `background` starts and cancels the tasks of an adapter. `fault_report` reports a part
 that fails and recovers to the log and to the core. `logs` sends log lines to the
-journal or to standard error, without secrets (`redaction`). `systemd` sends readiness,
-status and watchdog signals. `settings_store` keeps volume and microphone gain over
-restarts; `state_files` says where, writes each file whole, and derives the identity of
-the box from the machine. `device_access` says how to get access to a device file.
+journal or to standard error, without secrets. `systemd` sends readiness, status and
+watchdog signals. `state_files` says where the state directory is and writes each file
+of it whole; it keeps volume and microphone gain over restarts, and derives the identity
+of the box from the machine. `device_access` says how to get access to a device file.
 Start with `background` and `fault_report`.
 """

@@ -1,19 +1,18 @@
-"""Log output to the journal under systemd, else to standard error.
+"""Log output to the journal under systemd, else to standard error, without secrets.
 
 All lines, those of libraries included, go through one handler of the root logger, whose
-formatter hides secrets.
+formatter redacts tokens, keys, passwords and URL queries. That is a second safeguard:
+the code does not log such values in the first place.
 """
 
 import logging
 import os
+import re
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Final, Literal
-
-from appliance.process.redaction import redacted
 
 LINES: Final = 3
 """Lines of one kind per window; our choice: a fault that repeats is noticed."""
@@ -47,6 +46,55 @@ CHATTY = ("httpx", "httpcore", "websockets", "uvicorn", "livekit", "PIL", "async
 """Libraries that log every request; only their warnings are written."""
 FIELDS = {"PRIORITY", "LOGGER", "THREAD_NAME", "CODE_FILE", "CODE_LINE", "CODE_FUNC"}
 """Fields kept in a journal entry; others hold the arguments without redaction."""
+
+HIDDEN = "<hidden>"
+LONGEST_ENTRY = 8000
+"""Characters: enough for a traceback, too few for a message to fill the disk."""
+SHORTEST_SECRET = 4
+"""Characters; shorter values protect nothing and are parts of ordinary words."""
+
+_WORD = r"[A-Za-z0-9_-]"
+_MIXED = r"(?=[A-Z0-9_-]*[a-z])(?=[a-z0-9_-]*[A-Z])(?=[A-Za-z_-]*[0-9])"
+_KEYWORD = (
+    r"(?:token|secret|passw(?:or)?d|passphrase|(?:api|private|secret|encryption)[_-]?key"
+    r"|authorization|cookie|credentials?|signature)"
+)
+_HEADER = r"(?:proxy-)?authorization|(?:set-)?cookie|x-[\w-]{0,40}(?:key|token)"
+# A value in quotes; a backslash escapes the next character.
+_QUOTED = r"""b?"(?:[^"\\]|\\.)*"?|b?'(?:[^'\\]|\\.)*'?"""
+_QUERY = rf"(?:{HIDDEN}|[^\s\"'<>])*"
+
+_RULES = (
+    # A JSON web token, complete or cut off: base64url of `{"` or `{ `.
+    (rf"ey[AJ]{_WORD}{{5,}}(?:\.{_WORD}*){{0,4}}", HIDDEN),
+    (r"(?i)\b(bearer)\s+[^\s\"',]+", rf"\1 {HIDDEN}"),
+    # The value of a header extends to the end of its line.
+    (rf"(?i)\b({_HEADER})(\s*:\s*)(?:{_QUOTED}|[^\r\n\"']+)", rf"\1\2{HIDDEN}"),
+    # "token": "…" in JSON, in a mapping and in a list of pairs.
+    (
+        rf"(?i)([\"'][\w-]{{0,40}}{_KEYWORD}[\"']\s*[:,]\s*)(?:{_QUOTED}|[^\s,)}}\]]+)",
+        rf"\1{HIDDEN}",
+    ),
+    # token=… in a query, a form and a repr.
+    (rf"(?i)({_KEYWORD}\s?=\s?)(?:{_QUOTED}|[^\s&;,)\"']+)", rf"\1{HIDDEN}"),
+    # User and password in a URL; its query and fragment; the same without its host.
+    (r"(\w://)[^\s/@\"'<>]*@", rf"\1{HIDDEN}@"),
+    (rf"(\w://[^\s?#\"'<>]{{0,500}})[?#]{_QUERY}", rf"\1?{HIDDEN}"),
+    (rf"\?[\w.%~\[\]-]+={_QUERY}", f"?{HIDDEN}"),
+    # LiveKit's API keys, and anything that looks like a generated secret: long, with
+    # lower-case and capital letters and digits. LiveKit's have 43 characters, Solana's
+    # 88.
+    (r"\bAPI[A-Za-z0-9]{9,}\b", HIDDEN),
+    (rf"(?<!{_WORD}){_MIXED}{_WORD}{{40,}}", HIDDEN),
+)
+"""Patterns, which `re` compiles once, and what is shown in their place."""
+# Control characters could forge a line or move the cursor of a terminal.
+_CONTROL = {
+    code: f"\\x{code:02x}"
+    for code in (*range(0x20), *range(0x7F, 0xA0))
+    if chr(code) not in "\n\t"
+} | {0x2028: "\\u2028", 0x2029: "\\u2029"}
+
 _log = logging.getLogger(__name__)
 
 
@@ -67,21 +115,18 @@ class LogLimit:
         self._most = lines
         self._window_s = window_s
         self._now_s = now_s
-        self._since_s: dict[Hashable, float] = {}
-        """Start of the window of each kind."""
-        self._lines: Counter[Hashable] = Counter()
-        self._left_out: Counter[Hashable] = Counter()
+        self._windows: dict[Hashable, tuple[float, int]] = {}
+        """Start of the window of each kind, and its lines in it."""
 
     def admitted(self, kind: Hashable) -> int | None:
         """Return how many lines were left out before this one; None: leave it out."""
-        now_s = self._now_s()
-        if now_s - self._since_s.setdefault(kind, now_s) >= self._window_s:
-            self._since_s[kind], self._lines[kind] = now_s, 0
-        self._lines[kind] += 1
-        if self._lines[kind] > self._most:
-            self._left_out[kind] += 1
-            return None
-        return self._left_out.pop(kind, 0)
+        now_s, left_out = self._now_s(), 0
+        since_s, lines = self._windows.get(kind, (now_s, 0))
+        if now_s - since_s >= self._window_s:
+            left_out = max(0, lines - self._most)
+            since_s, lines = now_s, 0
+        self._windows[kind] = since_s, lines + 1
+        return left_out if lines < self._most else None
 
     def log(
         self, logger: logging.Logger, level: int, message: str, *facts: object
@@ -92,11 +137,9 @@ class LogLimit:
         """
         left_out = self.admitted(message)
         if left_out is None:
-            level, left_out = logging.DEBUG, 0
-        if left_out:
-            # Without facts the message is no format.
-            message = message if facts else message.replace("%", "%%")
-            message, facts = f"{message}  left_out=%d", (*facts, left_out)
+            level = logging.DEBUG
+        elif left_out:
+            message = f"{message}  left_out={left_out}"
         logger.log(level, message, *facts)
 
 
@@ -184,6 +227,24 @@ class Redacting(logging.Formatter):
         if record.exc_info and record.exc_info[0] is not None:
             line = f"{line}\n{self.formatException(record.exc_info)}"
         return redacted(line, self._secrets)
+
+
+def redacted(text: str, secrets: Iterable[str] = ()) -> str:
+    """Return an entry of the log without secrets and without control characters.
+
+    The values in `secrets` are hidden wherever they appear.
+    """
+    for secret in secrets:
+        if len(secret) >= SHORTEST_SECRET:
+            text = text.replace(secret, HIDDEN)
+    if len(text) > LONGEST_ENTRY:
+        # Not in the middle of a word: half a token would not be recognised.
+        text = re.sub(r"\s\S*\Z", " …", text[:LONGEST_ENTRY])
+    for pattern, shown in _RULES:
+        text = re.sub(pattern, shown, text)
+    # A lone surrogate cannot be written in UTF-8.
+    text = text.encode(errors="backslashreplace").decode()
+    return text.translate(_CONTROL)
 
 
 def _sentence(record: logging.LogRecord) -> str:

@@ -24,8 +24,7 @@ from appliance.core.events import ChatFailed, RoomLeft
 from appliance.core.session import room_settings
 from appliance.ports import MicrophoneFeed, Playback, Post
 from appliance.process.background import Background
-from appliance.process.logs import LogLimit
-from appliance.process.redaction import redacted
+from appliance.process.logs import LogLimit, redacted
 from appliance.room.connection import SessionContext
 from appliance.room.session import Session
 

@@ -15,7 +15,7 @@ from appliance.core.commands import JoinRoom
 from appliance.core.events import ConnectionDetails, Failure
 from appliance.ports import MicrophoneFeed, Playback, Post
 from appliance.process.background import Spawn
-from appliance.process.redaction import redacted
+from appliance.process.logs import redacted
 from appliance.room.failures import NO_NODE, NOT_IN_TIME, TOKEN_EXPIRED, connect_failure
 from appliance.room.ffi import connect_once
 

@@ -11,7 +11,7 @@ from typing import Final
 from livekit.rtc import DisconnectReason
 
 from appliance.core.events import Cause, Failure
-from appliance.process.redaction import redacted
+from appliance.process.logs import redacted
 
 _lost: Final = partial(Failure, Cause.SERVER_LOST)
 _refused: Final = partial(Failure, Cause.REFUSED, is_final=True)

@@ -23,7 +23,7 @@ from appliance.core.events import Cause
 from appliance.errors import TokenError, TokenRefused, TokenUnreachable
 from appliance.net.http_client import certificate_advice, trust
 from appliance.net.url import address_fault, is_local, without_query
-from appliance.process.redaction import redacted
+from appliance.process.logs import redacted
 from appliance.tokens.adapter import Request
 from appliance.tokens.token_parser import LONGEST_SHOWN, remark
 

@@ -18,7 +18,7 @@ from appliance.config import RoomKind, RoomSettings
 from appliance.core.events import Cause, ConnectionDetails
 from appliance.errors import TokenRefused, TokenUnreachable
 from appliance.net.url import address_fault, is_local, without_query
-from appliance.process.redaction import HIDDEN, redacted
+from appliance.process.logs import HIDDEN, redacted
 
 MAX_TOKEN_CHARACTERS: Final = 16_384
 """Our choice: servers accept 8 KiB in a header; a longer text is not a token."""

@@ -13,7 +13,7 @@ import threading
 import time
 from pathlib import Path
 
-from appliance.app import App
+from appliance.app import App, appliance
 from appliance.assembly import Hardware
 from appliance.config import ScreenConfig
 from appliance.config.load import load
@@ -21,7 +21,6 @@ from appliance.core.events import Button
 from appliance.panel.oled import open_oled
 from appliance.panel.simulated import SimulatedPins
 from appliance.process.logs import start_logging
-from appliance.run import appliance
 
 
 def main() -> None:

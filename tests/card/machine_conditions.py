@@ -19,7 +19,7 @@ from typing import Any, Final
 import httpx
 
 from appliance.demo.livekit_server import LocalServer
-from appliance.process.settings_store import RETRY_S
+from appliance.process.state_files import RETRY_S
 from tests.bench.bench_run import BenchRun
 from tests.bench.client import UnmeasurableError
 from tests.bench.client_start import Page, Seat

@@ -26,7 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from appliance.app import App
+from appliance.app import App, appliance
 from appliance.assembly import Hardware
 from appliance.audio import adapter, supervisor
 from appliance.config import Config, ScreenConfig
@@ -37,7 +37,6 @@ from appliance.panel import pins
 from appliance.panel.oled import Oled, open_oled, size_px
 from appliance.panel.simulated import SimulatedPins
 from appliance.process.logs import start_logging
-from appliance.run import appliance
 from appliance.sound_cards.alsa_devices import AlsaCards
 from appliance.sound_cards.devices import listed
 from appliance.sound_cards.selected_devices import SelectedDevices

@@ -6,7 +6,7 @@ import pytest
 
 from appliance.config import ButtonsConfig, LampsConfig
 from appliance.core.events import Button
-from appliance.demo.run import KEY_REPEAT_S, TAP_S, Keyboard
+from appliance.demo.command import KEY_REPEAT_S, TAP_S, Keyboard
 from appliance.panel.simulated import SimulatedPins
 from tests.clock import Clock
 

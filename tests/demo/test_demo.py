@@ -23,9 +23,8 @@ import numpy as np
 import pytest
 
 from appliance.audio.dsp import level_dbfs
-from appliance.demo.command import listen_address
+from appliance.demo.command import KEY_REPEAT_S, listen_address
 from appliance.demo.livekit_server import LocalServer
-from appliance.demo.run import KEY_REPEAT_S
 from appliance.demo.simulated_card import phrase
 from appliance.token_server.signing import Signer
 from tests.card.faults import table

@@ -20,8 +20,8 @@ from appliance.config import (
 )
 from appliance.core.events import Cause
 from appliance.doctor import checks
-from appliance.doctor.checks import CheckInputs
-from appliance.doctor.command import doctor, sound, tokens
+from appliance.doctor.command import CheckInputs, doctor, tokens
+from appliance.doctor.hardware import sound
 from appliance.errors import TokenUnreachable
 from appliance.sound_cards.alsa_mixer import CardMixer, Control
 from appliance.sound_cards.devices import Device

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from appliance.audio.driver import PeriodCallback, Stream, StreamRequest
-from appliance.doctor.sound_cards import all_devices, card_name, line, print_devices
+from appliance.doctor.hardware import all_devices, card_name, line, print_devices
 from appliance.errors import SoundError
 from appliance.sound_cards.devices import chosen
 from tests.sound_cards.proc_asound import JABRA, kernel, speakerphone

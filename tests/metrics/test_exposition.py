@@ -21,7 +21,7 @@ from appliance.metrics.counters import (
     AudioFigures,
     Counters,
 )
-from appliance.metrics.exposition import Exposition
+from appliance.metrics.exposition import prometheus_text
 
 SOUND = AudioFigures(
     blocks={AudioDirection.SEND: 7},
@@ -67,10 +67,6 @@ def counts():
     return counts
 
 
-def text_of(counts, figures=SOUND):
-    return Exposition(counts, lambda: figures).text()
-
-
 def numbers(text):
     return {
         (sample.name, *sorted(sample.labels.values())): sample.value
@@ -85,16 +81,16 @@ def types(text):
 
 
 def test_the_metrics_are_exactly_these_with_their_types(counts):
-    assert types(text_of(counts)) == PUBLIC
+    assert types(prometheus_text(counts, SOUND)) == PUBLIC
 
 
 def test_no_metric_is_repeated(counts):
-    lines = text_of(counts).splitlines()
+    lines = prometheus_text(counts, SOUND).splitlines()
     assert len(lines) == len(set(lines))
 
 
 def test_every_value_is_written_with_its_labels(counts):
-    found = numbers(text_of(counts))
+    found = numbers(prometheus_text(counts, SOUND))
     assert found["ptt_joins_total",] == 1
     assert found["ptt_connection_state",] == 5
     assert found["ptt_rtt_seconds",] == 0.018
@@ -123,45 +119,37 @@ def helps(text):
 
 
 def test_the_help_says_what_each_kind_of_fault_is(counts):
-    explanation = helps(text_of(counts))["ptt_audio_faults_total"]
+    explanation = helps(prometheus_text(counts, SOUND))["ptt_audio_faults_total"]
     assert all(f"{kind}: " in explanation for kind in AudioFault)
 
 
 def test_the_help_says_that_received_blocks_are_those_that_the_card_played(counts):
-    explanation = helps(text_of(counts))["ptt_audio_blocks_total"]
+    explanation = helps(prometheus_text(counts, SOUND))["ptt_audio_blocks_total"]
     assert "card" in explanation
     assert "silence included" in explanation
-
-
-def test_each_request_reads_the_present_counts(counts):
-    exposition = Exposition(counts, AudioFigures)
-    counts.joins = 4
-    assert numbers(exposition.text())["ptt_joins_total",] == 4
-    counts.joins = 5
-    assert numbers(exposition.text())["ptt_joins_total",] == 5
 
 
 def test_an_unknown_value_is_left_out():
     counts = Counters()
     state = State(Config())
     counts.observe(Ticked(), state, state, 1.0)
-    found = types(text_of(counts, AudioFigures()))
+    found = types(prometheus_text(counts, AudioFigures()))
     assert "ptt_rtt_seconds" not in found
     assert "ptt_buffer_depth_seconds" not in found
 
 
 def test_memory_and_cpu_of_the_process_are_counted(counts):
-    found = numbers(text_of(counts))
+    found = numbers(prometheus_text(counts, SOUND))
     assert found["process_cpu_seconds_total",] > 0
     assert found["process_resident_memory_bytes",] > 1_000_000
     assert found["process_open_fds",] > 2
 
 
-async def test_the_assembly_makes_the_text_at_the_first_request(counts):
-    text = metrics_text(counts, lambda: SOUND)
-    assert numbers(await text())["ptt_joins_total",] == 1
-    counts.joins = 2
-    assert numbers(await text())["ptt_joins_total",] == 2
+async def test_each_request_reads_the_present_counts(counts):
+    for joins in (1, 2):
+        counts.joins = joins
+        text = await metrics_text(counts, lambda: SOUND)
+        assert numbers(text)["ptt_joins_total",] == joins
 
 
 def test_prometheus_client_is_not_imported_before_the_first_request():

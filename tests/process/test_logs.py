@@ -14,15 +14,17 @@ from hypothesis import strategies as st
 from appliance.config import Config, RoomConfig
 from appliance.process.logs import (
     AREAS,
+    HIDDEN,
     LINES,
+    LONGEST_ENTRY,
     WINDOW_S,
     LogLimit,
     Redacting,
     area,
     is_run_by_systemd,
     journal_handler,
+    redacted,
 )
-from appliance.process.redaction import HIDDEN, LONGEST_ENTRY, redacted
 from appliance.tokens.adapter import secrets
 from tests.clock import Clock
 

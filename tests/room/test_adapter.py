@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.process.logs import LINES
-from appliance.process.redaction import redacted
+from appliance.process.logs import LINES, redacted
 from appliance.room import adapter
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJrIn0.c2lnbmF0dXJl-_"

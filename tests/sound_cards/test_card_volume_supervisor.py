@@ -12,7 +12,7 @@ import pytest
 
 from appliance.config import MixerConfig
 from appliance.core import fault_table
-from appliance.doctor.sound_cards import print_devices
+from appliance.doctor.hardware import print_devices
 from appliance.errors import SoundError
 from appliance.process.logs import FAULT_LINES
 from appliance.sound_cards import alsa_mixer

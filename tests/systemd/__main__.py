@@ -183,7 +183,7 @@ def keeps_its_state_and_added_groups(system, _):
 
 
 def goes_back_where_a_new_version_does_not_start(system, _):
-    return goes_back_from("appliance/run.py", system)
+    return goes_back_from("appliance/app.py", system)
 
 
 def goes_back_where_a_new_version_ends_soon_after_it_is_ready(system, _):
