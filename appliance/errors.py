@@ -11,10 +11,8 @@
     ├── ListenError (also OSError)               the token server's address
     └── DemoError                                the demo
 
-All but the last are also the standard exception they resemble, so that either can be
-caught. Exceptions that are always caught are defined beside the code that raises them.
-Failures of the appliance to join a room are not exceptions but values:
-`core.events.Failure`.
+Exceptions that are always caught are defined beside the code that raises them. Failures
+to join a room are not exceptions but values: `core.events.Failure`.
 """
 
 from dataclasses import dataclass
@@ -84,11 +82,7 @@ class TokenError(ApplianceError, ConnectionError):
         remark: str = "",
         retry_after_s: float = 0.0,
     ) -> None:
-        """Store what the core and people need.
-
-        `sentence` is the same at each retry; `remark`, the source's own words, may
-        differ.
-        """
+        """`sentence` is the same at each retry; `remark`, the source's, may differ."""
         super().__init__(cause, sentence, remark)
         self.cause = cause
         self.sentence = sentence

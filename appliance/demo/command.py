@@ -15,7 +15,7 @@ import tempfile
 import termios
 import time
 import tty
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -40,7 +40,7 @@ from appliance.errors import DemoError, SoundError
 from appliance.net.server_address import listener, pairing_url, parsed
 from appliance.net.url import address_fault
 from appliance.panel.simulated import SimulatedPins
-from appliance.ports import Post, Viewer
+from appliance.ports import Viewer
 from appliance.process.logs import start_logging
 from appliance.sound_cards.devices import chosen, listed
 from appliance.token_server.signing import Signer
@@ -150,44 +150,6 @@ def _real_card() -> tuple[Driver, SoundConfig] | None:
     return library, SoundConfig(microphone=microphone, speaker=speaker)
 
 
-class Script:
-    """Script that sends a chat message and talks, again and again."""
-
-    def __init__(
-        self, pins: SimulatedPins, post: Post, speak: Callable[[], Awaitable[None]]
-    ) -> None:
-        """Start paused; `speak` returns when the talk button can be released."""
-        self._pins = pins
-        self._post = post
-        self._speak = speak
-        self._is_ready = asyncio.Event()
-        self.is_pressing = False
-        """Whether the script holds the talk button."""
-
-    def see(self, view: View) -> None:
-        """Let the script run only while the box is connected and not alone."""
-        if view.connection is ConnectionState.CONNECTED and view.people:
-            self._is_ready.set()
-        else:
-            self._is_ready.clear()
-
-    async def run(self) -> None:
-        """Have one exchange after the other until cancelled."""
-        for number in count(1):
-            await self._is_ready.wait()
-            text = f"hello, this is line {number} of the demo"
-            self._post(ChatTyped(uuid4().hex, text, time.time_ns() // 1_000_000))
-            await asyncio.sleep(REPLY_S)
-            self.is_pressing = True
-            self._pins.press(Button.TALK)
-            try:
-                await self._speak()
-            finally:
-                self._pins.release(Button.TALK)
-                self.is_pressing = False
-            await asyncio.sleep(REPETITION_S)
-
-
 class Keyboard:
     """Keys of the terminal as the simulated buttons. Thread: the event loop's.
 
@@ -251,8 +213,11 @@ class Demo(Viewer):
         """Whether it ended after `--seconds`, not by a key or a signal."""
         self._app = App()
         self._pins = SimulatedPins(config.buttons, config.lamps)
-        self._script = Script(self._pins, self._app.post, self._speak)
         self._playing: asyncio.Task[None] | None = None
+        """The script, until a person takes over."""
+        self._may_play = asyncio.Event()
+        self._is_pressing = False
+        """Whether the script holds the talk button."""
         self._news: tuple[str, ...] = ()
         self._view: View | None = None
 
@@ -271,7 +236,7 @@ class Demo(Viewer):
                 asyncio.get_running_loop().call_later(self._seconds, self._time_up)
             async with asyncio.TaskGroup() as group:
                 if self._server is not None:
-                    self._playing = group.create_task(self._script.run())
+                    self._playing = group.create_task(self._play())
                 self.summary.started_s = time.monotonic()
                 config = replace(self._config, room=room)
                 await appliance(config, self._app, hardware)
@@ -305,17 +270,36 @@ class Demo(Viewer):
             # A person is opening the page.
             self._take_over()
         if self.summary.count(view):
-            if not self._script.is_pressing:
+            if not self._is_pressing:
                 # It is a person's talk.
                 self._take_over()
             if isinstance(self._card, SimulatedCard):
                 self._card.speak()
-        self._script.see(view)
+        if view.connection is ConnectionState.CONNECTED and view.people:
+            self._may_play.set()
+        else:
+            self._may_play.clear()
         before, self._news = self._news, tuple(_news(view))
         for line in self._news:
             if line not in before:
                 # Others wrote parts of it: no control characters to the terminal.
                 _say("".join(x if x.isprintable() else " " for x in line))
+
+    async def _play(self) -> None:
+        """Chat and talk, again and again, while connected and not alone."""
+        for number in count(1):
+            await self._may_play.wait()
+            text = f"hello, this is line {number} of the demo"
+            self._app.post(ChatTyped(uuid4().hex, text, time.time_ns() // 1_000_000))
+            await asyncio.sleep(REPLY_S)
+            self._is_pressing = True
+            self._pins.press(Button.TALK)
+            try:
+                await self._speak()
+            finally:
+                self._pins.release(Button.TALK)
+                self._is_pressing = False
+            await asyncio.sleep(REPETITION_S)
 
     async def _speak(self) -> None:
         """Wait until the phrase has been said, or a person has had time to speak."""

@@ -8,9 +8,9 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import numpy as np
 from livekit import rtc
@@ -22,6 +22,7 @@ from appliance.core.view import ConnectionState, View
 from appliance.demo.simulated_card import Samples
 from appliance.errors import DemoError
 from appliance.pcm import BLOCK_FRAMES, RATE_HZ
+from appliance.process.background import Background
 from appliance.room.chat_format import STREAM_TOPIC
 
 ANSWER: Final = "You wrote: "
@@ -64,28 +65,25 @@ class Companion:
     """Member of the room while its context is open."""
 
     def __init__(self, begin_repetition: Callable[[], None]) -> None:
-        """Start outside of the room; `begin_repetition` is called before it repeats."""
+        """`begin_repetition` is called before a talk is repeated."""
         self._begin_repetition = begin_repetition
         self._room = rtc.Room()
         self._source = rtc.AudioSource(RATE_HZ, 1)
         self._talks: asyncio.Queue[Samples] = asyncio.Queue()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background()
 
     async def __aenter__(self) -> Self:
+        await self._background.open()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, *failure: object) -> None:
         await self._room.disconnect()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.close(*failure)
         await self._source.aclose()
 
     async def join(self, url: str, token: str) -> None:
         """Join the room, repeat talks and answer chat, or raise `DemoError`."""
-        self._room.register_text_stream_handler(
-            STREAM_TOPIC, lambda reader, _: self._start(self._answer(reader))
-        )
+        self._room.register_text_stream_handler(STREAM_TOPIC, self._line_received)
         self._room.on("track_subscribed", self._track_subscribed)
         track = rtc.LocalAudioTrack.create_audio_track("companion", self._source)
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
@@ -95,12 +93,7 @@ class Companion:
         except (rtc.ConnectError, PublishTrackError) as exc:
             sentence = f"the companion cannot join the room: {exc}"
             raise DemoError(sentence) from exc
-        self._start(self._repeat())
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._background.start(self._repeat())
 
     async def _repeat(self) -> None:
         while True:
@@ -114,7 +107,7 @@ class Companion:
 
     def _track_subscribed(self, track: rtc.Track, *_: object) -> None:
         if track.kind == rtc.TrackKind.KIND_AUDIO:
-            self._start(self._listen(track))
+            self._background.start(self._listen(track))
 
     async def _listen(self, track: rtc.Track) -> None:
         listener = Listener()
@@ -129,6 +122,9 @@ class Companion:
         finally:
             await stream.aclose()
 
+    def _line_received(self, reader: rtc.TextStreamReader, _sender: str) -> None:
+        self._background.start(self._answer(reader))
+
     async def _answer(self, reader: rtc.TextStreamReader) -> None:
         me = self._room.local_participant
         # Raised when the sender or the companion leaves in the middle of a message.
@@ -142,7 +138,8 @@ class Summary:
     """Counts of what worked while the demo runs."""
 
     has_companion: bool
-    started_s: float = field(default_factory=time.monotonic)
+    started_s: float = 0.0
+    """Monotonic time at which the appliance was started."""
     joined_after_s: float | None = None
     talks_sent: int = 0
     talks_heard_back: int = 0

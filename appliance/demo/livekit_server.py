@@ -47,7 +47,7 @@ class LocalServer:
     """
 
     def __init__(self, binary: Path, address: str = "127.0.0.1") -> None:
-        """Choose an API key; other addresses are for network namespaces."""
+        """Other addresses are for network namespaces."""
         self.api_key = f"key{secrets.token_hex(8)}"
         self.api_secret = secrets.token_hex(32)
         self.port = 0
@@ -170,10 +170,9 @@ def _free_ports() -> tuple[int, int]:
 
 
 def find_or_build(progress: Callable[[str], None]) -> Path:
-    """Return a LiveKit server: from PATH, from the user's cache, or built now.
+    """Return a LiveKit server: from PATH, from the user's cache, or built in minutes.
 
-    Raises `DemoError` if it cannot be built; the sentence says what to do. `progress`
-    takes lines for people while it is built, for minutes.
+    Raises `DemoError` if it cannot be built. `progress` takes lines for people.
     """
     if on_path := shutil.which("livekit-server"):
         return Path(on_path)
@@ -254,9 +253,9 @@ def _do(what: str, command: list[str], folder: Path) -> None:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """Return an environment in which only `go.mod` and `go.sum` choose the versions.
+    """Return an environment in which `go.mod` alone chooses the versions.
 
-    All downloads go to `folder`, so that nothing but the server is left.
+    All downloads go to `folder`.
     """
     return os.environ | {
         "CGO_ENABLED": "0",  # needs no C compiler, and the result runs everywhere

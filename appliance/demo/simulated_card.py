@@ -36,10 +36,10 @@ _log = logging.getLogger(__name__)
 
 
 def phrase() -> Samples:
-    """Return three seconds of speech at 48 kHz.
+    """Return three seconds of speech, in which no pause is long enough to end a talk.
 
     Source: espeak-ng, voice en-us: "hello this is the push to talk demo can you hear me
-    well". No pause in it is long enough to end a talk.
+    well".
     """
     import soxr
 

@@ -27,10 +27,7 @@ from appliance.tokens.adapter import TokenAdapter
 from appliance.tokens.client import date_s
 
 ASK_S: Final = 5.0
-"""Longest time for one question; as for a token source's connection.
-
-The system's tools only take long if a driver hangs or systemd is overloaded.
-"""
+"""Longest time for one question; as for a token source's connection."""
 OLDEST_YEAR: Final = 2026
 """Year of this version; the clock of a Pi without network starts in the past."""
 TOLERANCE_S: Final = 60
@@ -160,25 +157,16 @@ def ignore(_event: object) -> None:
     """Ignore the event: there is no control loop here."""
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteClock:
-    """Clock of another machine."""
+def remote_clock(urls: Iterable[str | None]) -> tuple[str, float] | None:
+    """Return the first host that says its time, and that in seconds since the epoch.
 
-    host: str
-    now_s: float
-    """Seconds since the epoch, at the time of its answer."""
-
-
-def remote_clock(urls: Iterable[str | None]) -> RemoteClock | None:
-    """Return the clock of the first server that says its time; None: nobody does.
-
-    Any status will do; nothing but the host is taken from the address.
+    None: nobody does. Any status will do; nothing but the host is taken from the URL.
     """
     for origin in map(_origin, filter(None, urls)):
         response = _asked("HEAD", origin) if origin else None
         now_s = date_s(response.headers.get("date", "")) if response else None
         if now_s is not None:
-            return RemoteClock(urlsplit(origin).hostname or "", now_s)
+            return urlsplit(origin).hostname or "", now_s
     return None
 
 
@@ -192,23 +180,21 @@ def _origin(server: str) -> str:
     return "" if "{" in place else f"{parts.scheme.replace('ws', 'http')}://{place}/"
 
 
-def clock(now_s: float, remote: RemoteClock | None) -> Finding:
-    """Compare the clock with that of another machine; None: nobody says the time.
-
-    `now_s` is in seconds since the epoch, right after the remote clock was read.
-    """
+def clock(now_s: float, remote: tuple[str, float] | None) -> Finding:
+    """Compare the clock, read at once afterwards, with that of another machine."""
     now = datetime.fromtimestamp(now_s, UTC)
     found = f"{now:%Y-%m-%d %H:%M} UTC"
     if remote is None:
         if now.year < OLDEST_YEAR:
             return finding("clock", fault_table.CLOCK_WRONG, now=found)
         return Finding("clock", f"{found}, not compared: no server has answered")
-    difference_s = now_s - remote.now_s
+    host, remote_s = remote
+    difference_s = now_s - remote_s
     if abs(difference_s) <= TOLERANCE_S:
-        return Finding("clock", f"{found}, as at {remote.host}")
+        return Finding("clock", f"{found}, as at {host}")
     way = "ahead of" if difference_s > 0 else "behind"
     duration = timedelta(seconds=round(abs(difference_s)))
-    found += f", {duration} {way} {remote.host}"
+    found += f", {duration} {way} {host}"
     return finding("clock", fault_table.CLOCK_WRONG, now=found)
 
 

@@ -38,19 +38,20 @@ _NO_PAGE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class CheckInputs:
-    """The questions; each raises an `ApplianceError` whose sentence has the remedy."""
+    """Configuration file, which may be absent, and functions that may fail.
+
+    They raise an `ApplianceError` whose sentence has the remedy.
+    """
 
     path: Path
-    """File of the configuration; the default one may be absent."""
     devices: Callable[[], tuple[Device, ...]]
     """Search for sound cards, also those in use."""
     fetch_token: Callable[[str | None], tuple[str, str]]
-    """Fetch a token for a preset, None for the first room; return a description without
-    the token, and its server's URL."""
+    """As `checks.try_token` does, for a preset or the first room (None)."""
 
 
 def check_inputs(config: Config, path: Path) -> CheckInputs:
-    """Return the questions for this configuration from this file."""
+    """Return the inputs for this configuration from this file."""
 
     @cache
     def devices() -> tuple[Device, ...]:

@@ -138,15 +138,11 @@ class Counters:
         elif is_in and after.phase is Phase.IN_ROOM:
             self.reconnects[RESUMED] += 1
         elif was_in and not is_in:
-            self._count_end(after)
-
-    def _count_end(self, after: State) -> None:
-        """Count the end of a session, as a leave or as an outage."""
-        is_outage = after.goal is Goal.REJOIN and after.cause is not None
-        if after.phase is Phase.LEAVING and not is_outage:
-            self.leaves += 1
-        else:
-            self.reconnects[after.cause or Cause.SERVER_LOST] += 1
+            is_outage = after.goal is Goal.REJOIN and after.cause is not None
+            if after.phase is Phase.LEAVING and not is_outage:
+                self.leaves += 1
+            else:
+                self.reconnects[after.cause or Cause.SERVER_LOST] += 1
 
     def _count_packets(self, event: Event, before: State, after: State) -> None:
         if not after.is_in_room:

@@ -29,7 +29,7 @@ class MetricsPush:
     """
 
     def __init__(self, url: str, name: str, counts: Counters) -> None:
-        """Keep the settings; `name` is the appliance's. Nothing is posted yet."""
+        """`name` is the appliance's."""
         self._url = url
         self._name = name
         self._counts = counts

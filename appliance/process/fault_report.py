@@ -1,8 +1,7 @@
 """Report of a fault that comes and goes: events for the core, lines for the log.
 
 The first failure is a warning, repeats are debug lines, the recovery is an info line;
-at most a few an hour. The core gets one event for each new reason and one for the
-recovery.
+at most a few an hour.
 """
 
 import logging
@@ -25,11 +24,7 @@ class FaultLog:
         *,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start without a fault.
-
-        `failing` is the line on a fault, for example "network cannot be read", and
-        `recovered` the one on recovery; empty: none is written.
-        """
+        """`failing` and `recovered` are the lines; no `recovered`: none is written."""
         self._log = log
         self._failing = failing.replace("%", "%%") + "  reason=%s"
         self._recovered = recovered
@@ -63,11 +58,7 @@ class FaultReport:
     def __init__(
         self, post: Post, part: Part, name: str, log: FaultLog, patience: int = 0
     ) -> None:
-        """Start without a fault; each name of a part has a report of its own.
-
-        So many losses at the start are ignored, because driver and udev may be some
-        seconds later than this program.
-        """
+        """`patience` losses at the start are ignored: udev may be some seconds late."""
         self._post = post
         self._part = part
         self._name = name

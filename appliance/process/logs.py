@@ -147,10 +147,9 @@ def start_logging(
     level: Literal["debug", "info", "warn", "error"],
     secrets: Iterable[str] = (),
 ) -> None:
-    """Send every log line of the process to the journal or to standard error.
+    """Send every log line, warning and uncaught exception to the journal or to stderr.
 
-    Uncaught exceptions and warnings become log lines too. A second call replaces the
-    first one. The values in `secrets` are hidden wherever they appear.
+    A second call replaces the first one. The values in `secrets` are hidden.
     """
     # A full disk or a closed terminal must not end the process, and the report that
     # logging would print about it shows arguments without redaction.
@@ -211,14 +210,14 @@ class Redacting(logging.Formatter):
     """Formatter that writes a record as one line with its area, secrets hidden."""
 
     def __init__(self, secrets: tuple[str, ...] = (), *, has_time: bool) -> None:
-        """Keep the values to hide; `has_time`: time and level are part of the line."""
+        """`has_time`: time and level are part of the line."""
         super().__init__()
         self._secrets = secrets
         self._has_time = has_time
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, followed by the traceback if there is one."""
-        line = f"[{area(record.name)}] {_sentence(record)}"
+        line = f"[{area(record.name)}] {record.getMessage()}"
         if self._has_time:
             time = self.formatTime(record, "%H:%M:%S")
             line = f"{time} {record.levelname:<7} {line}"
@@ -230,10 +229,7 @@ class Redacting(logging.Formatter):
 
 
 def redacted(text: str, secrets: Iterable[str] = ()) -> str:
-    """Return an entry of the log without secrets and without control characters.
-
-    The values in `secrets` are hidden wherever they appear.
-    """
+    """Return an entry of the log without secrets and without control characters."""
     for secret in secrets:
         if len(secret) >= SHORTEST_SECRET:
             text = text.replace(secret, HIDDEN)
@@ -245,14 +241,6 @@ def redacted(text: str, secrets: Iterable[str] = ()) -> str:
     # A lone surrogate cannot be written in UTF-8.
     text = text.encode(errors="backslashreplace").decode()
     return text.translate(_CONTROL)
-
-
-def _sentence(record: logging.LogRecord) -> str:
-    try:
-        return record.getMessage()
-    except (TypeError, ValueError):
-        # The arguments do not match the format: log it without them.
-        return str(record.msg)
 
 
 def _uncaught(exc: BaseException | None) -> None:

@@ -62,15 +62,13 @@ class SystemdNotifier:
     ) -> None:
         """`is_alive` returns True while audio runs or is known to be absent.
 
-        `limit_s` is the longest time between two watchdog signals; it and `notify` are
-        taken from the environment if they are None.
+        `notify` and `limit_s`, the watchdog's time, are for tests.
         """
         self._is_alive = is_alive
         self._notify = notify or systemd_notify(os.environ)
         self._watchdog_s = limit_s or watchdog_s(os.environ, os.getpid())
         self._status = ""
         """As systemd has it; empty: it has none, and not READY=1 either."""
-        self._newest = ""
         self._sending = FaultLog(_log, "systemd cannot be reached")
         self._audio = FaultLog(_log, "audio does not run", "audio running again")
         self._background = Background()
@@ -88,20 +86,15 @@ class SystemdNotifier:
 
     def show(self, view: View) -> None:
         """Send the status, and with the first one that the box is ready."""
-        self._newest = status_of(view)
-        self._send_status()
-
-    def _send_status(self) -> None:
-        """Send the newest status until systemd has it."""
-        if self._newest == self._status:
+        status = status_of(view)
+        if status == self._status:
             return
         ready = "" if self._status else "READY=1\n"
-        if self._send(f"{ready}STATUS={self._newest}"):
-            self._status = self._newest
+        if self._send(f"{ready}STATUS={status}"):
+            self._status = status
 
     async def _ping(self, every_s: float) -> None:
         while True:
-            self._send_status()
             if self._is_alive():
                 self._send("WATCHDOG=1")
                 self._audio.worked()

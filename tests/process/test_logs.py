@@ -160,11 +160,6 @@ def test_a_line_feed_in_a_name_does_not_forge_an_entry():
     assert line == "[rtc] joined  name=x\\n[auth] y"
 
 
-def test_arguments_that_do_not_match_are_left_out():
-    line = Redacting(has_time=False).format(record("joined %d", "kitchen"))
-    assert line == "[rtc] joined %d"
-
-
 @pytest.mark.parametrize(
     ("logger", "tag"),
     [

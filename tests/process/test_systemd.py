@@ -150,19 +150,7 @@ async def test_an_unreachable_systemd_is_logged_once_and_has_no_other_effect(cap
     assert caplog.messages == ["systemd cannot be reached  reason=Connection refused"]
 
 
-async def test_ready_that_got_lost_is_sent_again_without_another_view():
-    systemd = BusySystemd()
-    async with asyncio.timeout(10):
-        async with SystemdNotifier(lambda: True, notify=systemd, limit_s=0.002) as sent:
-            systemd.losses = 3
-            sent.show(VIEW)
-            while (lines := await systemd.arrived.get()) == "WATCHDOG=1":
-                pass
-    assert lines == "READY=1\nSTATUS=in kitchen"
-    assert systemd.notifications.count(lines) == 1
-
-
-async def test_without_a_watchdog_what_got_lost_is_sent_with_the_next_view():
+async def test_what_got_lost_is_sent_with_the_next_view():
     systemd = BusySystemd()
     async with SystemdNotifier(lambda: True, notify=systemd) as service:
         service.show(VIEW)
