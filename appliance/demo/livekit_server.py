@@ -14,7 +14,6 @@ import re
 import secrets
 import shutil
 import socket
-import ssl
 import subprocess
 import sys
 import tempfile
@@ -23,8 +22,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
-
-import httpx
 
 from appliance.errors import DemoError
 
@@ -84,7 +81,7 @@ class LocalServer:
         shutil.rmtree(self.log.parent, ignore_errors=True)
 
     async def start(self) -> None:
-        """Start again after `kill`, and wait until it answers, or raise `DemoError`."""
+        """Start again after `kill`, and wait until it listens, or raise `DemoError`."""
         # The kernel ends it when this process ends, in whatever way.
         setpriv = shutil.which("setpriv")
         tied = (setpriv, "--pdeathsig", "KILL") if setpriv else ()
@@ -95,7 +92,7 @@ class LocalServer:
             self._process = await asyncio.create_subprocess_exec(
                 *tied, self._binary, env=env, stdin=DEVNULL, stdout=log, stderr=log
             )
-        await self._wait_for_answer(self._process)
+        await self._wait_until_it_listens(self._process)
 
     async def kill(self) -> None:
         """Kill the server without a disconnect to its clients."""
@@ -117,17 +114,14 @@ class LocalServer:
             else:
                 return
 
-    async def _wait_for_answer(self, process: Process) -> None:
-        """Wait until the server answers; kill it and raise if it never does."""
-        # Without the proxies that may be set, and without certificates: loading them
-        # takes longer than the server needs to start.
-        no_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        direct = httpx.AsyncClient(trust_env=False, verify=no_tls)
+    async def _wait_until_it_listens(self, process: Process) -> None:
+        """Wait until the server listens; kill it and raise if it never does."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(_START_S), direct as client:
+            async with asyncio.timeout(_START_S):
                 while process.returncode is None:
-                    with suppress(httpx.TransportError):
-                        await client.get(f"http://{self._address}:{self.port}")
+                    with suppress(OSError):
+                        _, way = await asyncio.open_connection(self._address, self.port)
+                        way.close()
                         return
                     await asyncio.sleep(0.02)
         await self.kill()
