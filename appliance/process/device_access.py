@@ -1,10 +1,11 @@
 """Refused access to a device file: its owner, this program's user, and the remedy."""
 
-import grp
 import os
-import pwd
 import stat
+from collections.abc import Callable
+from grp import getgrgid
 from pathlib import Path
+from pwd import getpwuid
 from typing import Final
 
 from appliance.core import fault_table
@@ -21,7 +22,7 @@ def join_group(group: str, user: str = "") -> str:
 
     An empty `user` means that of this process.
     """
-    name = user or _user(os.geteuid())
+    name = user or _name(getpwuid, os.geteuid())
     command = f"sudo usermod -aG {group} {name}"
     if name == SERVICE_USER:
         return f"{command} && sudo systemctl restart {SERVICE_USER}"
@@ -34,12 +35,12 @@ def refusal(device: Path) -> str:
         found = device.stat()
     except OSError as exc:
         return fault_table.DEVICE_GONE.text(device=device, error=exc.strerror)
-    group, mode = _group(found.st_gid), stat.S_IMODE(found.st_mode)
-    own_groups = {_group(number) for number in (os.getegid(), *os.getgroups())}
+    group, mode = _name(getgrgid, found.st_gid), stat.S_IMODE(found.st_mode)
+    own_groups = {_name(getgrgid, number) for number in (os.getegid(), *os.getgroups())}
     return fault_table.DEVICE_REFUSED.text(
         device=device,
-        owner=f"{_user(found.st_uid)}:{group}, mode {mode:04o}",
-        user=_user(os.geteuid()),
+        owner=f"{_name(getpwuid, found.st_uid)}:{group}, mode {mode:04o}",
+        user=_name(getpwuid, os.geteuid()),
         groups=", ".join(sorted(own_groups)),
         remedy=access_remedy(device, group, mode),
     )
@@ -56,16 +57,9 @@ def access_remedy(device: Path, group: str, mode: int) -> str:
     )
 
 
-def _user(number: int) -> str:
+def _name(find: Callable[[int], tuple[object, ...]], number: int) -> str:
+    """Return the name of a user or group; a container may have some without names."""
     try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        # A container may run as a user without a name.
-        return str(number)
-
-
-def _group(number: int) -> str:
-    try:
-        return grp.getgrgid(number).gr_name
+        return str(find(number)[0])
     except KeyError:
         return str(number)
