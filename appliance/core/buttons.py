@@ -1,12 +1,7 @@
 """Effects of the buttons, and volume and gain; `talk` has the talk button.
 
-    pressed within 0.04 s of the release     bounce: the press before it goes on
-    over 300 presses without a rest          a bad contact: it only mutes an open box,
-                                             until it rests
-
-A button that turns out to have a bad contact, or whose pin is lost, has perhaps not
-been pressed by a person. So its talk ends, an open box is muted, and the box goes back
-to where it was before the presses: into its room, or out of it.
+Presses of a wire that floats are undone when its pin fails: a talk ends, an open box is
+muted, and the box goes back into the room, or stays out of it, as before the presses.
 """
 
 from dataclasses import replace
@@ -14,23 +9,15 @@ from math import inf
 from typing import Final
 
 from appliance.core import session, talk
-from appliance.core.commands import Command, SetGain, SetVolume, StoreVolumeAndGain
+from appliance.core.commands import SetGain, SetVolume, StoreVolumeAndGain
 from appliance.core.events import Button, ButtonEvent, ButtonPressed, ButtonReleased
-from appliance.core.state import (
-    MOST_PRESSES,
-    ButtonState,
-    Goal,
-    Phase,
-    ScreenPage,
-    State,
-    Step,
-)
+from appliance.core.state import ButtonState, Goal, Phase, ScreenPage, State, Step
 
 VOLUME_STEP_PERCENT: Final = 5
 """Our choice: twenty presses over the whole range."""
 BOUNCE_S: Final = 0.04
 """A press this soon after the button's release is bounce of a worn contact, because
-nobody presses again so quickly."""
+nobody presses again so quickly: the press before it goes on."""
 REST_S: Final = 5.0
 """Rest, up or down, that ends a series of presses. It is longer than a floating wire
 takes to be found (3.6 s), which may have made a single press of all that time."""
@@ -39,50 +26,47 @@ takes to be found (3.6 s), which may have made a single press of all that time."
 def pressed(state: State, event: ButtonPressed, now_s: float) -> Step:
     """Handle a press."""
     button, at_s = event.button, _at_s(event, now_s)
-    last = _of(state, button)
-    if event.is_at_boot or at_s >= last.moved_at_s + REST_S:
-        last = ButtonState(button, preset=state.preset, had_left=_has_left(state))
     if event.is_at_boot:
-        stuck = replace(last, is_down=True, is_at_boot=True, moved_at_s=at_s)
+        stuck = ButtonState(button, is_down=True, is_at_boot=True, moved_at_s=at_s)
         state = _with(state, stuck)
         return talk.held_at_boot(state) if button is Button.TALK else state, ()
+    last = _of(state, button)
+    if at_s >= last.moved_at_s + REST_S:
+        last = ButtonState(button, preset=state.preset, had_left=_has_left(state))
     is_bounce = event.is_resumed or at_s < last.moved_at_s + BOUNCE_S
-    new = _after_press(state, last, at_s, is_bounce=is_bounce)
+    # A bounce has no effect of its own; only holding it still counts.
+    is_hold = last.hold_began_at_s is not None if is_bounce else _is_hold(state, button)
+    new = replace(
+        last,
+        is_down=True,
+        is_at_boot=is_bounce and last.is_at_boot,
+        moved_at_s=at_s,
+        hold_began_at_s=at_s if is_hold else None,
+    )
     state = _with(state, new)
-    if new.is_bad and last.is_bad and button is not Button.TALK:
-        return state, ()
-    if new.is_bad:
-        return _failed(state, new, now_s)
     if is_bounce:
-        # It had its effect; only holding it still counts.
         return talk.resume(state) if button is Button.TALK else state, ()
     state = replace(state, wakes=state.wakes + 1)
     if button is Button.TALK:
-        return _rejoined(*talk.press(state, at_s), now_s)
-    return _pressed(state, new, now_s)
+        return _talk_pressed(state, at_s, now_s)
+    return (state, ()) if is_hold else _pressed(state, button, now_s)
 
 
 def released(state: State, event: ButtonReleased, now_s: float) -> Step:
-    """Handle a release."""
+    """Handle a release, or the failure of the pin."""
     button, at_s = event.button, _at_s(event, now_s)
     last = _of(state, button)
     if event.is_lost:
-        state, commands = (state, ()) if last.is_bad else _failed(state, last, now_s)
         # A wire that is repaired works at once.
-        return _with(state, ButtonState(button)), commands
+        return _failed(_with(state, ButtonState(button)), last, now_s)
     if not last.is_down:
         return state, ()
-    presses = last.presses if at_s < last.moved_at_s + REST_S else 0
-    up = replace(last, is_down=False, moved_at_s=at_s, presses=presses)
-    state = _with(state, up)
+    state = _with(state, replace(last, is_down=False, moved_at_s=at_s))
     return talk.release(state, at_s) if button is Button.TALK else state, ()
 
 
 def tick(state: State, now_s: float) -> Step:
-    """Trust bad contacts that have rested, and leave after a hold."""
-    for one in state.buttons:
-        if one.is_bad and now_s >= one.moved_at_s + REST_S:
-            state = _with(state, replace(one, presses=0))
+    """Leave the room if the leave button was held for its time."""
     if now_s < leave_due_s(state):
         return state, ()
     leave = replace(_of(state, Button.LEAVE), hold_began_at_s=None)
@@ -125,36 +109,18 @@ def _at_s(event: ButtonEvent, now_s: float) -> float:
     return now_s if event.at_s is None else min(event.at_s, now_s)
 
 
-def _after_press(
-    state: State, last: ButtonState, at_s: float, *, is_bounce: bool
-) -> ButtonState:
-    """Return the state of a button after a press."""
-    is_hold = last.hold_began_at_s is not None if is_bounce else _is_hold(state, last)
-    presses = last.presses + 1
-    return replace(
-        last,
-        is_down=True,
-        is_at_boot=is_bounce and last.is_at_boot,
-        moved_at_s=at_s,
-        hold_began_at_s=at_s if is_hold and presses <= MOST_PRESSES else None,
-        presses=presses,
-    )
-
-
 def _failed(state: State, failed: ButtonState, now_s: float) -> Step:
-    """Give up the talk of a bad or lost button, and undo what it did to the room."""
+    """Undo what the newest presses of a lost button did to talk and room."""
     is_recent = not failed.is_at_boot and now_s < failed.moved_at_s + REST_S
-    match failed.button:
-        case Button.TALK:
-            return talk.button_failed(state, is_pressed=is_recent), ()
-        case Button.LEAVE:
-            preset, has_left = state.preset, failed.had_left
-        case Button.NEXT_ROOM:
-            # It does not leave a room: if that is so now, it was somebody's wish.
-            preset, has_left = failed.preset, failed.had_left or _has_left(state)
-        case _:
-            return state, ()
-    if not is_recent or (preset, has_left) == (state.preset, _has_left(state)):
+    if failed.button is Button.TALK:
+        return talk.button_failed(state, is_pressed=is_recent), ()
+    preset, has_left = state.preset, _has_left(state)
+    if failed.button is Button.LEAVE and is_recent:
+        has_left = failed.had_left
+    if failed.button is Button.NEXT_ROOM and is_recent:
+        # It leaves no room: that was somebody's wish.
+        preset, has_left = failed.preset, failed.had_left or has_left
+    if (preset, has_left) == (state.preset, _has_left(state)):
         return state, ()
     if has_left:
         return session.end(replace(state, preset=preset), Goal.STAY_OUT, now_s)
@@ -167,17 +133,25 @@ def _has_left(state: State) -> bool:
     return is_leaving or state.phase is Phase.LEFT
 
 
-def _is_hold(state: State, pressed: ButtonState) -> bool:
+def _is_hold(state: State, button: Button) -> bool:
     """Return whether the press has no effect before it was held for its time."""
     has_hold = state.config.talk.leave_hold_ms > 0
-    return pressed.button is Button.LEAVE and has_hold and not state.is_out
+    return button is Button.LEAVE and has_hold and not state.is_out
 
 
-def _pressed(state: State, new: ButtonState, now_s: float) -> Step:
+def _talk_pressed(state: State, at_s: float, now_s: float) -> Step:
+    """Handle a press of the talk button, which also brings a removed box back."""
+    state, commands = talk.press(state, at_s)
+    if not state.is_removed:
+        return state, commands
+    # Only a new press talks.
+    state, joining = session.join(state, state.preset, None, now_s)
+    return state, (*commands, *joining)
+
+
+def _pressed(state: State, button: Button, now_s: float) -> Step:
     """Handle a press of another button than talk."""
-    match new.button:
-        case Button.LEAVE if new.hold_began_at_s is not None:
-            return state, ()
+    match button:
         case Button.LEAVE if state.is_out:
             return session.join(state, state.preset, None, now_s)
         case Button.LEAVE:
@@ -187,17 +161,9 @@ def _pressed(state: State, new: ButtonState, now_s: float) -> Step:
         case Button.NEXT_PAGE:
             return _next_page(state), ()
         case _:
-            is_up = new.button is Button.VOLUME_UP
+            is_up = button is Button.VOLUME_UP
             step = VOLUME_STEP_PERCENT if is_up else -VOLUME_STEP_PERCENT
             return set_volume(state, max(0, min(100, state.volume_percent + step)))
-
-
-def _rejoined(state: State, commands: tuple[Command, ...], now_s: float) -> Step:
-    """Rejoin on a talk press if the box was removed; only a new press talks."""
-    if not state.is_removed:
-        return state, commands
-    state, joining = session.join(state, state.preset, None, now_s)
-    return state, (*commands, *joining)
 
 
 def _next_page(state: State) -> State:

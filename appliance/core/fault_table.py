@@ -33,7 +33,7 @@ class FaultKind(Enum):
 
     LOST = "the part does not work"
     NOTICE = "the part works, but not as it should"
-    HELD = "a button is down, or its contact is bad"
+    HELD = "a button is down"
     CHECK = "only `doctor` examines it"
 
 
@@ -277,12 +277,6 @@ BUTTON_HELD: Final = HardwareFault(
     "button-held",
     "{button} button is held down",
     "Release it, or check its wire.",
-    FaultKind.HELD,
-)
-BUTTON_BAD: Final = HardwareFault(
-    "button-contact",
-    "{button} button has a bad contact",
-    "Leave it alone for five seconds; if that does not help, check its wire.",
     FaultKind.HELD,
 )
 PACKAGE_MISSING: Final = HardwareFault(

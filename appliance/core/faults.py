@@ -89,8 +89,6 @@ def ids(state: State) -> tuple[str, ...]:
     found = [_id_of(part, text) for part, text in texts]
     if any(button.is_stuck for button in state.buttons):
         found.append(fault_table.BUTTON_HELD.id)
-    if any(button.is_bad for button in state.buttons):
-        found.append(fault_table.BUTTON_BAD.id)
     return tuple(dict.fromkeys(found))
 
 
@@ -112,11 +110,7 @@ def sentences(state: State) -> tuple[str, ...]:
     other = (f"{x.part}: {x.name}, {x.notice}" for x in state.noticed)
     parts = (*lost, *other)
     stuck = (x.button for x in state.buttons if x.is_stuck)
-    bad = (x.button for x in state.buttons if x.is_bad)
-    buttons = (
-        *(fault_table.BUTTON_HELD.text(button=button) for button in stuck),
-        *(fault_table.BUTTON_BAD.text(button=button) for button in bad),
-    )
+    buttons = (fault_table.BUTTON_HELD.text(button=button) for button in stuck)
     # Also during the next attempt: a lamp that goes out would mean that it works.
     reasons = (state.reason,) if state.reason else ()
     room = (

@@ -20,9 +20,6 @@ from appliance.core.events import (
     VoiceAgent,
 )
 
-MOST_PRESSES: Final = 300
-"""More presses without a rest are those of a bad contact; our choice: more than anybody
-makes. A child who plays with a button makes 100 a minute."""
 EVICTIONS: Final = frozenset({Cause.REPLACED, Cause.ROOM_CLOSED})
 """Causes for which another client or a moderator ended the session."""
 PIN_SHOWN_S: Final = 60.0
@@ -69,8 +66,6 @@ class Lock(StrEnum):
     """It was down at start: stuck, or something rests on it."""
     LIMIT = "limit"
     """The time limit of the talk was reached."""
-    ALONE = "alone"
-    """Nobody was there, and no more is kept for the expected voice agent."""
 
 
 class ScreenPage(StrEnum):
@@ -98,8 +93,7 @@ class Talk:
     is_button_down: bool = False
     button_down_s: float = 0.0
     is_press_ignored: bool = False
-    """The button has no effect until its next press: this one ended a talk or was
-    refused."""
+    """This press of the button ended a talk or was refused, and has no other effect."""
     is_page_down: bool = False
     """A talk button on the page is held and requests to talk."""
     is_page_press_ignored: bool = False
@@ -115,16 +109,14 @@ class Talk:
     """Time of the last `OpenGate`; None: closed since."""
     closed_at_s: float = 0.0
     """Time of the last `CloseGate` that ended or interrupted a talk."""
-    began_at_s: float | None = None
-    """Start of the current talk, also while an outage interrupts it, and of the last
-    one, which goes on if the next begins soon."""
-    ended_at_s: float | None = -inf
-    """End of the last request to talk; None: one goes on."""
+    began_at_s: float = 0.0
+    """Begin of the newest request to talk; a bounce or an outage does not end it."""
     is_transmitting: bool = False
     """Whether audio passes the gate: from `FirstBlockSent` to `TailEnded`."""
     has_tail: bool = False
     """The gate was closed with a release tail, whose end is not reported yet."""
     has_warned: bool = False
+    """The end of the time limit was announced in this talk."""
 
     @property
     def lock(self) -> Lock:
@@ -210,8 +202,6 @@ class ButtonState:
     """Time of the newest press or release."""
     hold_began_at_s: float | None = None
     """Begin of the newest press, if it has to be held and has had no effect yet."""
-    presses: int = 0
-    """Presses since the last rest, bounces included."""
     preset: str | None = None
     """Chosen room before the presses that follow each other without a rest."""
     had_left: bool = False
@@ -221,11 +211,6 @@ class ButtonState:
     def is_stuck(self) -> bool:
         """Whether it has been down since its pin was opened."""
         return self.is_down and self.is_at_boot
-
-    @property
-    def is_bad(self) -> bool:
-        """Whether a bad contact or a floating wire makes the presses."""
-        return self.presses > MOST_PRESSES
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,6 @@ from appliance.core import (
     reconnect,
     session,
     talk,
-    time_limit,
     voice_agent,
 )
 from appliance.core.commands import (
@@ -65,7 +64,7 @@ def wake_at_s(state: State) -> float:
         return inf
     return min(
         reconnect.deadline_s(state),
-        time_limit.due_s(state),
+        talk.due_s(state),
         buttons.leave_due_s(state),
         voice_agent.due_s(state),
         agent_return.due_s(state),
@@ -87,7 +86,7 @@ def _handle(state: State, event: events.Event, now_s: float) -> Step:
         case events.ButtonReleased():
             return buttons.released(state, event, now_s)
         case events.TalkAsked():
-            return talk.page_talk(state, is_on=event.is_on)
+            return talk.page_talk(state, now_s, is_on=event.is_on)
         case events.MuteAsked():
             return talk.page_mute(state, is_on=event.is_on), ()
         case events.LeaveAsked():
@@ -184,7 +183,7 @@ def _started(state: State, now_s: float) -> Step:
 
 
 def _tick(state: State, now_s: float) -> Step:
-    state, warning = time_limit.tick(state, now_s)
+    state, warning = talk.tick(state, now_s)
     state, leaving = buttons.tick(state, now_s)
     state, thinking = voice_agent.tick(state, now_s)
     state, returning = agent_return.tick(state, now_s)

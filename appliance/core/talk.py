@@ -1,7 +1,7 @@
-"""Push-to-talk: talk button, talk and mute on the page, and the gate."""
+"""Push-to-talk: talk button, talk and mute on the page, gate and time limit."""
 
 from dataclasses import replace
-from math import inf
+from math import ceil, inf
 from typing import Final, assert_never
 
 from appliance.config import TalkMode
@@ -21,9 +21,13 @@ TAP_S: Final = 0.3
 """Shorter is a tap, longer a hold; our choice, between a click and a short word."""
 GLITCH_S: Final = 0.02
 """Our choice: no finger is faster, so a shorter contact does not latch a talk."""
-REST_S: Final = 0.25
-"""A shorter pause does not end a talk for its time limit: a contact that opens again
-and again would evade it."""
+KEPT_S: Final = 10.0
+"""Longest talk that is kept until the expected voice agent comes."""
+ALONE_S: Final = 10.0
+"""Time that the other participants have to rejoin after an outage; our choice."""
+INTERRUPTED_S: Final = 120.0
+"""Longest interruption after which a latched talk goes on by itself. Our choice: most
+outages are shorter, and after a longer one nobody counts on being heard."""
 REFUSED_COMMANDS: Final = (PlayEarcon(Earcon.REFUSED),)
 
 
@@ -35,6 +39,7 @@ def press(state: State, at_s: float) -> Step:
     """
     if state.talk.is_button_down:
         return state, ()
+    state = _begun(state, at_s)
     talk = replace(
         state.talk, is_button_down=True, button_down_s=at_s, last_lock=Lock.NONE
     )
@@ -95,7 +100,7 @@ def resume(state: State) -> State:
     return replace(state, talk=talk)
 
 
-def page_talk(state: State, *, is_on: bool) -> Step:
+def page_talk(state: State, now_s: float, *, is_on: bool) -> Step:
     """Handle the talk button of the page.
 
     It undoes no mute, and does not resume a talk that was ended while it is held. The
@@ -113,7 +118,8 @@ def page_talk(state: State, *, is_on: bool) -> Step:
         return state, ()
     if talk.is_muted_on_page or talk.is_page_press_ignored or not may_talk(state):
         return state, REFUSED_COMMANDS
-    return replace(state, talk=replace(talk, is_page_down=True)), ()
+    state = _begun(state, now_s)
+    return replace(state, talk=replace(state.talk, is_page_down=True)), ()
 
 
 def page_mute(state: State, *, is_on: bool) -> State:
@@ -180,50 +186,92 @@ def update_gate(state: State, now_s: float) -> Step:
         # A mute cuts the tail, and the next room must not hear it.
         talk = replace(state.talk, is_transmitting=False, has_tail=False)
         return replace(state, talk=talk), (CloseGate(0),)
-    is_wanted = state.talk.is_wanted(state.config.talk.mode)
-    state = _requested(state, now_s, is_wanted=is_wanted)
-    should_be_open = is_allowed and is_wanted
+    should_be_open = is_allowed and state.talk.is_wanted(state.config.talk.mode)
     if should_be_open == state.talk.is_open:
         return state, ()
     if not should_be_open:
         return _closed(state, now_s)
     if now_s >= limit_at_s(state):
-        # `time_limit` ends it at once.
-        return state, REFUSED_COMMANDS
-    # The time limit counts from the start of a talk, whatever interrupts it.
-    began_at_s = now_s if state.talk.began_at_s is None else state.talk.began_at_s
-    talk = replace(state.talk, opened_at_s=now_s, began_at_s=began_at_s, has_tail=False)
-    commands = (OpenGate(now_s), PlayEarcon(Earcon.PERMIT))
-    return replace(state, talk=talk), commands
+        # After an outage: `tick` is about to end the talk.
+        return state, ()
+    talk = replace(state.talk, opened_at_s=now_s, has_tail=False)
+    return replace(state, talk=talk), (OpenGate(now_s), PlayEarcon(Earcon.PERMIT))
+
+
+def due_s(state: State) -> float:
+    """Return when `tick` has something to do; infinity: never."""
+    return min(_warning_at_s(state), limit_at_s(state), _interrupted_until_s(state))
+
+
+def tick(state: State, now_s: float) -> Step:
+    """Warn before the time limit, and end a talk that lasts or is interrupted long."""
+    if now_s >= _interrupted_until_s(state):
+        return replace(state, talk=replace(state.talk, is_latched=False)), ()
+    if now_s >= limit_at_s(state):
+        talk = page_talk_ended(state.talk)
+        talk = replace(talk, is_latched=False, last_lock=Lock.LIMIT)
+        return replace(state, talk=talk), ()
+    if now_s >= _warning_at_s(state):
+        state = replace(state, talk=replace(state.talk, has_warned=True))
+        return state, (PlayEarcon(Earcon.WARNING),)
+    return state, ()
 
 
 def limit_at_s(state: State) -> float:
     """Return when the talk has to end; infinity when nothing ends it.
 
-    The time also runs during an outage: a latched talk must not resume by itself hours
-    after the press.
+    The time also runs during an outage.
     """
-    limit_s, began_at_s = state.config.talk.limit_s, state.talk.began_at_s
-    is_on = state.talk.ended_at_s is None
-    is_locked = state.talk.lock is not Lock.NONE
-    is_unlimited = limit_s == 0 or state.is_open_mode
-    if began_at_s is None or not is_on or is_locked or is_unlimited:
+    talk, config = state.talk, state.config.talk
+    if not talk.is_wanted(config.mode) or talk.lock is not Lock.NONE:
         return inf
-    return began_at_s + limit_s
+    is_unlimited = config.limit_s == 0 or state.is_open_mode
+    at_s = inf if is_unlimited else talk.began_at_s + config.limit_s
+    if _is_kept(state) and talk.opened_at_s is not None:
+        at_s = min(at_s, talk.opened_at_s + KEPT_S)
+    return at_s
 
 
-def _requested(state: State, now_s: float, *, is_wanted: bool) -> State:
-    """Return the state after the begin or end of a request to talk."""
-    talk = state.talk
-    if is_wanted == (talk.ended_at_s is None):
+def left_s(state: State, now_s: float) -> int | None:
+    """Return the seconds until the limit, rounded up; None before the warning."""
+    if not (state.talk.has_warned and state.talk.is_open):
+        return None
+    return max(0, ceil(limit_at_s(state) - now_s))
+
+
+def _warning_at_s(state: State) -> float:
+    """Return when the warning is due; infinity when there is none or it was given."""
+    config = state.config.talk
+    if state.talk.has_warned or not state.talk.is_open or _is_kept(state):
+        return inf
+    # With a limit as short as the warning time, it would sound during the first word.
+    return limit_at_s(state) - min(config.warning_s, config.limit_s / 2)
+
+
+def _interrupted_until_s(state: State) -> float:
+    """Return when an interrupted latched talk ends; infinity: never.
+
+    It must not go on by itself hours later, and who joins an empty room must not
+    listen in on people who believe themselves alone.
+    """
+    is_interrupted = state.talk.is_latched and not state.talk.is_open
+    if state.is_open_mode or not is_interrupted:
+        return inf
+    if state.phase is Phase.IN_ROOM and is_alone(state):
+        return state.since_s + ALONE_S
+    return state.talk.closed_at_s + INTERRUPTED_S
+
+
+def _is_kept(state: State) -> bool:
+    """Return whether what is said now is kept for the expected voice agent."""
+    return is_alone(state) and state.conversation.is_awaited
+
+
+def _begun(state: State, at_s: float) -> State:
+    """Return the state with the begin of a talk, unless one goes on."""
+    if state.talk.is_wanted(state.config.talk.mode):
         return state
-    if talk.ended_at_s is None:
-        talk = replace(talk, ended_at_s=now_s)
-    elif now_s < talk.ended_at_s + REST_S:
-        talk = replace(talk, ended_at_s=None)
-    else:
-        talk = replace(talk, ended_at_s=None, began_at_s=None, has_warned=False)
-    return replace(state, talk=talk)
+    return replace(state, talk=replace(state.talk, began_at_s=at_s, has_warned=False))
 
 
 def clear_pre_roll(before: State, after: State) -> tuple[Command, ...]:
@@ -315,15 +363,6 @@ def is_alone(state: State) -> bool:
     """
     has_listener = state.people or state.conversation.agent is not None
     return not (has_listener or state.is_open_mode)
-
-
-def muted_text(state: State) -> str:
-    """Return why nothing is sent, while a press would be allowed."""
-    if state.permissions.is_server_muted:
-        return "muted by the room"
-    if state.talk.is_muted_at_box:
-        return "muted by the button"
-    return "muted on the page" if state.talk.is_muted_on_page else "muted"
 
 
 def permissions_changed(state: State, event: PermissionsChanged) -> State:

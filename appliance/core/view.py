@@ -6,7 +6,7 @@ from math import ceil
 from typing import Final
 
 from appliance.config import TalkMode
-from appliance.core import agent_text, faults, talk, thinking_indicator, time_limit
+from appliance.core import agent_text, faults, talk, thinking_indicator
 from appliance.core.chat import ChatLine
 from appliance.core.events import Caption, Cause, Part, Participant, VoiceAgent
 from appliance.core.state import Goal, Lock, Phase, ScreenPage, State
@@ -26,7 +26,6 @@ NEED_LINK: Final = frozenset({Cause.NO_INTERNET, Cause.SERVER_LOST, Cause.TOKEN_
 LOCK_TEXT: Final = {
     Lock.BOOT: "talk button stuck: release it",
     Lock.LIMIT: "time is up: release the button",
-    Lock.ALONE: "nobody here: release the button",
 }
 FIXED_TEXT: Final = {
     Phase.STARTING: "starting",
@@ -168,7 +167,7 @@ def view(state: State, now_s: float) -> View:
         talkers=talkers,
         talk=talk_state,
         talk_text=_talk_text(state, talk_state),
-        talk_left_s=time_limit.left_s(state, now_s),
+        talk_left_s=talk.left_s(state, now_s),
         is_muted=not (state.talk.is_open or _is_talking(state)),
         is_muted_at_box=state.talk.is_muted_at_box,
         microphone_dbfs=state.levels.microphone_dbfs,
@@ -267,7 +266,16 @@ def _talk_text(state: State, talk_state: TalkState) -> str:
         case TalkState.TALKING:
             return "talking" if not _is_silent(state) else "talking, but without sound"
         case _:
-            return talk.muted_text(state)
+            return _muted_text(state)
+
+
+def _muted_text(state: State) -> str:
+    """Return why nothing is sent, while a press would be allowed."""
+    if state.permissions.is_server_muted:
+        return "muted by the room"
+    if state.talk.is_muted_at_box:
+        return "muted by the button"
+    return "muted on the page" if state.talk.is_muted_on_page else "muted"
 
 
 def banner(state: State, now_s: float) -> str:

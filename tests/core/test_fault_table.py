@@ -32,7 +32,6 @@ OTHER_CARD_ROW = "`speaker: …, not a USB card`"
 ROWS = {
     "alsa-configuration": "`sound: /etc/asound.conf, line 4: …`",
     "button-held": "`button is held down`",
-    "button-contact": "`button has a bad contact`",
     "card-first-in-use": OTHER_CARD_ROW,
     "card-loses-sound": "`it loses sound`",
     "card-not-usb": OTHER_CARD_ROW,

@@ -12,7 +12,7 @@ from appliance.core.events import (
     MuteAsked,
     TailEnded,
 )
-from appliance.core.time_limit import INTERRUPTED_S
+from appliance.core.talk import INTERRUPTED_S
 from tests.core.story import (
     BOB,
     HOLD,

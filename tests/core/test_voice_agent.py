@@ -39,7 +39,7 @@ from appliance.core.events import (
     TailEnded,
     VoiceAgent,
 )
-from appliance.core.time_limit import KEPT_S
+from appliance.core.talk import KEPT_S
 from appliance.core.view import TalkState
 from tests.core.story import (
     ALICE,
@@ -527,7 +527,7 @@ def test_a_talk_to_an_agent_that_has_not_come_ends_after_as_much_as_is_kept():
     assert box.is_live()
     box.play(1.0)
     assert not box.is_live()
-    assert box.view().talk_text == "nobody here: release the button"
+    assert box.view().talk_text == "time is up: release the button"
     box.play(RELEASE)
     assert box.view().talk is TalkState.MUTED
 
@@ -536,7 +536,7 @@ def test_a_long_talk_ends_when_everybody_leaves_before_the_agent_has_come():
     box = expecting()
     box.play(box.people(ALICE), PRESS, FirstBlockSent(0.01), 30.0, box.people(), 0.0)
     assert not box.is_live()
-    assert box.view().talk_text == "nobody here: release the button"
+    assert box.view().talk_text == "time is up: release the button"
 
 
 @pytest.mark.parametrize("is_tapped", [False, True])
