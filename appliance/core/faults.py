@@ -4,7 +4,7 @@ import functools
 from dataclasses import replace
 from typing import Final
 
-from appliance.core import agent_text, fault_table
+from appliance.core import agent_return, fault_table
 from appliance.core.events import Part, PartEvent, PartLost
 from appliance.core.state import State
 
@@ -22,6 +22,10 @@ NO_SUBSCRIBING: Final = (
 )
 NO_DATA: Final = (
     f"the room does not allow this box to send chat: {_GRANT} canPublishData"
+)
+NO_AGENT: Final = (
+    "the expected voice agent is missing, perhaps because its program does not run; "
+    "the box leaves and joins again every few minutes so that LiveKit sends one"
 )
 _OTHER: Final = {
     Part.MICROPHONE: fault_table.CARD_NOT_OPEN,
@@ -115,7 +119,7 @@ def sentences(state: State) -> tuple[str, ...]:
     reasons = (state.reason,) if state.reason else ()
     room = (
         *_permission_faults(state),
-        *agent_text.faults(state),
+        *_agent_faults(state),
         *_sound_faults(state),
     )
     if (failed := state.failed_room) is not None:
@@ -130,6 +134,22 @@ def _sound_faults(state: State) -> tuple[str, ...]:
     more = len(faults) - SOUND_FAULTS_SHOWN
     rest = (f"and {more} more participants with an audio fault",) if more > 0 else ()
     return (*faults[:SOUND_FAULTS_SHOWN], *rest)
+
+
+def _agent_faults(state: State) -> tuple[str, ...]:
+    """Return one sentence if the voice agent is missing, or does not react."""
+    is_missing = agent_return.is_missing(state) or agent_return.is_returning(state)
+    if state.agent_returns and is_missing:
+        return (NO_AGENT,)
+    agent = state.conversation.agent
+    if agent is None or not state.conversation.is_unresponsive:
+        return ()
+    sentence = (
+        f"{agent.name} does not react to what was said here: it may "
+        "listen to another participant only, or its session is over; leave, "
+        "wait half a minute, and join again"
+    )
+    return (sentence,)
 
 
 def _permission_faults(state: State) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from math import ceil
 from typing import Final
 
 from appliance.config import TalkMode
-from appliance.core import agent_text, faults, talk, thinking_indicator
+from appliance.core import agent_return, faults, talk, voice_agent
 from appliance.core.chat import ChatLine
 from appliance.core.events import Caption, Cause, Part, Participant, VoiceAgent
 from appliance.core.state import Goal, Lock, Phase, ScreenPage, State
@@ -35,6 +35,14 @@ FIXED_TEXT: Final = {
 }
 NO_BUTTON_TEXT: Final = "left, join on the page"
 AGENT_WAIT_TEXT: Final = "waiting for the agent"
+AGENT_AWAITED: Final = (
+    "Waiting for the voice agent. The last 10 s of what is said before it comes are "
+    "kept for it."
+)
+AGENT_LEFT: Final = (
+    "The voice agent has left. A typed line calls one, and so does the talk button of "
+    "a box that has one."
+)
 
 
 class ConnectionState(StrEnum):
@@ -203,15 +211,44 @@ def _with_settings_and_agent(shown: View, state: State) -> View:
         is_listener=state.config.sound.microphone == "none",
         is_announcer=state.config.sound.speaker == "none",
         agent=conversation.agent,
-        agent_note=agent_text.note(state),
+        agent_note=_agent_note(state),
         fault_ids=faults.ids(state),
         captions=conversation.captions,
     )
 
 
+def _agent_note(state: State) -> str:
+    """Return what to know of the agent: that it is awaited, or whom it listens to."""
+    agent = state.conversation.agent
+    if state.conversation.is_awaited:
+        return AGENT_AWAITED if talk.may_talk(state) else ""
+    if agent_return.is_missing(state):
+        return AGENT_LEFT
+    if agent is None or state.has_only_programs:
+        return ""
+    if agent.takes_turns:
+        return (
+            f"{agent.name} listens to whoever talks; a talk that begins elsewhere "
+            "takes its attention away from this box."
+        )
+    return (
+        f"{agent.name} listens to one participant only, usually the first who joined; "
+        "everybody hears its answers."
+    )
+
+
+def _agent_status(state: State) -> str:
+    """Return what the banner says about the agent; empty: nothing."""
+    conversation = state.conversation
+    if conversation.agent is None:
+        return AGENT_WAIT_TEXT if conversation.is_awaited else ""
+    is_deaf = conversation.is_unresponsive
+    return f"{conversation.agent.name} does not react" if is_deaf else ""
+
+
 def _lamps(state: State, talkers: tuple[str, ...], said: tuple[str, ...]) -> LampStates:
     has_fault = faults.is_lamp_lit(state, said)
-    is_receiving = bool(talkers) or thinking_indicator.is_lamp_lit(state)
+    is_receiving = bool(talkers) or voice_agent.is_lamp_lit(state)
     is_talking = _is_talking(state) and not _is_silent(state)
     return LampStates(state.is_connected, is_talking, is_receiving, has_fault)
 
@@ -294,7 +331,7 @@ def _status(state: State, now_s: float) -> str:
             return _with_cause("connecting", _cause(state))
         case Phase.IN_ROOM:
             place = f"in {state.room}" if state.room else "connected"
-            return ", ".join(filter(None, (place, agent_text.status(state))))
+            return ", ".join(filter(None, (place, _agent_status(state))))
         case Phase.WAITING:
             cause = _cause(state)
             # Without a cause it waits until the agent's room has ended.

@@ -1,19 +1,28 @@
-"""Conversation with a voice agent: decides on turns, captions and muting its audio.
+"""Conversation with a voice agent: turns, captions, muting, signals that it thinks.
 
 While somebody talks here, the agent is muted locally: it falls silent at
 once, while the agent itself needs up to a second to stop. People are never muted.
 
 A turn is a talk, or in `open` mode an utterance. An agent that is not told of turns
 has to react to each utterance of a latched talk.
+
+While the agent thinks, a lamp blinks and an earcon sounds: without them five silent
+seconds look like a failure.
 """
 
 from dataclasses import replace
 from math import inf
 from typing import Final, assert_never
 
-from appliance.core import thinking_indicator
 from appliance.core.chat import with_caption
-from appliance.core.commands import Command, MuteAgent, TakeTurn, Turn
+from appliance.core.commands import (
+    Command,
+    Earcon,
+    MuteAgent,
+    PlayEarcon,
+    TakeTurn,
+    Turn,
+)
 from appliance.core.events import (
     AgentChanged,
     AgentEvent,
@@ -38,6 +47,13 @@ UTTERANCE_S: Final = 1.0 + PAUSE_S
 """Our choice: a shorter utterance may be noise, which nobody answers."""
 VOICE_S: Final = 0.3
 """A shorter sound is in one measurement only: the click of the button, or a noise."""
+BEAT_S: Final = 0.5
+"""Half a period of the blinking lamp while the agent is thinking."""
+LAST_BEAT: Final = 120
+"""Our choice: the lamp stops blinking after a minute of thinking."""
+FIRST_EARCON_BEAT: Final = 2
+EARCON_BEATS: Final = 5
+"""The earcon sounds 1 s after the agent has begun to think, then every 2.5 s."""
 _ACTIVE: Final = frozenset({AgentState.THINKING, AgentState.SPEAKING})
 
 
@@ -64,7 +80,7 @@ def due_s(state: State) -> float:
         conversation.utterance_until_s or inf,
         conversation.reaction_due_s,
         _ready_due_s(state),
-        thinking_indicator.due_s(conversation),
+        _beat_due_s(conversation),
     )
 
 
@@ -79,7 +95,13 @@ def tick(state: State, now_s: float) -> Step:
         conversation = replace(conversation, reaction_due_s=inf, is_unresponsive=True)
     if now_s >= _ready_due_s(state):
         conversation = replace(conversation, is_ready=True)
-    return thinking_indicator.signal(replace(state, conversation=conversation), now_s)
+    return _with_beat(replace(state, conversation=conversation), now_s)
+
+
+def is_lamp_lit(state: State) -> bool:
+    """Return whether the receiving lamp is in the lit half of its blinking."""
+    is_even = state.conversation.beats % 2 == 0
+    return state.is_connected and _is_thinking(state.conversation) and is_even
 
 
 def follow(before: State, after: State, now_s: float) -> Step:
@@ -105,6 +127,30 @@ def takes_lines(state: State) -> bool:
     is_coming = has_agent or bool(state.people)
     is_waiting = state.has_only_programs and is_coming and not conversation.is_ready
     return state.is_connected and not is_waiting
+
+
+def _beat_due_s(conversation: Conversation) -> float:
+    """Return when the lamp changes next; infinity: it does not blink."""
+    if not _is_thinking(conversation) or conversation.beats >= LAST_BEAT:
+        return inf
+    return conversation.since_s + (conversation.beats + 1) * BEAT_S
+
+
+def _with_beat(state: State, now_s: float) -> Step:
+    """Blink if it is due, and play the earcon with some of the beats."""
+    conversation = state.conversation
+    if now_s < _beat_due_s(conversation):
+        return state, ()
+    beats = round((now_s - conversation.since_s) / BEAT_S)
+    is_due = beats % EARCON_BEATS == FIRST_EARCON_BEAT and not state.talk.is_on
+    earcon = (PlayEarcon(Earcon.THINKING),) if is_due else ()
+    conversation = replace(conversation, beats=beats)
+    return replace(state, conversation=conversation), earcon
+
+
+def _is_thinking(conversation: Conversation) -> bool:
+    agent = conversation.agent
+    return agent is not None and agent.state is AgentState.THINKING
 
 
 def _followed(before: State, after: State, now_s: float) -> Conversation:

@@ -3,7 +3,6 @@
 import pytest
 
 from appliance.core.agent_return import CLOSED_S, PAUSE_S
-from appliance.core.agent_text import MISSING
 from appliance.core.commands import Earcon, FetchToken, LeaveRoom
 from appliance.core.events import (
     Cause,
@@ -13,6 +12,7 @@ from appliance.core.events import (
     LinkChanged,
     TailEnded,
 )
+from appliance.core.faults import NO_AGENT
 from appliance.core.state import Phase
 from appliance.core.view import ConnectionState
 from tests.core.story import (
@@ -99,9 +99,9 @@ def test_no_earcon_sounds_for_it_but_a_fault_is_shown(mode):
     box = expecting(mode)
     assert box.view().faults == ()
     assert earcons(box.play(61.0)) == ()
-    assert box.view().faults == (MISSING,)
+    assert box.view().faults == (NO_AGENT,)
     assert earcons(returned(box)) == ()
-    assert box.view().faults == (MISSING,)
+    assert box.view().faults == (NO_AGENT,)
     assert box.view().lamps.fault
     box.play(box.people(ROBOT), agent(box))
     assert box.view().faults == ()
@@ -123,7 +123,7 @@ def test_neither_a_missing_agent_nor_a_missing_microphone_hides_the_connection()
     assert seen() == (ConnectionState.DISCONNECTED, False, waiting)
     returned(box)
     assert seen() == there
-    assert box.view().faults == ("microphone: USB: unplugged", MISSING)
+    assert box.view().faults == ("microphone: USB: unplugged", NO_AGENT)
 
 
 def test_an_agent_that_has_left_is_fetched_too():
@@ -178,7 +178,7 @@ def test_somebody_who_tries_again_and_again_does_not_keep_the_agent_away():
         returned(box)
     assert leaves(box, 300.0) == 0
     say(box)
-    assert box.view().faults == (MISSING,)
+    assert box.view().faults == (NO_AGENT,)
     assert leaves(box, PAUSE_S + 1.0) == 1
 
 
@@ -206,7 +206,7 @@ def test_somebody_who_leaves_while_it_waits_keeps_it_out():
     box = expecting()
     box.play(61.0, box.left(), 5.0, LEAVE)
     assert of(FetchToken, box.play(3600.0)) == ()
-    assert MISSING not in box.view().faults
+    assert NO_AGENT not in box.view().faults
 
 
 @pytest.mark.parametrize("people", [(ALICE,), (ALICE, ROBOT)])

@@ -10,7 +10,6 @@ from appliance.config import (
     RoomConfig,
     SoundConfig,
 )
-from appliance.core.agent_text import AWAITED, OVER
 from appliance.core.chat import KEPT_CAPTIONS, Delivery
 from appliance.core.commands import (
     CloseGate,
@@ -40,7 +39,7 @@ from appliance.core.events import (
     VoiceAgent,
 )
 from appliance.core.talk import KEPT_S
-from appliance.core.view import TalkState
+from appliance.core.view import AGENT_AWAITED, AGENT_LEFT, TalkState
 from tests.core.story import (
     ALICE,
     HOLD,
@@ -555,7 +554,7 @@ def test_the_page_says_that_the_agent_is_awaited():
     box.play(box.token())
     assert box.view().agent_note == ""
     box.play(box.joined())
-    assert box.view().agent_note == AWAITED
+    assert box.view().agent_note == AGENT_AWAITED
     assert box.play(box.people(ROBOT), agent(box)) == ()
     assert box.view().agent_note == ""
 
@@ -573,13 +572,13 @@ def test_the_page_promises_nothing_while_nobody_can_talk(loss, recovery):
     box.play(loss(box))
     assert box.view().agent_note == ""
     box.play(recovery(box))
-    assert box.view().agent_note == AWAITED
+    assert box.view().agent_note == AGENT_AWAITED
 
 
 def test_the_page_says_what_calls_an_agent_that_has_left():
     box = expecting()
     box.play(box.people(ROBOT), agent(box), gone(box), box.people())
-    assert box.view().agent_note == OVER
+    assert box.view().agent_note == AGENT_LEFT
 
 
 def test_after_the_agent_has_left_a_press_is_refused_again():
