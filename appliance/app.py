@@ -26,9 +26,9 @@ from appliance.config import Config
 from appliance.core.commands import (
     Command,
     Exit,
+    FetchToken,
     RoomCommand,
-    StoreCommand,
-    TokenCommand,
+    StoreVolumeAndGain,
 )
 from appliance.core.events import (
     ConnectionDetails,
@@ -184,12 +184,12 @@ class App:
         """Hand the command to the one adapter that owns it."""
         if isinstance(command, Exit):
             self._done.set()
-        elif isinstance(command, TokenCommand):
+        elif isinstance(command, FetchToken):
             assert self._tokens is not None
             self._tokens.do(command)
         elif self._adapters is None:
             self._queued.append(command)
-        elif isinstance(command, StoreCommand):
+        elif isinstance(command, StoreVolumeAndGain):
             self._adapters.store.do(command)
         elif isinstance(command, RoomCommand):
             self._adapters.room.do(command)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from appliance.core.commands import (
+    FetchToken,
     RoomCommand,
     SoundCommand,
-    StoreCommand,
-    TokenCommand,
+    StoreVolumeAndGain,
 )
 from appliance.core.events import Event
 from appliance.core.view import View
@@ -53,10 +53,10 @@ class Viewer(AbstractAsyncContextManager["Viewer"], Protocol):
         """
 
 
-Tokens = CommandHandler[TokenCommand]
+Tokens = CommandHandler[FetchToken]
 Room = CommandHandler[RoomCommand]
 Sound = CommandHandler[SoundCommand]
-Store = CommandHandler[StoreCommand]
+Store = CommandHandler[StoreVolumeAndGain]
 
 
 @dataclass(frozen=True, slots=True)

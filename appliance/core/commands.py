@@ -39,18 +39,11 @@ class Turn(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FetchToken:
-    """Fetch a token; always answered by `TokenReady` or `TokenFailed`."""
+    """Fetch a token, and give up the request before this one."""
 
     ticket: int
     preset: str | None
     display_name: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class DropToken:
-    """Cancel `FetchToken`: the answer is no longer needed."""
-
-    ticket: int
 
 
 # room
@@ -180,7 +173,6 @@ class Exit:
     """Close every adapter and end the process."""
 
 
-TokenCommand = FetchToken | DropToken
 RoomCommand = JoinRoom | LeaveRoom | UnmuteTrack | SendChat | MuteAgent | TakeTurn
 SoundCommand = (
     OpenSound
@@ -192,5 +184,4 @@ SoundCommand = (
     | SetGain
     | PlayEarcon
 )
-StoreCommand = StoreVolumeAndGain
-Command = TokenCommand | RoomCommand | SoundCommand | StoreCommand | Exit
+Command = FetchToken | RoomCommand | SoundCommand | StoreVolumeAndGain | Exit

@@ -11,7 +11,6 @@ from math import inf
 from typing import Final
 
 from appliance.core import session
-from appliance.core.commands import DropToken
 from appliance.core.events import (
     Cause,
     Failure,
@@ -95,8 +94,7 @@ def tick(state: State, now_s: float) -> Step:
         return session.after_end(state, now_s)
     if state.phase is Phase.FETCHING:
         failure = Failure(Cause.TOKEN_SOURCE, "no token arrived in time")
-        state = _with_failure(state, failure)
-        return _with_retry(state, now_s), (DropToken(state.ticket),)
+        return _with_retry(_with_failure(state, failure), now_s), ()
     failure = Failure(Cause.SERVER_LOST, "the server did not answer in time")
     return session.end(_with_failure(state, failure), Goal.REJOIN, now_s)
 

@@ -5,7 +5,7 @@ from typing import Final, assert_never
 
 from appliance.config import Config, Preset, RoomConfig
 from appliance.core.chat import ChatLog
-from appliance.core.commands import DropToken, FetchToken, JoinRoom, LeaveRoom
+from appliance.core.commands import FetchToken, JoinRoom, LeaveRoom
 from appliance.core.events import Permissions, RoomJoined, RoomResumed, TokenReady
 from appliance.core.state import EVICTIONS, Conversation, Goal, Phase, State, Step
 from appliance.net.url import is_local
@@ -60,9 +60,7 @@ def end(state: State, goal: Goal, now_s: float) -> Step:
             )
         state = replace(entered(state, Phase.LEAVING, now_s), goal=goal)
         return state, (LeaveRoom(state.ticket),)
-    dropped = (DropToken(state.ticket),) if state.phase is Phase.FETCHING else ()
-    state, commands = after_end(replace(state, goal=goal), now_s)
-    return state, (*dropped, *commands)
+    return after_end(replace(state, goal=goal), now_s)
 
 
 def after_end(state: State, now_s: float) -> Step:

@@ -9,13 +9,13 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, Self, assert_never
+from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import msgspec
 
 from appliance.config import Config, Preset, RoomConfig, RoomSettings
-from appliance.core.commands import DropToken, FetchToken, TokenCommand
+from appliance.core.commands import FetchToken
 from appliance.core.events import Cause, Failure, TokenFailed, TokenReady
 from appliance.errors import TokenError, TokenRefused
 from appliance.net.url import filled, placeholders, texts, without_query
@@ -173,7 +173,7 @@ class TokenAdapter:
         self._transport = transport
         self._now_s = now_s
         self._background = Background()
-        self._fetches: dict[int, asyncio.Task[None]] = {}
+        self._fetching: asyncio.Task[None] | None = None
         self._last_sentence = ""
         self._client: TokenClient | None = None
         self._has_asked = asyncio.Event()
@@ -185,23 +185,14 @@ class TokenAdapter:
     async def __aexit__(self, *failure: object) -> None:
         await self._background.close(*failure)
 
-    def do(self, command: TokenCommand) -> None:
-        """Start or cancel a request.
+    def do(self, command: FetchToken) -> None:
+        """Start a request, and give up the one before.
 
         Thread: the loop's.
         """
-        match command:
-            case FetchToken():
-                fetch = self._background.start(self._fetch(command))
-                self._fetches[command.ticket] = fetch
-                fetch.add_done_callback(
-                    lambda _: self._fetches.pop(command.ticket, None)
-                )
-            case DropToken(ticket):
-                if ticket in self._fetches:
-                    self._fetches[ticket].cancel()
-            case _:
-                assert_never(command)
+        if self._fetching is not None:
+            self._fetching.cancel()
+        self._fetching = self._background.start(self._fetch(command))
 
     async def asked(self, most_s: float = START_S) -> None:
         """Wait until the first request has been sent or has failed, at most this long.

@@ -6,7 +6,6 @@ from appliance.core.commands import (
     CloseGate,
     CloseSound,
     Command,
-    DropToken,
     Exit,
     FetchToken,
     JoinRoom,
@@ -119,9 +118,6 @@ class Watch:
             case FetchToken(ticket=ticket):
                 assert ticket == after.ticket == self.newest + 1
                 self.newest = self.fetching = ticket
-            case DropToken(ticket=ticket):
-                assert ticket == self.fetching
-                self.fetching = None
             case JoinRoom(ticket=ticket):
                 assert ticket == self.fetching == after.ticket
                 assert self.joined is None or self._has_left(now_s)

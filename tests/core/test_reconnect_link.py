@@ -6,7 +6,6 @@ from appliance.config import Config, TalkConfig
 from appliance.core import session
 from appliance.core.commands import (
     CloseGate,
-    DropToken,
     Earcon,
     FetchToken,
     OpenGate,
@@ -97,7 +96,7 @@ def test_the_first_report_of_the_address_changes_nothing():
 def test_a_token_request_without_a_link_is_repeated_when_it_is_back():
     box = started()
     box.play(AWAY)
-    assert box.play(HOME) == (DropToken(1), FetchToken(2, None, None))
+    assert box.play(HOME) == (FetchToken(2, None, None),)
 
 
 def test_another_address_does_not_disturb_a_running_session():

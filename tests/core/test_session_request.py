@@ -3,7 +3,6 @@
 import pytest
 
 from appliance.core.commands import (
-    DropToken,
     FetchToken,
     JoinRoom,
     LeaveRoom,
@@ -103,7 +102,7 @@ def test_a_preset_that_is_not_configured_changes_nothing():
 def test_switching_rooms_while_fetching_a_token_fetches_the_right_one():
     box = started(with_presets("garage"))
     commands = box.play(NEXT_ROOM)
-    assert commands == (DropToken(1), FetchToken(2, "garage", None))
+    assert commands == (FetchToken(2, "garage", None),)
 
 
 # stopping

@@ -5,7 +5,6 @@ import pytest
 from appliance.core.commands import (
     CloseGate,
     CloseSound,
-    DropToken,
     Exit,
     LeaveRoom,
     SetGain,
@@ -111,15 +110,11 @@ def refused() -> CoreHarness:
     return box
 
 
-@pytest.mark.parametrize("make", [CoreHarness, waiting, left, refused])
-def test_a_stop_outside_a_session_is_immediate(make):
+@pytest.mark.parametrize("make", [CoreHarness, started, waiting, left, refused])
+def test_a_stop_outside_a_room_is_immediate(make):
     box = make()
     assert box.play(StopAsked()) == END
     assert box.phase() is Phase.STOPPED
-
-
-def test_a_stop_while_fetching_a_token_drops_it():
-    assert started().play(StopAsked()) == (DropToken(1), *END)
 
 
 @pytest.mark.parametrize("make", [joining, in_room, paused])

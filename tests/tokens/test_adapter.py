@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from appliance.config import Config, Preset, RoomConfig
-from appliance.core.commands import DropToken, FetchToken
+from appliance.core.commands import FetchToken
 from appliance.core.events import Cause, ConnectionDetails, TokenFailed, TokenReady
 from appliance.tokens.adapter import TokenAdapter
 from tests.tokens.token_texts import NOW_S, ROOM, answer_of, jwt_of
@@ -220,12 +220,10 @@ async def test_a_missing_configuration_is_a_failed_fetch(config, preset):
     assert answer.failure.is_final
 
 
-async def test_a_dropped_fetch_is_not_answered():
+async def test_a_fetch_that_the_next_one_replaces_is_not_answered():
     office = Office(ok(), ok())
     async with office.source() as source:
         source.do(FetchToken(1, None, None))
-        source.do(DropToken(1))
-        source.do(DropToken(99))
         source.do(FetchToken(2, None, None))
         answer = await office.events.get()
     assert isinstance(answer, TokenReady)
@@ -257,7 +255,6 @@ async def test_asked_returns_when_the_first_request_has_been_sent():
         await source.asked(PATIENCE_S)
         # Never answered.
         await received.wait()
-        source.do(DropToken(1))
 
 
 @pytest.mark.parametrize("answer", [ok(), httpx.ConnectError("away")])
