@@ -1,9 +1,9 @@
 """Reconnect policy: time-outs, back-off, and retries without end.
 
-The first retry comes soon, later ones up to 30 s apart. Where nothing answers, the wait
-stays at 8 s for five minutes first; after a refusal it is 10 minutes. After a moderator
-removed the box, or another client with its identity replaced it, it doubles from 1 to
-10 minutes. If a chosen room cannot be joined, the box goes back to the room before.
+The first retry comes soon, later ones up to 30 s apart; after a refusal the wait is 10
+minutes. After a moderator removed the box, or another client with its identity replaced
+it, it doubles from 1 to 10 minutes. If a chosen room cannot be joined, the box goes
+back to the room before.
 """
 
 from dataclasses import replace
@@ -24,19 +24,13 @@ from appliance.core.state import EVICTIONS, FailedRoom, Goal, Phase, State, Step
 FIRST_S: Final = 0.5
 """First wait; each further one is twice as long."""
 LONGEST_S: Final = 30.0
-STEADY_FAILURES: Final = 5
-"""Failures after which an unreachable server is tried every 8 s."""
-HOPEFUL_FAILURES: Final = 40
-"""Failures after which it is tried less often. Our choice: five minutes are how long a
-restart of a server, router or provider takes."""
 JITTER_S: Final = 0.25
 """Spreads the retries of many appliances that lost one server over half a second."""
 MINUTE_S: Final = 60.0
 """First wait after an eviction. An agent that ends its call by deleting the room must
 not be called back at once."""
 TEN_MINUTES_S: Final = 600.0
-"""Wait after a refusal, and longest one after evictions. Our choice: soon enough for an
-owner who waits for it, rare enough for a server."""
+"""Wait after a refusal, and longest one after evictions; our choice."""
 CHANGE_FAILURES: Final = 5
 """Failures of a chosen room after which the box goes back, about 8 s if each comes at
 once. Our choice: a server that is just starting is there by then."""
@@ -52,8 +46,6 @@ TIMEOUT_S: Final = {
 """Longest wait for an answer, by phase."""
 RETRYING: Final = frozenset({Phase.WAITING, Phase.REFUSED})
 """Phases that end with the next attempt, at `retry_at_s`."""
-UNREACHABLE: Final = frozenset({Cause.SERVER_LOST, Cause.NO_INTERNET})
-"""Nothing answers, so frequent retries are no load on anyone."""
 
 
 def failed(
@@ -117,12 +109,6 @@ def wait_s(failures: int, jitter: float) -> float:
     return min(doubled_s, LONGEST_S - JITTER_S) + JITTER_S * (2.0 * jitter - 1.0)
 
 
-def unreachable_wait_s(failures: int, jitter: float) -> float:
-    """Return the wait where nothing answers: `wait_s`, but 8 s for five minutes."""
-    held = HOPEFUL_FAILURES - STEADY_FAILURES
-    return wait_s(min(failures, max(STEADY_FAILURES, failures - held)), jitter)
-
-
 def minutes_wait_s(count: int) -> float:
     """Return the wait after the same thing so many times: doubled from a minute."""
     return min(MINUTE_S * 2.0 ** min(count - 1, 10), TEN_MINUTES_S)
@@ -149,8 +135,6 @@ def _with_retry(state: State, now_s: float, least_s: float = 0.0) -> State:
     """Return the state waiting for the next attempt, `least_s` or longer."""
     if state.cause in EVICTIONS:
         delay_s = minutes_wait_s(state.evictions)
-    elif state.cause in UNREACHABLE:
-        delay_s = unreachable_wait_s(state.failures, state.jitter)
     else:
         delay_s = wait_s(state.failures, state.jitter)
     retry_at_s = now_s + max(delay_s, least_s)
@@ -158,23 +142,15 @@ def _with_retry(state: State, now_s: float, least_s: float = 0.0) -> State:
 
 
 def _refused(state: State, now_s: float) -> State:
-    """Return the state after a refusal, with a retry in 10 minutes ± 10 %.
-
-    A refusal may be temporary: a token source that is being deployed answers 401 or
-    names no server for a minute, or the owner corrects a key.
-    """
+    """Return the state after a refusal, which may be temporary: a retry follows."""
     retry_at_s = now_s + TEN_MINUTES_S * (0.9 + 0.2 * state.jitter)
     return replace(session.entered(state, Phase.REFUSED, now_s), retry_at_s=retry_at_s)
 
 
 def _should_retry_at_once(state: State, before: str | None) -> bool:
-    """Return whether another link is a reason to retry at once.
-
-    After an eviction it is not: the other client still exists, or nobody asked the box
-    back. A token request that was sent without a network may hang until its time-out,
-    so it is sent again.
-    """
+    """Return whether another link is a reason to retry at once; not if evicted."""
     if state.phase is Phase.FETCHING:
+        # A request that was sent without a network may hang until its time-out.
         return before is None
     is_out = state.phase in {Phase.WAITING, Phase.REFUSED}
     return is_out and state.cause not in EVICTIONS
