@@ -34,9 +34,7 @@ class Phase(StrEnum):
     WAITING = "waiting"
     """No session; the next one begins at `retry_at_s`."""
     FETCHING = "fetching"
-    """Fetching a token."""
     JOINING = "joining"
-    """Connecting to the server."""
     IN_ROOM = "in_room"
     PAUSED = "paused"
     """The connection broke and LiveKit is resuming it."""
@@ -47,7 +45,6 @@ class Phase(StrEnum):
     REFUSED = "refused"
     """Disconnected because retrying soon will not help."""
     STOPPED = "stopped"
-    """The process is ending."""
 
 
 class Goal(StrEnum):
@@ -63,13 +60,13 @@ class Lock(StrEnum):
 
     NONE = "none"
     BOOT = "boot"
-    """It was down at start: stuck, or something rests on it."""
+    """It was down when its pin was opened."""
     LIMIT = "limit"
-    """The time limit of the talk was reached."""
+    """The talk has reached its time limit."""
 
 
 class ScreenPage(StrEnum):
-    """Screen page: one of the contents that the OLED can show."""
+    """Contents that the OLED can show."""
 
     TALK = "talk"
     CHAT = "chat"
@@ -152,27 +149,24 @@ class Talk:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """Conversation with the voice agent in the room; `voice_agent` decides about it."""
+    """Conversation with the voice agent in the room."""
 
     is_expected: bool = False
     """The token or the configuration says that an agent comes into this room."""
     is_awaited: bool = False
-    """An agent has still to come: what is said before is kept for it."""
+    """It has still to come: what is said before is kept for it."""
     return_at_s: float = inf
-    """When the box leaves to fetch the missing agent; `agent_return` decides about it.
-    """
+    """When the box leaves to fetch the missing agent."""
     is_used: bool = False
     """In this session somebody here has talked, pressed the talk button or typed."""
     agent: VoiceAgent | None = None
     since_s: float = 0.0
-    """Start of the agent's state; without an agent, when others came or it left."""
+    """Begin of the agent's state."""
     is_ready: bool = False
-    """The agent has finished starting, or takes so long that it may not say so, or may
-    not come at all."""
+    """The agent has finished starting, or takes so long that it may not say so."""
     captions: tuple[Caption, ...] = ()
     """The newest ones, in order of their beginning."""
     captions_until_s: float = inf
-    """They are removed then, because nobody speaks any more."""
     voice_at_s: float | None = None
     """First voice of this talk to which the agent has not reacted; None: none."""
     utterance_until_s: float | None = None
@@ -185,14 +179,13 @@ class Conversation:
     reaction_due_s: float = inf
     """When the agent has to have reacted to what was said."""
     is_unresponsive: bool = False
-    """The agent did not react to what was said."""
     beats: int = 0
     """Half seconds since the agent has been thinking."""
 
 
 @dataclass(frozen=True, slots=True)
 class ButtonState:
-    """State of one button; `buttons` decides about it."""
+    """State of one button."""
 
     button: Button
     is_down: bool = False
@@ -220,14 +213,14 @@ class State:
     config: Config
     phase: Phase = Phase.STARTING
     since_s: float = 0.0
-    """When this phase began."""
+    """Begin of the phase."""
     joined_at_s: float = 0.0
     """When the room was joined; a resumed session keeps it."""
     goal: Goal = Goal.REJOIN
     ticket: int = 0
-    """Number of the newest session; answers to older ones are dropped."""
+    """Number of the newest session."""
     failures: int = 0
-    """Consecutive failed sessions; determines the next wait."""
+    """Consecutive failed sessions."""
     agent_returns: int = 0
     """Times in a row that the box left and joined again because of a missing agent."""
     evictions: int = 0
@@ -240,10 +233,10 @@ class State:
     cause: Cause | None = None
     reason: str = ""
     jitter: float = 0.5
-    """0-1, random per process, so that many appliances do not reconnect at once."""
+    """0-1, random per process: many boxes do not reconnect at once."""
     preset: str | None = None
     joined_preset: str | None = None
-    """Room that was joined last: the box goes back to it if the chosen one fails."""
+    """Room that was joined last."""
     failed_room: FailedRoom | None = None
     """Shown until a person's next request to join or leave."""
     display_name: str | None = None
@@ -252,7 +245,7 @@ class State:
     sources: tuple[str, ...] = ()
     """Source addresses of the default routes."""
     is_server_local: bool = False
-    """The server runs on this machine, so no network is needed."""
+    """The server runs on this machine: no network is needed."""
     page_url: str = ""
     pin: str = field(default="", repr=False)
     room: str = ""
@@ -268,21 +261,21 @@ class State:
     volume_percent: int = 80
     microphone_gain_db: float = 0.0
     lost: tuple[PartLost, ...] = ()
-    """Parts that do not work now."""
+    """Parts that do not work."""
     noticed: tuple[PartFound, ...] = ()
-    """Parts that work, but not as they should; each has a notice."""
+    """Parts that work, but not as they should."""
     chat: ChatLog = field(default_factory=ChatLog)
     screen_page: ScreenPage = ScreenPage.TALK
     """Screen page that was chosen with the button."""
     pairing_until_s: float = 0.0
-    """The OLED shows the PIN until then, because somebody pairs a phone."""
+    """The OLED shows the PIN until then."""
     wakes: int = 0
     """Presses, requests for the PIN, and losses and returns of the room that are not
     quiet."""
     quiet_until_s: float = 0.0
-    """A loss of the room before then soon follows another one."""
+    """A loss of the room before then is quiet: it soon follows another one."""
     is_outage_quiet: bool = False
-    """The last loss did, and so its end is quiet too if it comes as soon."""
+    """The last loss was, and so its end is if it comes before then too."""
     buttons: tuple[ButtonState, ...] = tuple(map(ButtonState, Button))
 
     @property

@@ -46,7 +46,7 @@ AGENT_LEFT: Final = (
 
 
 class ConnectionState(StrEnum):
-    """Connection of the appliance to its room."""
+    """Connection of the appliance to its room; the banner has the cause."""
 
     CONNECTING = "connecting"
     CONNECTED = "connected"
@@ -56,7 +56,6 @@ class ConnectionState(StrEnum):
     LEFT = "left"
     """Left on request."""
     REFUSED = "refused"
-    """Refused by the token source or the server; the banner has the cause."""
 
 
 CONNECTIONS: Final = {

@@ -39,8 +39,7 @@ CAPTION_S: Final = 10.0
 REACTION_S: Final = 8.0
 """An agent that is connected to its models begins to think within 5 s."""
 STARTING_S: Final = 20.0
-"""Our choice: an agent that is not ready by then may never say that it is, and one
-whose avatar has been there for so long may not come."""
+"""Our choice: an agent that is not ready by then may never say that it is."""
 PAUSE_S: Final = 0.8
 """Pause that ends an utterance; our choice: rare within sentences."""
 UTTERANCE_S: Final = 1.0 + PAUSE_S
@@ -106,12 +105,8 @@ def is_lamp_lit(state: State) -> bool:
 
 def follow(before: State, after: State, now_s: float) -> Step:
     """Mute the agent and tell it about the turn, as the talk demands."""
-    conversation = after.conversation
-    if conversation.agent is not None:
+    if after.conversation.agent is not None:
         after = replace(after, conversation=_followed(before, after, now_s))
-    elif bool(before.people) != bool(after.people):
-        conversation = replace(conversation, since_s=now_s, is_ready=False)
-        after = replace(after, conversation=conversation)
     after, turn = _with_turn(before, after)
     return after, (*_muting(before, after), *turn)
 
@@ -122,9 +117,8 @@ def takes_lines(state: State) -> bool:
     Among programs they wait until the agent is ready: nobody keeps what comes before.
     """
     conversation = state.conversation
-    has_agent = conversation.is_expected or conversation.agent is not None
     # An agent may be reported a moment after the list of participants.
-    is_coming = has_agent or bool(state.people)
+    is_coming = conversation.is_expected or bool(state.people)
     is_waiting = state.has_only_programs and is_coming and not conversation.is_ready
     return state.is_connected and not is_waiting
 
@@ -311,13 +305,9 @@ def _reacted(conversation: Conversation) -> Conversation:
 
 
 def _ready_due_s(state: State) -> float:
-    """Return when the agent counts as ready although it does not say so, or is missing.
-
-    Its avatar may be there without it.
-    """
+    """Return when the agent counts as ready although it does not say so."""
     conversation = state.conversation
-    has_avatar = bool(state.people) and state.has_only_programs
-    if conversation.is_ready or not (conversation.agent or has_avatar):
+    if conversation.is_ready or conversation.agent is None:
         return inf
     return conversation.since_s + STARTING_S
 

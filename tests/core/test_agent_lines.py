@@ -1,12 +1,10 @@
 """Typed lines that wait for a voice agent."""
 
-from dataclasses import replace
-
 import pytest
 
 from appliance.core.chat import Delivery
 from appliance.core.commands import LeaveRoom, SendChat
-from appliance.core.events import ChatSent, ChatTyped
+from appliance.core.events import ChatTyped
 from appliance.core.voice_agent import STARTING_S
 from tests.core.story import ALICE, in_room, joining, of
 from tests.core.test_agent_return import returned
@@ -91,17 +89,6 @@ def test_a_line_waits_although_the_list_of_participants_is_first():
     assert sends(box, agent(box, INITIALIZING), 1.0, gone(box), box.people()) == []
     assert sends(box, box.people(ROBOT), agent(box, INITIALIZING), 1.0) == []
     assert sends(box, agent(box)) == ["c1"]
-
-
-def test_a_line_does_not_wait_for_ever_if_only_an_avatar_is_there():
-    box = expecting()
-    avatar = replace(ROBOT, id="avatar")
-    box.play(box.people(ROBOT, avatar), agent(box), 100.0, gone(box))
-    assert sends(box, box.people(avatar), HELLO, STARTING_S - 1.0) == []
-    assert sends(box, 2.0) == ["c1"]
-    box.play(ChatSent(1, "c1"))
-    assert sends(box, box.people(), ChatTyped("c2", "you", 6), 1.0) == []
-    assert sends(box, box.people(ROBOT), agent(box)) == ["c2"]
 
 
 def test_a_line_waits_through_an_interruption():
