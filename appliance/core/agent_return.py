@@ -1,13 +1,10 @@
 """Return of an expected voice agent that is missing: leave the room, and join it again.
 
-LiveKit sends its agents only into a room that begins, and no other one if an agent ends
-or if its worker started later than the box. A room ends some time after its last
-participant has left. So a box that is alone without its agent leaves, without any
+LiveKit sends agents only into a room that begins, and a room ends some time after its
+last participant has left. So a box that is alone without its agent leaves, without any
 sound, after 1, 2, 4, 8, 10, 10 ... minutes, and joins again. A talk, a press of the
-talk button or a typed line postpones this by `PAUSE_S` and ends the longer waits.
-
-An agent that leaves a session in which nobody did any of that may end by itself each
-time: the next one is fetched only when somebody does.
+talk button or a typed line postpones this by `PAUSE_S` and ends the longer waits. After
+a session without any of these, in which the agent has left, it waits for one of them.
 """
 
 from dataclasses import replace
@@ -83,10 +80,7 @@ def is_returning(state: State) -> bool:
 
 
 def _is_use(before: State, after: State) -> bool:
-    """Return whether somebody talks, or has just pressed or typed a line.
-
-    A press counts also if it is refused, because nobody would hear the talk.
-    """
+    """Return whether somebody talks, or has just pressed, even in vain, or typed."""
     is_pressed = after.talk.is_button_down and not before.talk.is_button_down
     is_typed = len(after.chat.queued) > len(before.chat.queued)
     return _is_talking(before) or is_pressed or is_typed

@@ -17,20 +17,20 @@ from appliance.core.events import (
 KEPT_LINES = 50
 """Lines kept; our choice: the screen of a phone shows about ten."""
 KEPT_BYTES = 32 * 1024
-"""Text kept, in UTF-8: every view carries all of it to every phone, up to ten times a
-second. Twice the longest message that the room accepts."""
+"""Text kept, in UTF-8: every view carries all of it. Twice the longest message that the
+room accepts."""
 OUTBOX_LINES = 20
 """Own lines that may be queued; all are sent at once after an outage."""
 KEPT_CAPTIONS = 4
 """Our choice: one each of the agent, of this box and of two others."""
 UNNOTICED_S = 30.0
-"""Lines sent so long before an outage may be lost: LiveKit's library takes them at
-once, and notices a network that is cut after 10-25 s."""
+"""Lines sent so long before an outage may be lost: LiveKit's library notices a network
+that is cut after 10-25 s."""
 DOUBTFUL = "the connection was lost right after it, so it may not have arrived"
-"""Reason of such a line's failure. It is not sent again by itself: a voice agent would
-answer a line that did arrive twice."""
+"""Reason of such a line's failure. It is not sent again by itself: if it did arrive, a
+voice agent would answer it twice."""
 GIVEN_UP = "the box went to another room"
-"""Reason of the failure of a line that was still queued then."""
+"""Reason of the failure of a line that was queued then."""
 UNKNOWN_ID = "?"
 """Sender of messages without one; an empty id marks our own lines."""
 
@@ -125,10 +125,9 @@ class ChatLog:
         return log
 
     def answered(self, event: ChatSent | ChatFailed, now_s: float) -> "ChatLog":
-        """Return the log with our line sent or failed.
+        """Return the log with our line sent or failed; a line that was sent stays so.
 
-        A line that was sent stays so: one that is sent twice around an outage gets two
-        answers, and the second may be a failure.
+        One that is sent twice around an outage gets two answers.
         """
         known = self._find("", event.id)
         if known is None or known.state is Delivery.SENT:

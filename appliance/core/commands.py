@@ -20,7 +20,6 @@ class Earcon(StrEnum):
     JOINED = "joined"
     LOST = "lost"
     THINKING = "thinking"
-    """The voice agent thinks."""
 
 
 class Turn(StrEnum):

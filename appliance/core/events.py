@@ -19,8 +19,7 @@ class Cause(StrEnum):
     """Reason why the appliance is not in the room; also a metrics label."""
 
     NO_LINK = "no_link"
-    """No interface has an address; only the view says so, the metrics do not count it.
-    """
+    """No interface has an address; used by the view only."""
     NO_INTERNET = "no_internet"
     """The name cannot be resolved or the host cannot be reached."""
     TOKEN_SOURCE = "token_source"
@@ -102,7 +101,7 @@ class Permissions:
     may_subscribe: bool = True
     may_send_data: bool = True
     is_server_muted: bool = False
-    """A moderator muted the microphone track on the server."""
+    """A moderator muted the microphone track."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,14 +19,13 @@ RESUME_S: Final = 30.0
 LEAVE_S: Final = 2.5
 """Time-out for leaving: the whole shutdown must not take longer than 3 s."""
 STABLE_S: Final = 10.0
-"""So long in the room without an interruption resets the back-off; a shorter session
-lengthens the next wait."""
+"""So long in the room without an interruption resets the back-off."""
 AGENT_ENDS_S: Final = 4.0
-"""Wait before a room is joined again after leaving it and its voice agent, which hears
-nobody then, but stays until the room ends: up to 3 s with `departureTimeout: 1`."""
+"""Wait before a room with a voice agent is joined again: until the room ends (3 s with
+`departureTimeout: 1`), the agent stays and hears nobody."""
 EVICTION_RESET_S: Final = 1800.0
-"""A session this long, interruptions included, resets the back-off after evictions: it
-is longer than the longest wait, so that two clients with one identity keep it long."""
+"""A session this long resets the back-off after evictions: longer than the longest
+wait, so that two clients with one identity keep it long."""
 
 AT_SERVER: Final = frozenset({Phase.JOINING, Phase.IN_ROOM, Phase.PAUSED})
 IN_SESSION: Final = frozenset({Phase.FETCHING, *AT_SERVER})

@@ -39,7 +39,7 @@ SOUND_CLOSED: Final = frozenset(
 
 QUIET_S: Final = 600.0
 """Time after a loss of the room in which another one is quiet; our choice: a Wi-Fi that
-comes and goes must not beep, and keep the screen lit, day and night."""
+comes and goes must not beep day and night."""
 
 
 def step(state: State, event: events.Event, now_s: float) -> Step:

@@ -26,16 +26,15 @@ KEPT_S: Final = 10.0
 ALONE_S: Final = 10.0
 """Time that the other participants have to rejoin after an outage; our choice."""
 INTERRUPTED_S: Final = 120.0
-"""Longest interruption after which a latched talk goes on by itself. Our choice: most
-outages are shorter, and after a longer one nobody counts on being heard."""
+"""Longest interruption after which a latched talk goes on by itself; our choice: after
+a longer one nobody counts on being heard."""
 REFUSED_COMMANDS: Final = (PlayEarcon(Earcon.REFUSED),)
 
 
 def press(state: State, at_s: float) -> Step:
     """Handle a press of the talk button, whose contact closed at `at_s`.
 
-    `update_gate` opens the gate afterwards. A refused press has no later effect: the
-    gate must not open by itself minutes later.
+    `update_gate` opens the gate afterwards. A refused press has no later effect.
     """
     if state.talk.is_button_down:
         return state, ()
@@ -58,8 +57,7 @@ def held_at_boot(state: State) -> State:
 def release(state: State, at_s: float) -> State:
     """Handle a release of the talk button, whose contact opened at `at_s`.
 
-    Where the talk lasts as long as the press, it also ends a talk of the page. A press
-    that ended a talk or was refused has no later effect.
+    Where the talk lasts as long as the press, it also ends a talk of the page.
     """
     talk = state.talk
     if not talk.is_button_down:
@@ -93,8 +91,8 @@ def button_failed(state: State, *, is_pressed: bool) -> State:
 
 def resume(state: State) -> State:
     """Undo a release of the talk button that was contact bounce."""
-    is_hybrid = state.config.talk.mode is TalkMode.HYBRID
     # A release latches a talk in `hybrid` mode only.
+    is_hybrid = state.config.talk.mode is TalkMode.HYBRID
     is_latched = state.talk.is_latched and not is_hybrid
     talk = replace(state.talk, is_button_down=True, is_latched=is_latched)
     return replace(state, talk=talk)
@@ -104,8 +102,7 @@ def page_talk(state: State, now_s: float, *, is_on: bool) -> Step:
     """Handle the talk button of the page.
 
     It undoes no mute, and does not resume a talk that was ended while it is held. The
-    release of such a press, or of one that was refused, has no effect: a talk that was
-    latched later goes on.
+    release of such a press leaves a talk alone that was latched later.
     """
     talk = state.talk
     if not is_on:
@@ -144,8 +141,7 @@ def gate_reported(state: State, event: GateEvent) -> State:
 def ended(state: State) -> State:
     """Return the state without any talk, as after leaving a room on request.
 
-    A button that is still down has to be pressed again. A mute stays: leaving must not
-    be a way around the mute button.
+    A button that is still down has to be pressed again. A mute stays.
     """
     talk = replace(
         page_talk_ended(state.talk),
@@ -280,14 +276,11 @@ def clear_pre_roll(before: State, after: State) -> tuple[Command, ...]:
     What was captured while muted, before this session or in another room must not be
     part of a talk.
     """
-    is_first = _may_be_sent_later(after) and not _may_be_sent_later(before)
+    was_usable = before.is_in_room and not before.talk.is_muted
+    is_usable = after.is_in_room and not after.talk.is_muted
     has_pre_roll = after.config.talk.used_pre_roll_ms > 0
-    return (ClearPreRoll(),) if is_first and has_pre_roll else ()
-
-
-def _may_be_sent_later(state: State) -> bool:
-    """Return whether what is captured now may become the pre-roll of a talk."""
-    return state.is_in_room and not state.talk.is_muted
+    is_due = has_pre_roll and is_usable and not was_usable
+    return (ClearPreRoll(),) if is_due else ()
 
 
 def _pressed(talk: Talk, mode: TalkMode, *, is_refused: bool) -> Talk:
@@ -332,8 +325,7 @@ def _closed(state: State, now_s: float) -> Step:
     A latched talk ends when the last other participant leaves, so that the next one to
     join does not listen in on people who believe themselves alone. An outage keeps it.
     """
-    is_in_room = state.phase is Phase.IN_ROOM
-    is_over = is_in_room and is_alone(state)
+    is_over = state.phase is Phase.IN_ROOM and is_alone(state)
     tail_ms = _tail_ms(state)
     talk = replace(
         state.talk,
@@ -357,10 +349,7 @@ def _tail_ms(state: State) -> int:
 
 
 def is_alone(state: State) -> bool:
-    """Return whether a talk would have no listener; never in `open` mode.
-
-    A voice agent that comes is known before the list of participants has it.
-    """
+    """Return whether a talk would have no listener; never in `open` mode."""
     has_listener = state.people or state.conversation.agent is not None
     return not (has_listener or state.is_open_mode)
 
@@ -368,9 +357,8 @@ def is_alone(state: State) -> bool:
 def permissions_changed(state: State, event: PermissionsChanged) -> State:
     """Apply new permissions.
 
-    A mute by a moderator acts like the mute switch of the page: only a person at the
-    appliance or on the page can undo it. A talk that loses its permission ends and does
-    not resume by itself, except in `open` mode.
+    A mute by a moderator acts like the mute switch of the page. A talk that loses its
+    permission ends and does not resume by itself, except in `open` mode.
     """
     before, after = state.permissions, event.permissions
     state = replace(state, permissions=after)

@@ -124,7 +124,7 @@ class View:
     """Reason why the outbox accepts no line; empty: it does."""
     lamps: LampStates
     faults: tuple[str, ...]
-    """One sentence for each fault; `fault_ids` has the fault table's ids of some."""
+    """One sentence for each fault."""
     has_microphone: bool
     has_speaker: bool
     rtt_ms: int | None
@@ -150,6 +150,7 @@ class View:
     agent_note: str = ""
     """That the agent is awaited, or whom it listens to among several participants."""
     fault_ids: tuple[str, ...] = ()
+    """Ids of the hardware faults in `fault_table`."""
     captions: tuple[Caption, ...] = ()
     """Words as they are spoken, the newest last."""
 

@@ -62,7 +62,9 @@ def handle(state: State, event: AgentEvent, now_s: float) -> State:
         case AgentChanged(agent=agent):
             return _changed(state, agent, now_s)
         case AgentFailed():
-            return _failed(state, event)
+            agent = state.conversation.agent
+            is_of_agent = agent is not None and agent.id == event.id
+            return _unresponsive(state) if is_of_agent else state
         case CaptionReceived(caption=caption):
             return _captioned(state, caption, now_s)
         case _:
@@ -87,11 +89,11 @@ def tick(state: State, now_s: float) -> Step:
     """Remove old captions, notice a missing reaction, and signal that it thinks."""
     if now_s < due_s(state):
         return state, ()
+    if now_s >= state.conversation.reaction_due_s:
+        state = _unresponsive(state)
     conversation = state.conversation
     if now_s >= conversation.captions_until_s:
         conversation = replace(conversation, captions=(), captions_until_s=inf)
-    if now_s >= conversation.reaction_due_s:
-        conversation = replace(conversation, reaction_due_s=inf, is_unresponsive=True)
     if now_s >= _ready_due_s(state):
         conversation = replace(conversation, is_ready=True)
     return _with_beat(replace(state, conversation=conversation), now_s)
@@ -274,11 +276,7 @@ def _is_answer(before: VoiceAgent | None, agent: VoiceAgent) -> bool:
     )
 
 
-def _failed(state: State, event: AgentFailed) -> State:
-    """Mark an agent as unresponsive whose own session has ended."""
-    agent = state.conversation.agent
-    if agent is None or agent.id != event.id:
-        return state
+def _unresponsive(state: State) -> State:
     conversation = replace(state.conversation, is_unresponsive=True, reaction_due_s=inf)
     return replace(state, conversation=conversation)
 
