@@ -126,8 +126,7 @@ def _with_failure(state: State, failure: Failure) -> State:
     has_failed = state.failures >= CHANGE_FAILURES and not state.is_link_down
     if state.preset == state.joined_preset or not (failure.is_final or has_failed):
         return state
-    name = session.room_name(state.preset)
-    failed = FailedRoom(name, failure.cause, failure.reason)
+    failed = FailedRoom(state.preset or "first room", failure.cause, failure.reason)
     return replace(state, preset=state.joined_preset, failed_room=failed, failures=0)
 
 

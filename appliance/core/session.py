@@ -207,11 +207,6 @@ def room_settings(config: Config, preset: str | None) -> RoomConfig | Preset:
     return next(named, config.room)
 
 
-def room_name(preset: str | None) -> str:
-    """Return the name of a configured room."""
-    return "first room" if preset is None else preset
-
-
 def failures_cleared(state: State) -> State:
     """Return the state without failures: a person's request resets the back-off."""
     return replace(
