@@ -4,8 +4,7 @@
 the next state and commands. It compares the states before and after, and so finds what
 follows from a change, such as an earcon or a closed sound card. The rules have one
 module per subject: `session` and `reconnect` (the room and its presets), `talk` (also
-permissions and time limit), `buttons` (also volume and gain), `voice_agent` and
-`agent_return`, and `chat`. `view` derives what people see, with the sentences of
-`faults`; `fault_table` has those of the hardware. Start with `state`, `events` and
-`step`.
+permissions and time limit), `buttons` (also volume and gain), `voice_agent` and `chat`.
+`view` derives what people see, with the sentences of `faults`; `fault_table` has those
+of the hardware. Start with `state`, `events` and `step`.
 """

@@ -4,7 +4,7 @@ import functools
 from dataclasses import replace
 from typing import Final
 
-from appliance.core import agent_return, fault_table
+from appliance.core import fault_table, reconnect
 from appliance.core.events import Part, PartEvent, PartLost
 from appliance.core.state import State
 
@@ -138,7 +138,7 @@ def _sound_faults(state: State) -> tuple[str, ...]:
 
 def _agent_faults(state: State) -> tuple[str, ...]:
     """Return one sentence if the voice agent is missing, or does not react."""
-    is_missing = agent_return.is_missing(state) or agent_return.is_returning(state)
+    is_missing = reconnect.is_agent_missing(state) or reconnect.is_returning(state)
     if state.agent_returns and is_missing:
         return (NO_AGENT,)
     agent = state.conversation.agent

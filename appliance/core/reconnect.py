@@ -1,9 +1,16 @@
-"""Reconnect policy: time-outs, back-off, and retries without end.
+"""Reconnect policy: time-outs, back-off, retries without end, return for an agent.
 
 The first retry comes soon, later ones up to 30 s apart; after a refusal the wait is 10
 minutes. After a moderator removed the box, or another client with its identity replaced
 it, it doubles from 1 to 10 minutes. If a chosen room cannot be joined, the box goes
 back to the room before.
+
+LiveKit sends agents only into a room that begins, and a room ends some time after its
+last participant has left. So a box that is alone without the voice agent that it
+expects leaves, without any sound, after 1, 2, 4, 8, 10, 10 ... minutes, and joins
+again. A talk, a press of the talk button or a typed line postpones this by `PAUSE_S`
+and ends the longer waits. After a session without any of these, in which the agent has
+left, it waits for one of them.
 """
 
 from dataclasses import replace
@@ -27,10 +34,14 @@ LONGEST_S: Final = 30.0
 JITTER_S: Final = 0.25
 """Spreads the retries of many appliances that lost one server over half a second."""
 MINUTE_S: Final = 60.0
-"""First wait after an eviction. An agent that ends its call by deleting the room must
-not be called back at once."""
+"""First wait after an eviction: an agent that ends its call by deleting the room must
+not be called back at once. Also for a missing agent, whose worker may restart."""
 TEN_MINUTES_S: Final = 600.0
-"""Wait after a refusal, and longest one after evictions; our choice."""
+"""Wait after a refusal, and longest one of those that begin with a minute."""
+CLOSED_S: Final = 25.0
+"""LiveKit keeps a room for 20 s by default after the last participant has left."""
+PAUSE_S: Final = 5.0
+"""Our choice: who has something to add has begun by then."""
 CHANGE_FAILURES: Final = 5
 """Failures of a chosen room after which the box goes back, about 8 s if each comes at
 once. Our choice: a server that is just starting is there by then."""
@@ -78,8 +89,10 @@ def link_changed(state: State, event: LinkChanged, now_s: float) -> Step:
 
 def tick(state: State, now_s: float) -> Step:
     """Handle a deadline that has passed."""
-    if now_s < deadline_s(state):
+    if now_s < due_s(state):
         return state, ()
+    if state.phase is Phase.IN_ROOM:
+        return _returning(state, now_s)
     if state.phase in RETRYING:
         return session.start(state, now_s)
     if state.phase is Phase.LEAVING:
@@ -91,8 +104,10 @@ def tick(state: State, now_s: float) -> Step:
     return session.end(_with_failure(state, failure), Goal.REJOIN, now_s)
 
 
-def deadline_s(state: State) -> float:
-    """Return the deadline of this phase; infinity when it has none."""
+def due_s(state: State) -> float:
+    """Return when `tick` has something to do; infinity: never."""
+    if state.is_connected:
+        return state.conversation.return_at_s
     if state.phase in RETRYING:
         return state.retry_at_s
     return state.since_s + TIMEOUT_S.get(state.phase, inf)
@@ -112,6 +127,71 @@ def wait_s(failures: int, jitter: float) -> float:
 def minutes_wait_s(count: int) -> float:
     """Return the wait after the same thing so many times: doubled from a minute."""
     return min(MINUTE_S * 2.0 ** min(count - 1, 10), TEN_MINUTES_S)
+
+
+def update_return(before: State, after: State, now_s: float) -> State:
+    """Return the state with the time at which the box leaves to fetch the agent."""
+    if not after.is_in_room:
+        return after
+    conversation = after.conversation
+    is_use = _is_use(before, after)
+    is_used = conversation.is_used or is_use
+    at_s, returns = conversation.return_at_s, after.agent_returns
+    if not is_agent_missing(after):
+        at_s, returns = inf, 0
+    elif is_use:
+        at_s = max(now_s + PAUSE_S, after.joined_at_s + MINUTE_S)
+        returns = min(returns, 1)
+    elif not is_agent_missing(before):
+        is_wanted = conversation.is_awaited or is_used
+        at_s = now_s + _spread(minutes_wait_s(returns + 1), after) if is_wanted else inf
+    changed = replace(conversation, return_at_s=at_s, is_used=is_used)
+    if (changed, returns) == (conversation, after.agent_returns):
+        return after
+    return replace(after, conversation=changed, agent_returns=returns)
+
+
+def is_agent_missing(state: State) -> bool:
+    """Return whether an agent is expected, and neither it nor anybody else is there."""
+    conversation = state.conversation
+    has_others = conversation.agent is not None or state.people
+    return state.is_in_room and conversation.is_expected and not has_others
+
+
+def is_returning(state: State) -> bool:
+    """Return whether the box has left because of a missing agent, and will rejoin."""
+    is_out = not state.is_in_room and state.cause is None
+    return is_out and state.agent_returns > 0
+
+
+def _returning(state: State, now_s: float) -> Step:
+    """Leave the room until it has ended, unless somebody talks."""
+    if _is_talking(state):
+        later = replace(state.conversation, return_at_s=now_s + PAUSE_S)
+        return replace(state, conversation=later), ()
+    state, commands = session.end(state, Goal.REJOIN, now_s)
+    return replace(
+        state,
+        agent_returns=state.agent_returns + 1,
+        rejoin_at_s=now_s + session.LEAVE_S + CLOSED_S,
+    ), commands
+
+
+def _is_use(before: State, after: State) -> bool:
+    """Return whether somebody talks, or has just pressed, even in vain, or typed."""
+    is_pressed = after.talk.is_button_down and not before.talk.is_button_down
+    is_typed = len(after.chat.queued) > len(before.chat.queued)
+    return _is_talking(before) or is_pressed or is_typed
+
+
+def _is_talking(state: State) -> bool:
+    """Return whether somebody talks; in `open` mode the talk has no end."""
+    return state.talk.is_on and (state.levels.is_voice or not state.is_open_mode)
+
+
+def _spread(wait_s: float, state: State) -> float:
+    """Return the wait ± 10 %: many boxes may wait for one server."""
+    return wait_s * (0.9 + 0.2 * state.jitter)
 
 
 def _with_failure(state: State, failure: Failure) -> State:
@@ -142,7 +222,7 @@ def _with_retry(state: State, now_s: float, least_s: float = 0.0) -> State:
 
 def _refused(state: State, now_s: float) -> State:
     """Return the state after a refusal, which may be temporary: a retry follows."""
-    retry_at_s = now_s + TEN_MINUTES_S * (0.9 + 0.2 * state.jitter)
+    retry_at_s = now_s + _spread(TEN_MINUTES_S, state)
     return replace(session.entered(state, Phase.REFUSED, now_s), retry_at_s=retry_at_s)
 
 

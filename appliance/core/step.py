@@ -10,7 +10,6 @@ from math import inf
 from typing import Final, assert_never
 
 from appliance.core import (
-    agent_return,
     buttons,
     events,
     faults,
@@ -63,11 +62,10 @@ def wake_at_s(state: State) -> float:
     if state.phase is Phase.STOPPED:
         return inf
     return min(
-        reconnect.deadline_s(state),
+        reconnect.due_s(state),
         talk.due_s(state),
         buttons.leave_due_s(state),
         voice_agent.due_s(state),
-        agent_return.due_s(state),
     )
 
 
@@ -186,9 +184,8 @@ def _tick(state: State, now_s: float) -> Step:
     state, warning = talk.tick(state, now_s)
     state, leaving = buttons.tick(state, now_s)
     state, thinking = voice_agent.tick(state, now_s)
-    state, returning = agent_return.tick(state, now_s)
-    state, waiting = reconnect.tick(state, now_s)
-    return state, (*warning, *leaving, *thinking, *returning, *waiting)
+    state, joining = reconnect.tick(state, now_s)
+    return state, (*warning, *leaving, *thinking, *joining)
 
 
 def _with_effects(before: State, after: State, now_s: float) -> Step:
@@ -199,7 +196,7 @@ def _with_effects(before: State, after: State, now_s: float) -> Step:
     after, gate = talk.update_gate(after, now_s)
     after, unmuting = talk.unmute_track(after)
     after, conversation = voice_agent.follow(before, after, now_s)
-    after = agent_return.update(before, after, now_s)
+    after = reconnect.update_return(before, after, now_s)
     after, gate = _announced(before, after, gate, now_s)
     return after, (
         *_opening(before, after),
@@ -253,7 +250,7 @@ def _announced(
     quiet = tuple(x for x in gate if is_audible or not isinstance(x, PlayEarcon))
     # The session also ends when LiveKit does not resume it, which is an outage.
     is_on_request = after.phase is Phase.LEAVING and after.cause is None
-    if is_on_request if was_in else agent_return.is_returning(before):
+    if is_on_request if was_in else reconnect.is_returning(before):
         return after, quiet
     if was_in:
         # Somebody who holds the button has to hear that the talk is over.

@@ -6,7 +6,7 @@ from math import ceil
 from typing import Final
 
 from appliance.config import TalkMode
-from appliance.core import agent_return, faults, talk, voice_agent
+from appliance.core import faults, reconnect, talk, voice_agent
 from appliance.core.chat import ChatLine
 from appliance.core.events import Caption, Cause, Part, Participant, VoiceAgent
 from appliance.core.state import Goal, Lock, Phase, ScreenPage, State
@@ -222,7 +222,7 @@ def _agent_note(state: State) -> str:
     agent = state.conversation.agent
     if state.conversation.is_awaited:
         return AGENT_AWAITED if talk.may_talk(state) else ""
-    if agent_return.is_missing(state):
+    if reconnect.is_agent_missing(state):
         return AGENT_LEFT
     if agent is None or state.has_only_programs:
         return ""

@@ -2,7 +2,6 @@
 
 import pytest
 
-from appliance.core.agent_return import CLOSED_S, PAUSE_S
 from appliance.core.commands import Earcon, FetchToken, LeaveRoom
 from appliance.core.events import (
     Cause,
@@ -13,6 +12,7 @@ from appliance.core.events import (
     TailEnded,
 )
 from appliance.core.faults import NO_AGENT
+from appliance.core.reconnect import CLOSED_S, PAUSE_S
 from appliance.core.state import Phase
 from appliance.core.view import ConnectionState
 from tests.core.story import (
