@@ -1,9 +1,9 @@
 """Reconnect policy: time-outs, back-off, retries without end, return for an agent.
 
-The first retry comes soon, later ones up to 30 s apart; after a refusal the wait is 10
-minutes. After a moderator removed the box, or another client with its identity replaced
-it, it doubles from 1 to 10 minutes. If a chosen room cannot be joined, the box goes
-back to the room before.
+The first retry comes soon, later ones up to 30 s apart, or 8 s for the first five
+minutes where nothing answers; after a refusal the wait is 10 minutes. After a moderator
+removed the box, or another client with its identity replaced it, it doubles from 1 to
+10 minutes. If a chosen room cannot be joined, the box goes back to the room before.
 
 LiveKit sends agents only into a room that begins, and a room ends some time after its
 last participant has left. So a box that is alone without the voice agent that it
@@ -31,6 +31,10 @@ from appliance.core.state import EVICTIONS, FailedRoom, Goal, Phase, State, Step
 FIRST_S: Final = 0.5
 """First wait; each further one is twice as long."""
 LONGEST_S: Final = 30.0
+HOPEFUL_S: Final = 8.0
+"""Longest wait in the first attempts where nothing answers: no load on anyone."""
+HOPEFUL_FAILURES: Final = 40
+"""Our choice: five minutes are how long a server, router or provider takes to restart."""
 JITTER_S: Final = 0.25
 """Spreads the retries of many appliances that lost one server over half a second."""
 MINUTE_S: Final = 60.0
@@ -57,6 +61,8 @@ TIMEOUT_S: Final = {
 """Longest wait for an answer, by phase."""
 RETRYING: Final = frozenset({Phase.WAITING, Phase.REFUSED})
 """Phases that end with the next attempt, at `retry_at_s`."""
+UNREACHABLE: Final = frozenset({Cause.SERVER_LOST, Cause.NO_INTERNET})
+"""Nothing answers."""
 
 
 def failed(
@@ -113,15 +119,16 @@ def due_s(state: State) -> float:
     return state.since_s + TIMEOUT_S.get(state.phase, inf)
 
 
-def wait_s(failures: int, jitter: float) -> float:
+def wait_s(failures: int, jitter: float, longest_s: float = LONGEST_S) -> float:
     """Return the wait after this many consecutive failures.
 
     Args:
         failures: 1 or more.
         jitter: 0-1, a random number of this process.
+        longest_s: cap of the doubled waits.
     """
     doubled_s = FIRST_S * 2.0 ** min(failures - 1, 10)
-    return min(doubled_s, LONGEST_S - JITTER_S) + JITTER_S * (2.0 * jitter - 1.0)
+    return min(doubled_s, longest_s - JITTER_S) + JITTER_S * (2.0 * jitter - 1.0)
 
 
 def minutes_wait_s(count: int) -> float:
@@ -215,7 +222,9 @@ def _with_retry(state: State, now_s: float, least_s: float = 0.0) -> State:
     if state.cause in EVICTIONS:
         delay_s = minutes_wait_s(state.evictions)
     else:
-        delay_s = wait_s(state.failures, state.jitter)
+        is_hopeful = state.cause in UNREACHABLE and state.failures <= HOPEFUL_FAILURES
+        longest_s = HOPEFUL_S if is_hopeful else LONGEST_S
+        delay_s = wait_s(state.failures, state.jitter, longest_s)
     retry_at_s = now_s + max(delay_s, least_s)
     return replace(session.entered(state, Phase.WAITING, now_s), retry_at_s=retry_at_s)
 
