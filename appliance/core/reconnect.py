@@ -34,7 +34,7 @@ LONGEST_S: Final = 30.0
 HOPEFUL_S: Final = 8.0
 """Longest wait in the first attempts where nothing answers: no load on anyone."""
 HOPEFUL_FAILURES: Final = 40
-"""Our choice: five minutes are how long a server, router or provider takes to restart."""
+"""Our choice: five minutes are how long the restart of a router or server takes."""
 JITTER_S: Final = 0.25
 """Spreads the retries of many appliances that lost one server over half a second."""
 MINUTE_S: Final = 60.0
