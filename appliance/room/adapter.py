@@ -1,8 +1,6 @@
 """Adapter for LiveKit rooms: implements `ports.Room`, one session at a time.
 
-It takes the core's room commands and connects the microphone and the playback of the
-audio adapter (`ports.MicrophoneFeed`, `ports.Playback`) with the room. It also filters
-the SDK's log lines: no secrets, and a limited rate.
+It also filters the SDK's log lines: no secrets, and a limited rate.
 """
 
 import gc
@@ -32,9 +30,6 @@ CLOSE_S: Final = 2.0
 """Leaving takes at most 1.5 s; after SIGTERM the process has 3 s to end."""
 _NATIVE: Final = "%s:%s:%s - %s"
 """The format of lines that the SDK passes on from the native library."""
-_IGNORED: Final = ("ignoring text stream", "ignoring byte stream")
-"""Logged for each stream on a topic without a handler; the sender chooses the number
-and the topic. Agents send several a second."""
 _CALLBACK_FAILED: Final = "error running user callback"
 """The SDK logs the whole event after this, chat and tokens included."""
 
@@ -48,7 +43,7 @@ class LiveKitRoom:
         """Start without a session; `JoinRoom` begins the first one."""
         self._background = Background()
         spawn = self._background.start
-        self._context = SessionContext(post, feed, playback, spawn, {}, config)
+        self._context = SessionContext(post, feed, playback, spawn, config)
         self.session: Session | None = None
         """The latest one, which may be over."""
 
@@ -62,7 +57,7 @@ class LiveKitRoom:
         """Leave the room, if the core has not done so; within `CLOSE_S`."""
         if self.session is not None:
             self.session.leave()
-        # A connection attempt cannot be stopped, only abandoned: the process ends.
+        # A connection attempt is abandoned, because it cannot be stopped.
         await self._background.wait(CLOSE_S)
         await self._background.close(*failure)
 
@@ -97,8 +92,8 @@ class LiveKitRoom:
         if self.session is not None:
             self.session.leave()
             self.session = None
-            # The objects of a session refer to each other. Python itself looks for such
-            # cycles so rarely here that each session would hold 0.5 MB for days.
+            # Python itself collects cycles so rarely here that each session, whose
+            # objects refer to each other, would hold 0.5 MB for days.
             gc.collect()
         room = room_settings(self._context.config, command.preset)
         self.session = Session(command, room.encryption_key_file, self._context)
@@ -128,12 +123,11 @@ class _SdkFilter(logging.Filter):
         if PurePath(record.pathname).parts[-3:-1] != ("livekit", "rtc"):
             return True
         message = str(record.msg)
-        known = (*_IGNORED, _CALLBACK_FAILED)
-        start = next((x for x in known if message.startswith(x)), None)
-        if start is not None:
-            record.msg, record.args = start, ()
-        # Everything that matters in native lines is reported as an event as well.
-        if message == _NATIVE or start in _IGNORED:
+        if message.startswith(_CALLBACK_FAILED):
+            record.msg, record.args = _CALLBACK_FAILED, ()
+        # Everything that matters in native lines is reported as an event as well. Lines
+        # at INFO are about streams on other topics: agents send several a second.
+        if message == _NATIVE or record.levelno < logging.WARNING:
             record.levelno, record.levelname = logging.DEBUG, "DEBUG"
         if not logging.getLogger(record.name).isEnabledFor(record.levelno):
             return False

@@ -1,15 +1,18 @@
-"""Voice agent in the room: reads its state and captions, sends turns, mutes its audio.
+"""Voice agent in the room: its state and captions, turns, and speech kept for it.
 
-When it does so is decided in `core.voice_agent`.
+When it is told of a turn, and muted, is decided in `core.voice_agent`.
 """
 
+import asyncio
 import logging
 import time
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Final
 
+import numpy as np
 from livekit import rtc
 
 from appliance.core.chat import UNKNOWN_ID
@@ -22,8 +25,10 @@ from appliance.core.events import (
     CaptionReceived,
     VoiceAgent,
 )
+from appliance.pcm import RATE_HZ, SILENCE, Block
 from appliance.ports import Post
 from appliance.process.background import Spawn
+from appliance.room.chat_channel import Report, TextStreams
 from appliance.room.chat_format import ID_CHARACTERS, time_ms
 from appliance.room.connection import SessionContext
 from appliance.room.participants import (
@@ -33,9 +38,7 @@ from appliance.room.participants import (
     is_text,
     name_of,
 )
-from appliance.room.pre_connect_audio import PreConnectAudio
 from appliance.room.subscriber import Subscriber
-from appliance.room.text_streams import Report, TextStreams
 
 CAPTION_TOPIC: Final = "lk.transcription"
 ON_BEHALF: Final = "lk.publish_on_behalf"
@@ -44,10 +47,9 @@ PUSH_TO_TALK: Final = "push-to-talk"
 """Attribute that says "1" if the agent takes turns."""
 REFUSALS: Final = 3
 """After so many refused requests the agent is told of no further turns, unless it says
-that it takes turns. Not after one: it may offer the methods a moment after its state
-says that it is ready."""
+that it takes them. Not after one: it may offer the methods a moment later."""
 BUSY: Final = frozenset({AgentState.THINKING, AgentState.SPEAKING})
-"""States in which an error of an agent's method does not mean that its session is over.
+"""States in which an error of the agent's method does not mean that its session ended.
 """
 _Rpc = rtc.RpcError.ErrorCode
 LOST: Final = (_Rpc.CONNECTION_TIMEOUT, _Rpc.SEND_FAILED)
@@ -56,6 +58,16 @@ ARRIVAL_S: Final = 2.0
 """Time-out for the request to arrive; the library's own 7 s are for relays."""
 ANSWER_S: Final = 6.0
 """Time-out for the answer: an agent may wait 5 s for its transcription."""
+
+PRE_CONNECT_TOPIC: Final = "lk.agent.pre-connect-audio-buffer"
+KEPT_BLOCKS: Final = 1000
+"""10 s; of a longer talk the end is kept."""
+STALE_S: Final = 30.0
+"""Speech is dropped if no agent has come so long after its last word; our choice."""
+DECIMATION: Final = 3
+"""48 to 16 kHz, which is what speech recognition uses."""
+SEND_S: Final = 10.0
+
 _log = logging.getLogger(__name__)
 
 
@@ -161,10 +173,7 @@ class RoomAgent:
                 self._pre_connect.offer(each)
 
     def reconnected(self) -> None:
-        """Send the end of a turn again that the old connection may have lost.
-
-        On one that is only resumed, it arrives late.
-        """
+        """Send the end of a turn again that the old connection may have lost."""
         self._connections += 1
 
     def do(self, command: MuteAgent | TakeTurn) -> None:
@@ -233,7 +242,7 @@ class RoomAgent:
         """Return the agents without avatars, first the one to talk to.
 
         That is the last to come of those that publish their state, or else of all: one
-        that has crashed is listed until the server notices it, its replacement too.
+        that has crashed stays listed for a while.
         """
         agents = (
             other
@@ -264,3 +273,101 @@ def _state(agent: rtc.RemoteParticipant) -> AgentState:
     if name is None:
         return AgentState.INITIALIZING
     return AgentState(name) if name in set(AgentState) else AgentState.IDLE
+
+
+class PreConnectAudio:
+    """Ring of the blocks that were sent while there was no agent.
+
+    The published track says that a byte stream with them follows: without one, even an
+    empty one, every agent would hear nothing for three seconds.
+
+    Thread: the loop's, and the audio adapter's for what `recorded` returns.
+    """
+
+    def __init__(
+        self, room: rtc.Room, spawn: Spawn, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Start without speech."""
+        self._now_s = now_s
+        self._room = room
+        self._spawn = spawn
+        self._blocks: deque[Block] = deque(maxlen=KEPT_BLOCKS)
+        self._last_s = 0.0
+        self._is_recording = True
+        self._sent: set[tuple[str, str]] = set()
+        """Session ids of agents and ids of our track that were sent a stream."""
+
+    def recorded(self, send: Callable[[Block], None]) -> Callable[[Block], None]:
+        """Return `send`, with a copy of each block kept until an agent comes."""
+
+        def record_and_send(block: Block) -> None:
+            if self._is_recording and block is not SILENCE:
+                now_s = self._now_s()
+                if now_s - self._last_s > STALE_S:
+                    self._blocks.clear()
+                self._blocks.append(block.copy())
+                self._last_s = now_s
+            send(block)
+
+        return record_and_send
+
+    def forget(self) -> None:
+        """Forget what was said; what is said later is kept."""
+        self._blocks.clear()
+
+    def offer(self, agent: rtc.RemoteParticipant) -> None:
+        """Send the stream to an agent that listens, once for each track.
+
+        LiveKit's agents publish their state when they can receive the stream. If it
+        cannot be sent, what was said is lost.
+        """
+        track_sid = self._track_sid()
+        key = (agent.sid, track_sid)
+        is_ready = AGENT_STATE in agent.attributes
+        if not is_ready or not track_sid or key in self._sent:
+            return
+        self._sent.add(key)
+        self._is_recording = False
+        is_stale = self._now_s() - self._last_s > STALE_S
+        blocks = [] if is_stale else list(self._blocks)
+        self.forget()
+        self._spawn(self._send(agent.identity, track_sid, _pcm(blocks)))
+
+    def _track_sid(self) -> str:
+        """Return the id of the newest track: the SDK lists one that it lost, too."""
+        own = self._room.local_participant.track_publications.values()
+        microphones = [
+            x.sid for x in own if x.source == rtc.TrackSource.SOURCE_MICROPHONE
+        ]
+        return microphones[-1] if microphones else ""
+
+    async def _send(self, identity: str, track_sid: str, pcm: bytes) -> None:
+        attributes = {
+            "trackId": track_sid,
+            "sampleRate": str(RATE_HZ // DECIMATION),
+            "channels": "1",
+        }
+        try:
+            async with asyncio.timeout(SEND_S):
+                writer = await self._room.local_participant.stream_bytes(
+                    "pre-connect",
+                    topic=PRE_CONNECT_TOPIC,
+                    attributes=attributes,
+                    destination_identities=[identity],
+                    total_size=len(pcm),
+                )
+                if pcm:
+                    await writer.write(pcm)
+                await writer.aclose()
+        except (rtc.StreamError, TimeoutError) as exc:
+            _log.warning("kept speech not sent  error=%s", type(exc).__name__)
+        else:
+            _log.info("kept speech sent to the agent  bytes=%d", len(pcm))
+
+
+def _pcm(blocks: list[Block]) -> bytes:
+    if not blocks:
+        return b""
+    samples = np.concatenate(blocks).reshape(-1, DECIMATION)
+    slower: Block = samples.mean(axis=1).astype(np.int16)
+    return slower.tobytes()

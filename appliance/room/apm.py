@@ -1,7 +1,7 @@
-"""LiveKit's audio processing module: echo cancellation, noise suppression, gain.
+"""LiveKit's audio processing module (APM): echo canceller, noise suppressor, gain.
 
-Two instances, so that each can be bypassed: one for both delays by 15 ms even when
-there is no echo to cancel; these delay by 9 and 7 ms.
+Two instances, so that the canceller can be bypassed when there is no echo: they delay
+by 9 and 7 ms, one for both by 15 ms.
 
 Source: livekit-ffi, `server/requests.rs` (in place, done when the call returns);
 WebRTC's `audio_processing.h` for the order of the two streams and the delay.
@@ -27,14 +27,13 @@ _OK_ANSWER_BYTES: Final = 3
 
 _NOISE_BLOCKS: Final = 90
 """0.9 s. With 0.7 s the first 50 ms of an interruption are lost, with 0.8 s nothing;
-after more the real echo path is learned more slowly. Takes 8 ms of CPU on a PC."""
+after more the real echo path is learned more slowly."""
 _NOISE_RMS: Final = 2000
 """-24 dBFS, the level of speech."""
 _ECHO_GAIN: Final = 0.01
 """-40 dB: present, and too faint to make the canceller expect a loud echo."""
 _ECHO_DELAYS_MS: Final = (20, 30, 40)
-"""The range of USB cards. After a single delay the filter adapts too slowly to another
-one, and speech is lost meanwhile. With 0 ms the filter does not converge."""
+"""The range of USB cards. After a single one, or 0 ms, the filter adapts too slowly."""
 
 
 def echo_canceller(config: SoundConfig) -> "ApmEchoCanceller | None":
@@ -45,11 +44,9 @@ def echo_canceller(config: SoundConfig) -> "ApmEchoCanceller | None":
 
 def voice_cleaner(config: SoundConfig) -> "ApmNoiseSuppressor | None":
     """Return the other processing the configuration asks for; None: nothing."""
-    is_any = (
-        config.noise_suppression or config.high_pass_filter or config.automatic_gain
-    )
     has_microphone = config.microphone != "none"
-    return ApmNoiseSuppressor(config) if is_any and has_microphone else None
+    wanted = config.noise_suppression, config.high_pass_filter, config.automatic_gain
+    return ApmNoiseSuppressor(config) if has_microphone and any(wanted) else None
 
 
 class ApmEchoCanceller:
@@ -67,10 +64,7 @@ class ApmEchoCanceller:
         _converge(self)
 
     def cancel(self, microphone: Block, played: Block, delay_ms: int) -> None:
-        """Remove the echo in place; see `ports.EchoCanceller`.
-
-        Thread: any, one at a time.
-        """
+        """Remove the echo in place. Thread: any, one at a time."""
         wanted_ms = min(max(delay_ms, 0), _MAX_DELAY_MS)
         if abs(wanted_ms - self._delay_ms) > _DELAY_STEP_MS:
             self._delay_ms = wanted_ms
@@ -95,10 +89,7 @@ class ApmNoiseSuppressor:
         self._near = _Stream(self._module, "apm_process_stream")
 
     def clean(self, microphone: Block) -> None:
-        """Clean the microphone's block in place.
-
-        Thread: any, one at a time.
-        """
+        """Clean the microphone's block in place. Thread: any, one at a time."""
         microphone[:] = self._near.processed(microphone)
 
 
@@ -128,15 +119,9 @@ class _Stream:
 def _converge(canceller: EchoCanceller) -> None:
     """Process 0.9 s of noise and its echo with a new canceller, without waiting.
 
-    WebRTC's canceller (AEC3) suppresses near-end speech while the speaker plays until
-    its filter has converged: in the first seconds after a start, and for six seconds of
-    far-end speech where the microphone does not hear the speaker (a headset). What is
-    learned of this synthetic echo path is replaced within seconds by the real one.
-
-    The cost: an echo of -20 dB with a delay of 40 or 60 ms is reduced by 12 or 6 dB in
-    the first half second, instead of by 19, and one of 100 ms hardly in 1 to 2 s.
-
-    Source: measured.
+    Until its filter has converged, WebRTC's canceller (AEC3) suppresses near-end speech
+    while the speaker plays. The real echo path replaces this one within seconds; in the
+    first half second its echo is reduced by 6 to 12 dB instead of 19. Source: measured.
     """
     size = _NOISE_BLOCKS * BLOCK_FRAMES
     noise = np.random.default_rng(1).normal(scale=_NOISE_RMS, size=size)

@@ -34,8 +34,7 @@ PACKET_BYTES: Final = 65_536
 
 ID_CHARACTERS: Final = 128
 _FIRST_MS: Final = 1_577_836_800_000
-"""2020, before LiveKit: an earlier time comes from a clock that is wrong, or from a
-sender that counts seconds."""
+"""2020: an earlier time is that of a wrong clock, or counts seconds."""
 _AHEAD_MS: Final = 86_400_000
 """A sender's clock that is more than a day ahead of ours is wrong."""
 
@@ -95,8 +94,8 @@ def read_packet(
 ) -> ChatMessage | Dropped | None:
     """Return the message of a data packet; None: it is not addressed to us.
 
-    `topic` is one of `TOPICS_OF_DTELECOM`. If `takes_streams`, the same message reaches
-    us as a stream, too: packets flagged for older receivers are not for us.
+    `topic` is one of `TOPICS_OF_DTELECOM`. If `takes_streams`, packets that are flagged
+    for older receivers reach us as a stream, too.
     """
     if len(payload) > PACKET_BYTES:
         return Dropped("too long") if topic else None
@@ -126,8 +125,7 @@ def _derived_id(text: str, ts_ms: float | None) -> str:
 def packet(line_id: str, ts_ms: int, text: str, *, has_stream: bool) -> bytes:
     """Return a packet for `lk-chat-topic`; `ts_ms` is in ms since the epoch.
 
-    `has_stream` says that receivers that read streams have the message already, by a
-    stream with this id.
+    `has_stream`: other receivers get the message by a stream with this id.
     """
     shape = {"id": line_id, "timestamp": ts_ms, "message": text}
     flag = {"ignoreLegacy": True} if has_stream else {}

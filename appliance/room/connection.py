@@ -1,22 +1,27 @@
-"""Connection to a LiveKit server or a dTelecom node; can be abandoned at any moment."""
+"""Connection to a LiveKit server or a dTelecom node, and why it fails or is lost.
+
+It can be abandoned at any moment. Source of the failures: messages of the SDK, each
+observed with livekit-server 1.13.5 or a server of our own, again in `tests/room`.
+"""
 
 import asyncio
 import logging
-import time
+import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
 from livekit import rtc
+from livekit.rtc import DisconnectReason
 
 from appliance.config import Config
 from appliance.core.commands import JoinRoom
-from appliance.core.events import ConnectionDetails, Failure
+from appliance.core.events import Cause, ConnectionDetails, Failure
 from appliance.ports import MicrophoneFeed, Playback, Post
 from appliance.process.background import Spawn
 from appliance.process.logs import redacted
-from appliance.room.failures import NO_NODE, NOT_IN_TIME, TOKEN_EXPIRED, connect_failure
 from appliance.room.ffi import connect_once
 
 CONNECT_S: Final = 5.0
@@ -29,8 +34,7 @@ SPARE_S: Final = 0.5
 """Longer than a relay needs to answer: the SDK gives up and hangs up after its time.
 With five nodes that is less than `JOIN_S`."""
 LOOK_S: Final = 0.25
-"""Interval at which a session compares what it has posted with what is now; our choice:
-nobody notices the delay."""
+"""Interval of looking for changes to post; our choice: nobody notices the delay."""
 
 _log = logging.getLogger(__name__)
 
@@ -43,21 +47,17 @@ class SessionContext:
     feed: MicrophoneFeed
     playback: Playback
     spawn: Spawn
-    pending: dict[asyncio.Task[Any], str]
-    """Unfinished connection attempts, and their URLs."""
     config: Config
-    failed_nodes: dict[str, float] = field(default_factory=dict)
-    """Nodes of dTelecom that accepted a session and let it join no room, with the time
-    of their latest failure, until a session has joined on another one."""
+    pending: dict[asyncio.Task[Any], str] = field(default_factory=dict)
+    """Unfinished connection attempts, and their URLs."""
+    failed_nodes: Counter[str] = field(default_factory=Counter)
+    """Sessions that nodes of dTelecom accepted, and let join no room."""
 
 
 def connection(
     command: JoinRoom, context: SessionContext, lose: Callable[[Failure], None]
 ) -> "LiveKitConnection | NodeConnection":
-    """Return the connection for a session, which creates its room.
-
-    `lose` is called if a joined room cannot be resumed, before the SDK gives up.
-    """
+    """Return the connection for a session; `lose` is called if it cannot be resumed."""
     if command.details.is_dtelecom:
         return NodeConnection(command, context, lose)
     return LiveKitConnection(context)
@@ -66,9 +66,8 @@ def connection(
 class LiveKitConnection:
     """Connection of one `rtc.Room`, used once.
 
-    The SDK cannot abort connecting: cancelled in Python, it goes on natively, and once
-    connected it ends the process because its events have no receiver. So an attempt
-    always runs to its end, and an abandoned one is disconnected then.
+    An attempt always runs to its end, and is disconnected then if it was abandoned:
+    cancelled in Python, it would go on natively, and end the process once connected.
     """
 
     def __init__(self, context: SessionContext) -> None:
@@ -128,11 +127,7 @@ class LiveKitConnection:
 
 
 class NodeConnection:
-    """Connection to a node of dTelecom, used once, through a relay in this process.
-
-    dTelecom's servers are made from LiveKit 1.4: text streams are lost there, data are
-    not encrypted, and a track must not be published twice.
-    """
+    """Connection to a node of dTelecom, used once, through a relay in this process."""
 
     def __init__(
         self,
@@ -146,11 +141,10 @@ class NodeConnection:
 
         self._connection = LiveKitConnection(context)
         self._failed = context.failed_nodes
-        urls = sorted(
-            (command.details.url, *command.details.fallback_urls),
-            key=lambda url: self._failed.get(url, 0.0),
-        )
-        self._relay = Relay(urls, refused=partial(lose, TOKEN_EXPIRED))
+        urls = (command.details.url, *command.details.fallback_urls)
+        # Those that failed most often last.
+        nodes = sorted(urls, key=lambda url: self._failed[url])
+        self._relay = Relay(nodes, refused=partial(lose, TOKEN_EXPIRED))
         self.room = self._connection.room
 
     async def open(
@@ -171,11 +165,123 @@ class NodeConnection:
         if found is None:
             self._failed.clear()
         elif (node := self._relay.session_node) is not None:
-            # The next sessions try it last.
-            self._failed[node] = time.monotonic()
+            self._failed[node] += 1
         return NO_NODE if found is not None and self._relay.is_away else found
 
     async def close(self) -> None:
         """Disconnect; an attempt that is still running fails at once."""
         await self._connection.close()
         await self._relay.close()
+
+
+_lost: Final = partial(Failure, Cause.SERVER_LOST)
+_refused: Final = partial(Failure, Cause.REFUSED, is_final=True)
+
+NOT_IN_TIME: Final = _lost(
+    "the server did not complete joining within 15 s; it may be overloaded, or a "
+    "firewall may block UDP and TCP to it"
+)
+NOT_PUBLISHED: Final = _lost(
+    "the server did not accept the microphone's track; see the server's log",
+)
+ONLY_ONCE: Final = _lost(
+    "this server takes the microphone's track only once in a session; joining again"
+)
+NO_AUDIO: Final = _lost("LiveKit's library delivers no audio of the others")
+NOT_SENT: Final = _lost("LiveKit's library sends nothing of the microphone's sound")
+NO_NODE: Final = _lost(
+    "no node of dTelecom can be reached; the token source may name another one when it "
+    "is asked again"
+)
+TOKEN_EXPIRED: Final = _lost(
+    "the node does not accept this session's token any more; joining again"
+)
+_SERVER_ERROR: Final = _lost("the server answers with an error; see the server's log")
+
+_ADDRESS: Final = re.compile(r"\w+://\S+")
+"""Its host name may contain any of the words below."""
+_CONNECTING: Final = {
+    "permissions denied": _refused(
+        "the token does not allow joining this room: its issuer has to grant roomJoin "
+        "and the room's name"
+    ),
+    # Not final: a clock that lags after a power cut is set again within minutes.
+    "client error: 40[13].*(is expired|not valid yet)": Failure(
+        Cause.REFUSED,
+        "the server finds the token expired or not yet valid: the clocks of token "
+        "source and server differ, or the token is an old one",
+    ),
+    "client error: 40[13]": _refused(
+        "the server refused the token (401 or 403): it may be expired or made for "
+        "another server; check the token source, its API key and its clock"
+    ),
+    "invalid characters": _refused(
+        "the token is malformed: check what the token source answers"
+    ),
+    "parse the url": Failure(
+        Cause.MISCONFIGURED,
+        "the server's address is invalid: it has to look like wss://example.org; check "
+        "room.url and the token source's answer",
+        is_final=True,
+    ),
+    "client error: 404": _lost(
+        "there is no LiveKit server at this address, or it has no such room (404); "
+        "check room.url and the token source's answer"
+    ),
+    # Whatever the server or a proxy writes after the status.
+    r"(server|client) error: \d": _SERVER_ERROR,
+    "failed to lookup|unreachable|No route": Failure(
+        Cause.NO_INTERNET,
+        "the server's name cannot be resolved or its network cannot be reached; check "
+        "the internet connection and the server's address",
+    ),
+    "refused": _lost(
+        "nothing answers at the server's address; it may be down or starting"
+    ),
+    r"certificate|corrupt message|\b(tls|rustls|TLS)\b": _lost(
+        "no secure connection to the server; check this box's clock, the server's "
+        "certificate, and that it speaks wss at this port"
+    ),
+    "timed out|timeout": _lost(
+        "the server does not answer; it may be overloaded, or the network loses what "
+        "is sent"
+    ),
+    "(server|client|handshake) error": _SERVER_ERROR,
+}
+"""Regular expressions that are tried in this order."""
+
+_CANNOT_CONNECT: Final = _lost("the server cannot be joined now; it may be restarting")
+
+_CLOSED: Final = Failure(Cause.ROOM_CLOSED, "somebody closed the room")
+_SERVER_LOST: Final = _lost(
+    "the connection to the server is lost and could not be resumed"
+)
+
+_DISCONNECTED: Final[dict[int, Failure]] = {
+    DisconnectReason.DUPLICATE_IDENTITY: Failure(
+        Cause.REPLACED,
+        "another client joined with this box's identity; give each its own "
+        "room.identity",
+    ),
+    DisconnectReason.PARTICIPANT_REMOVED: Failure(
+        Cause.ROOM_CLOSED, "somebody removed this box from the room"
+    ),
+    DisconnectReason.ROOM_DELETED: _CLOSED,
+    DisconnectReason.ROOM_CLOSED: _CLOSED,
+    DisconnectReason.SERVER_SHUTDOWN: _lost("the server is shutting down"),
+}
+
+
+def connect_failure(message: str) -> Failure:
+    """Return the failure for an error of `rtc.Room.connect`.
+
+    Its message may contain the address and the whole token.
+    """
+    said = _ADDRESS.sub("", redacted(message))
+    found = (_CONNECTING[words] for words in _CONNECTING if re.search(words, said))
+    return next(found, _CANNOT_CONNECT)
+
+
+def disconnect_failure(reason: DisconnectReason.ValueType) -> Failure:
+    """Return the failure for the reason of a disconnect."""
+    return _DISCONNECTED.get(reason, _SERVER_LOST)

@@ -1,7 +1,4 @@
-"""End-to-end encryption with a key that everybody in the room shares.
-
-The key file, and the state of encryption of each participant's audio with its faults.
-"""
+"""End-to-end encryption with a shared key: its file, and the participants' faults."""
 
 from pathlib import Path
 from typing import Final
@@ -21,8 +18,7 @@ OTHER_KEY: Final = "sound cannot be decrypted: their key is not the one of this 
 
 PATIENCE_S: Final = 2.0
 """Time from the first speech to the first decrypted packet; our choice. The library
-does not report a wrong key, only the first success. Of a muted track, for which the
-server's report of speech may be too late, nothing arrives."""
+does not report a wrong key, only the first success."""
 _KEY_BYTES: Final = 4096
 """Longest key; our choice: a large file named by mistake is refused."""
 
@@ -42,9 +38,8 @@ def encryption(key_file: str) -> rtc.E2EEOptions | Failure:
     key = content.strip()
     if not key or len(content) > _KEY_BYTES or b"\n" in key:
         return _failure(f"is not one line of at most {_KEY_BYTES} bytes")
-    # As in LiveKit's browser client for a shared key: no attempt to derive later keys
-    # from it. With the default, 16 for each packet, one talker with another key takes a
-    # CPU core (measured), and stays silent even after changing to the right key.
+    # As LiveKit's browser client, derive no later keys: with 16 for each packet, the
+    # default, a talker with another key takes a CPU core (measured).
     return rtc.E2EEOptions(rtc.KeyProviderOptions(key, ratchet_window_size=0))
 
 
@@ -64,7 +59,7 @@ class Decryption:
         self._has_key = has_key
         self._decrypted: set[str] = set()
         self._waited_s: dict[str, float] = {}
-        """How long participants, whose speech is not decrypted, were unmuted since."""
+        """Time unmuted of participants since they spoke and were not decrypted."""
 
     def is_playable(self, publication: rtc.RemoteTrackPublication) -> bool:
         """Return whether the track can be played; ciphertext would be loud noise."""

@@ -1,11 +1,9 @@
 """Audio to and from LiveKit's native library (FFI), in blocks of 10 ms.
 
-The SDK's `AudioSource.capture_frame` and `AudioStream` send each 10 ms through the
-asyncio loop several times, and each acknowledgement too. Here a request is encoded once
-and made on the caller's thread; received audio goes to its sink on the library's.
-
-Uses private parts of the SDK, listed with their version in `tests/room/test_ffi.py`;
-other modules use only the message types in `livekit.rtc._proto`.
+The SDK sends each 10 ms through the asyncio loop several times. Here a request is
+encoded once and made on the caller's thread; received audio goes to its sink on the
+library's. The private parts of the SDK that this takes, and their version, are listed
+in `tests/room/test_ffi.py`.
 
 Source: livekit-ffi, `cabi.rs`, `server/audio_source.rs`, `server/audio_stream.rs`.
 """
@@ -44,11 +42,11 @@ OUR_CAPTURE: Final = 1 << 62
 _TAKEN: Final = FfiEvent(
     capture_audio_frame=CaptureAudioFrameCallback(async_id=OUR_CAPTURE)
 ).SerializeToString()
-"""Acknowledgement of such a capture: always the same bytes."""
+"""Acknowledgement of such a capture."""
 
 _SLOTS: Final = 8
-"""Blocks that may be in flight to the encoder. The library copies each before the call
-returns, but only promises that the memory is free once it has acknowledged the call."""
+"""Blocks that may be in flight to the encoder: the library promises only with its
+acknowledgement that the memory is free."""
 
 Encoded: TypeAlias = "ctypes._Pointer[ctypes.c_uint8]"
 """An encoded event; the library owns the memory."""
@@ -59,8 +57,8 @@ Sink = Callable[[Block], None]
 Thread: the library's.
 """
 
-# One worker thread instead of one per core: several wake each other to share too little
-# work (measured on two cores: 5 % more CPU). Read when the library is first used.
+# One worker thread instead of one per core, which takes 5 % more CPU (measured on two).
+# Read when the library is first used.
 os.environ.setdefault("TOKIO_WORKER_THREADS", "1")
 
 
@@ -97,10 +95,7 @@ class FfiEvents:
     """Callback for the library's events: handles ours, passes the rest to the SDK."""
 
     def __init__(self, rest: Callable[[Encoded, int], None]) -> None:
-        """Create the callback, which the library calls from `install` on.
-
-        `rest` takes the events that are not ours.
-        """
+        """Create the callback; `rest` takes the events that are not ours."""
         self._rest = rest
         self._callback = ffi_cb_fnc(self.take)
         self._drop = FfiClient.instance._ffi_lib.livekit_ffi_drop_handle
@@ -120,13 +115,9 @@ class FfiEvents:
         library.livekit_ffi_initialize(self._callback, gives_logs, b"python", version)
 
     def take(self, address: Encoded, size: int) -> None:
-        """Handle one event.
-
-        Most are acknowledgements, which are recognised without decoding: 5 % less CPU.
-
-        Thread: the library's.
-        """
+        """Handle one event. Thread: the library's."""
         encoded = ctypes.string_at(address, size)
+        # Most are acknowledgements; not to decode them takes 5 % less CPU.
         if encoded == _TAKEN or self._delivered(FfiEvent.FromString(encoded)):
             self._keep_thread_state()
         else:
@@ -181,10 +172,7 @@ class FfiEvents:
             return self.sinks.get(stream)
 
     def _keep_thread_state(self) -> None:
-        """Keep Python's state of this thread after the callback.
-
-        Otherwise a thread state is created and deleted 200 times a second: two system
-        calls and a new page each. Measured: 10 % less CPU.
+        """Keep Python's state of this thread after the callback: 10 % less CPU.
 
         Source: Python/C API, "Non-Python created threads": `PyGILState_Ensure` nests,
         and only the outermost release deletes the state; this one has no release.
@@ -200,7 +188,7 @@ def _ignore(_: Block) -> None:
 
 @cache
 def ffi_events() -> FfiEvents:
-    """Return the installed callback: one per process, like the library."""
+    """Return the installed callback, which is alive as long as the process."""
     made = FfiEvents(ffi_event_callback)
     made.install()
     return made
@@ -210,9 +198,7 @@ def ffi_events() -> FfiEvents:
 def connect_once() -> None:
     """Have the library try once to join, instead of four times.
 
-    If its first attempt fails and a later one succeeds, no audio passes in either
-    direction for as long as the room is open: livekit 1.2.0, unless another room is
-    open in the process. `rtc.RoomOptions` does not have this setting.
+    In a room that a later attempt has joined no audio passes (livekit 1.2.0).
     """
     client = FfiClient.instance
     request = client.request
@@ -235,10 +221,7 @@ class MicrophoneTrack:
     """Local track that is fed block by block."""
 
     def __init__(self) -> None:
-        """Create the track; the caller publishes it.
-
-        Thread: the loop's.
-        """
+        """Create the track; the caller publishes it. Thread: the loop's."""
         ffi_events()
         # Without a queue the library accepts exactly 10 ms and adds no timer.
         self._source = rtc.AudioSource(RATE_HZ, 1, queue_size_ms=0)

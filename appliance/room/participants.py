@@ -1,7 +1,6 @@
-"""The other participants: their names, who speaks, faults of their audio.
+"""The other participants, under names that are safe for screens and logs.
 
-Everybody chooses name and identity, so they may hold anything: they are made safe for
-screens and logs.
+Everybody chooses name and identity, so they may hold anything.
 """
 
 import unicodedata
@@ -37,8 +36,7 @@ class ChatSender:
     """Sender of a message, as the server confirms it."""
 
     identity: str
-    """Empty: unknown. The server's API, a hidden guest, and for about 3 s a guest who
-    has just joined cannot be told apart."""
+    """Empty: unknown, as the server's API, a hidden guest and one who has just come."""
     name: str
 
 
@@ -66,7 +64,7 @@ class Participants:
 
     @property
     def has_anybody_left(self) -> bool:
-        """Whether somebody in the last list is not in the SDK's list any more."""
+        """Whether somebody in the last list has left since."""
         present = self._room.remote_participants
         return any(person.id not in present for person in self._last)
 
@@ -112,8 +110,7 @@ def name_of(room: rtc.Room, participant: rtc.RemoteParticipant) -> str:
 def display_name(name: str, identity: str, own_name: str = "") -> str:
     """Return the name to show: never empty, one line, at most 64 characters.
 
-    Somebody with a name that stands for this box is marked as a guest. The result is
-    cached, because all names are compared several times a second.
+    Somebody with a name that stands for this box is marked as a guest.
     """
     shown = _one_line(name) or _one_line(identity) or "?"
     if _spelling(shown) in {_spelling(own_name), *_OWN_NAMES}:
@@ -129,8 +126,7 @@ def short_id(identity: str) -> str:
 def is_text(character: str) -> bool:
     """Return whether the character belongs into a text.
 
-    Control codes, lone surrogates and marks that change the writing direction do not;
-    the joiners that emoji and several scripts need do.
+    Control codes, lone surrogates and marks of the writing direction do not.
     """
     category = unicodedata.category(character)
     return character in _NEEDED or category not in {"Cc", "Cf", "Cs"}

@@ -13,14 +13,18 @@ from appliance.core.commands import JoinRoom
 from appliance.core.events import Failure, Permissions, PermissionsChanged
 from appliance.pcm import Block
 from appliance.process.logs import LogLimit
-from appliance.room.connection import LOOK_S, SessionContext
-from appliance.room.failures import NOT_PUBLISHED, ONLY_ONCE
+from appliance.room.connection import (
+    LOOK_S,
+    NOT_PUBLISHED,
+    ONLY_ONCE,
+    SessionContext,
+)
 from appliance.room.ffi import MicrophoneTrack
 from appliance.room.stats import encoders
 
 SENDING_S: Final = 5.0
-"""Time-out for the encoder of a published track to send, which takes one round trip to
-the server. The library limits publishing itself: to 10 s, interruptions not counted."""
+"""Time-out for the encoder of a published track to send: one round trip is enough. The
+library limits publishing itself to 10 s."""
 POLL_S: Final = 0.02
 """Interval of asking whether the encoder sends; it takes 20 to 50 ms on loopback."""
 UNPUBLISH_S: Final = 0.5
@@ -28,8 +32,10 @@ UNPUBLISH_S: Final = 0.5
 DTX: Final = "usedtx=1"
 """In the server's answer: it permits DTX. Source: RFC 7587, 6.1."""
 TRIES: Final = 3
-"""The server (1.13) sometimes answers before it knows the track: without DTX, and with
-stereo. Measured: in 3 of 100 attempts, and no more often in the next attempt."""
+"""The server (1.13) sometimes answers without DTX. Measured: in 3 of 100 attempts."""
+AGAIN_S: Final = 1.0
+"""Pause after publishing again, in case the server drops the track each time. If it
+failed, the interruption or revocation that was the reason is reported meanwhile."""
 
 OPTIONS: Final = rtc.TrackPublishOptions(
     source=rtc.TrackSource.SOURCE_MICROPHONE,
@@ -49,10 +55,6 @@ Send = Callable[[Block], None]
 
 _log = logging.getLogger(__name__)
 
-AGAIN_S: Final = 1.0
-"""Pause after publishing again, in case the server drops the track each time. If it
-failed, the interruption or revocation that was the reason is reported meanwhile."""
-
 
 class OwnTrack:
     """Track of the microphone: published whenever that is permitted."""
@@ -67,9 +69,8 @@ class OwnTrack:
     ) -> None:
         """Start before the room is joined; the feed is not connected yet.
 
-        `recorder` adds a recorder for an expected voice agent to a sink, if any.
-        Nothing is published while the connection `is_paused`: the SDK may be publishing
-        the track again.
+        `recorder` adds a recorder for an expected voice agent to a sink. Nothing is
+        published while the connection `is_paused`: the SDK may be doing so.
         """
         self._ticket = command.ticket
         self._room = room
@@ -83,13 +84,12 @@ class OwnTrack:
         self._options.CopyFrom(OPTIONS)
         self._options.preconnect_buffer = recorder is not None
         self._microphones: list[MicrophoneTrack] = []
-        """One for each publication, because library and server keep one that failed
-        half published; closed when the room is disconnected."""
+        """One for each publication: one that failed stays half published."""
         self._publication: rtc.LocalTrackPublication | None = None
         self._is_dropped = False
         """The server has dropped the track since it was last published."""
-        self._is_unchecked = self._is_republished = False
-        """The connection was resumed, and the SDK has published the track again."""
+        self._is_unchecked = False
+        """The connection was resumed since."""
         self._is_paused = is_paused
         self._posted = Permissions()
         self._log_limit = LogLimit()
@@ -132,16 +132,16 @@ class OwnTrack:
     def permissions_changed(self, *_: object) -> None:
         """Stop sending at once if publishing is not permitted any more.
 
-        Call it from the SDK's callback itself, not later: the server drops the track
-        even if a permission is revoked and granted again in the same moment.
+        Call it in the SDK's callback itself: the server drops the track even if the
+        permission is granted again at once.
         """
         if not self._may_publish:
             self.stop()
             self._is_dropped = True
 
-    def resumed(self, *, is_republished: bool) -> None:
+    def resumed(self) -> None:
         """Check the track, which the SDK may have published again, or failed to."""
-        self._is_unchecked, self._is_republished = True, is_republished
+        self._is_unchecked = True
 
     def unmute(self) -> None:
         """Undo a moderator's mute."""
@@ -149,11 +149,7 @@ class OwnTrack:
             self._microphones[-1].track.unmute()
 
     async def follow(self) -> Failure:
-        """Publish the track whenever that is permitted again, and post every change.
-
-        Returns:
-            Why it cannot be published again.
-        """
+        """Post changes, and keep the track published; return why that is impossible."""
         while True:
             self._post_change()
             await asyncio.sleep(LOOK_S)
@@ -188,10 +184,9 @@ class OwnTrack:
             _log.debug("track not unpublished  error=%r", exc)
 
     def close(self) -> None:
-        """Release all tracks; call it after the room is disconnected."""
-        self._publication = None
-        while self._microphones:
-            self._microphones.pop().close()
+        """Release all tracks; call it once, after the room is disconnected."""
+        for microphone in self._microphones:
+            microphone.close()
 
     async def _withdraw(self) -> None:
         """Stop sending, and forget the publication."""
@@ -239,10 +234,9 @@ class OwnTrack:
             await self.unpublish()
 
     async def _is_sent(self) -> bool:
-        """Return whether the track is sent after an interruption, and as it has to be.
+        """Return whether the track is sent after an interruption, and with DTX.
 
-        The SDK does not report that it could not publish the track again, and does not
-        look at the server's answer.
+        The SDK does not report that it could not publish the track again.
         """
         if not self._is_unchecked:
             return True
@@ -257,15 +251,14 @@ class OwnTrack:
         except TimeoutError:
             _log.warning("the microphone's track is not sent on the resumed connection")
             return self._is_paused()
-        is_new = self._is_republished and not (self._is_once or self._is_paused())
-        return not is_new or any(DTX in line for line in parameters)
+        may_repeat = not (self._is_once or self._is_paused())
+        return not may_repeat or any(DTX in line for line in parameters)
 
     async def _new_parameters(self, known: Collection[str]) -> list[str]:
         """Wait until a new encoder sends, and return its parameters.
 
-        The server answers after `publish_track` has returned; audio sent before that is
-        lost (measured: 20 to 40 ms). And an encoder that starts in the middle of a
-        packet stays misaligned: 10 ms more latency, on 2 of 40 connections.
+        Audio that is sent before is lost (measured: 20 to 40 ms), and an encoder that
+        starts in the middle of a packet stays misaligned: 10 ms more latency.
         """
         while True:
             await asyncio.sleep(POLL_S)

@@ -25,9 +25,15 @@ from appliance.room import stats
 from appliance.room.agent import RoomAgent
 from appliance.room.chat_channel import ChatChannel
 from appliance.room.chat_format import PACKET_BYTES
-from appliance.room.connection import CONNECT_S, LOOK_S, SessionContext, connection
+from appliance.room.connection import (
+    CONNECT_S,
+    LOOK_S,
+    NOT_PUBLISHED,
+    SessionContext,
+    connection,
+    disconnect_failure,
+)
 from appliance.room.encryption import encryption
-from appliance.room.failures import NOT_PUBLISHED, disconnect_failure
 from appliance.room.participants import Participants
 from appliance.room.publisher import OwnTrack
 from appliance.room.subscriber import Subscriber
@@ -36,8 +42,8 @@ REASON_S: Final = 1.0
 """Time-out for the reason of a disconnect after an error; it follows within 0.1 s."""
 
 LEFT_S: Final = 0.5
-"""So long somebody who left is still listed. For a new connection, the SDK removes
-everybody from its list up to 0.35 s before it reports an interruption."""
+"""So long somebody who left stays listed: for a new connection, the SDK removes
+everybody up to 0.35 s before it reports an interruption."""
 
 _log = logging.getLogger(__name__)
 
@@ -45,9 +51,8 @@ _log = logging.getLogger(__name__)
 class Session:
     """One stay in a room: starts when created, ends by itself or by `leave`.
 
-    Its end is posted as one event, the last one. Events of the SDK, except data
-    packets, are handled by the loop: the SDK ignores an exception in a callback, the
-    loop does not.
+    Its end is posted as one event, the last one. Most events of the SDK are handled by
+    the loop, because the SDK ignores an exception in a callback.
     """
 
     def __init__(
@@ -62,9 +67,9 @@ class Session:
         self._is_reconnected = False
         """Whether the library made a new connection in this interruption."""
         self._left_s = inf
-        """Time at which somebody was found to have left, until it is posted."""
+        """Time at which somebody was found to have left; infinity: nobody."""
         self._tasks: set[asyncio.Task[Any]] = set()
-        """Tasks that are cancelled when the session ends."""
+        """Cancelled when the session ends."""
         self._loop = asyncio.get_running_loop()
         self._end: asyncio.Future[Failure | None] = self._loop.create_future()
         """Why the room could not be joined or was lost; None: it was left."""
@@ -163,10 +168,7 @@ class Session:
             await asyncio.sleep(LOOK_S)
 
     def _look(self, *_: object) -> None:
-        """Post what has changed, but not during an interruption, nor just before it.
-
-        Who is still in the room is listed again before the connection is complete.
-        """
+        """Post what has changed, but not during an interruption, nor just before it."""
         if self._pause.is_set():
             return
         if self._people.has_anybody_left:
@@ -217,8 +219,7 @@ class Session:
         for event in ("track_published", "track_unpublished"):
             on(event, self._later(lambda _, other: subscriber.want(other)))
         on("track_subscribed", self._later(subscriber.open))
-        # Its arguments: the track, the publication, the participant.
-        on("track_unsubscribed", self._later(lambda *x: subscriber.close(x[1].sid)))
+        on("track_unsubscribed", self._later(lambda _, x, __: subscriber.close(x.sid)))
         on("active_speakers_changed", self._later(subscriber.active_speakers_changed))
         on("e2ee_state_changed", self._later(subscriber.decryption.state_changed))
         on("data_received", self.chat.received)
@@ -227,7 +228,7 @@ class Session:
         on("disconnected", lambda reason: self._finish(disconnect_failure(reason)))
 
     def _later(self, handler: Callable[..., None]) -> Callable[..., object]:
-        """Return a callback after which the loop calls the handler."""
+        """Return a callback that has the loop call the handler."""
 
         def handle(*arguments: object) -> None:
             if not self._end.done():
@@ -247,7 +248,7 @@ class Session:
         self._pause.clear()
         # Without a track there is no sign of a new connection: assume one.
         is_new = self._is_reconnected or not self.own.has_publication
-        self.own.resumed(is_republished=self._is_reconnected)
+        self.own.resumed()
         self._is_reconnected = False
         _log.info("connection resumed  ticket=%d new=%s", self.ticket, is_new)
         self._subscriber.want_all(self.room)

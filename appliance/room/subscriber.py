@@ -21,10 +21,10 @@ TRACKS_EACH: Final = 4
 are the microphone and the sound of a shared screen."""
 LATE_S: Final = 15.0
 """Interval of looking for tracks that do not arrive; our choice: one that is muted
-takes 3 s, and LiveKit's server tries again every 3 s by itself."""
+takes 3 s."""
 GAP_S: Final = 1.0
-"""From the end of a subscription to the next one; our choice: the server carries out
-only the last of two requests that it reads at once."""
+"""From the end of a subscription to the next one: of two requests that the server reads
+at once it carries out the last only."""
 SPEECH_RMS: Final = 583.0
 """Level of speech, -35 dBFS."""
 SPEECH_SHARE: Final = 0.4
@@ -39,10 +39,7 @@ _log = logging.getLogger(__name__)
 
 
 class _RaisedInLoop:
-    """Context whose exceptions the loop raises, which ends the process.
-
-    The library's thread would print one for each block, and go on.
-    """
+    """Context whose exceptions the loop raises, which ends the process."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -85,10 +82,7 @@ class _Subscription:
 
 
 class Subscriber:
-    """Subscriptions to the audio tracks in the room, `TRACKS_EACH` of a participant.
-
-    Video is never subscribed to: the bandwidth of a Pi on Wi-Fi is needed for audio.
-    """
+    """Subscriptions to the audio in the room, `TRACKS_EACH` tracks of a participant."""
 
     def __init__(
         self, playback: Playback, *, has_key: bool, is_announcer: bool = False
@@ -104,7 +98,7 @@ class Subscriber:
 
     @property
     def is_playing(self) -> bool:
-        """Whether any track is subscribed to and played."""
+        """Whether any track is played."""
         return bool(self._subscriptions)
 
     def want_all(self, room: rtc.Room) -> None:
@@ -113,19 +107,14 @@ class Subscriber:
             self.want(other)
 
     def want(self, other: rtc.RemoteParticipant) -> None:
-        """Subscribe to this participant's audio that can be played.
-
-        Call it when a track was published, and when one was unpublished: another one
-        may take its place.
-        """
+        """Subscribe to this participant's audio that can be played."""
         for track in self._missing(other):
             track.set_subscribed(True)
 
     async def follow(self, room: rtc.Room, is_paused: Callable[[], bool]) -> None:
         """Subscribe anew to each track that does not arrive, until cancelled.
 
-        Neither the library, if it cannot assign the track to a participant, nor the
-        server, if it gives up, reports it.
+        Neither the library nor the server reports it.
         """
         before: set[str] = set()
         while True:
@@ -194,11 +183,9 @@ class Subscriber:
         )
 
     def active_speakers_changed(self, talkers: list[rtc.Participant]) -> None:
-        """Handle the server's list: what they say has to be decrypted soon.
-
-        It is late: of somebody who is muted by now nothing may arrive.
-        """
+        """Handle the server's list: what they say has to be decrypted soon."""
         for talker in talkers:
+            # The list is late: of somebody who is muted by now nothing may arrive.
             is_muted = all(x.muted for x in talker.track_publications.values())
             if self._of(talker.identity) and not is_muted:
                 self.decryption.expect(talker.identity)

@@ -13,8 +13,8 @@ from appliance.core.events import (
     CaptionReceived,
     PeopleChanged,
 )
+from appliance.room.chat_channel import EACH
 from appliance.room.chat_format import TEXT_CHARACTERS
-from appliance.room.text_streams import EACH
 from tests.room.conftest import open_box
 from tests.room.fakes import DEADLINE_S
 
@@ -108,7 +108,7 @@ async def test_a_text_without_end_is_cut_and_its_stream_closed(stage):
 async def test_what_an_agent_said_before_it_paused_for_long_is_final(
     server, stage, monkeypatch
 ):
-    monkeypatch.setattr("appliance.room.text_streams.SILENCE_S", 1.0)
+    monkeypatch.setattr("appliance.room.chat_channel.SILENCE_S", 1.0)
     async with stage() as (box, robot), server.friend("ann") as ann:
         for friend in (ann, robot):
             writer = await begun(friend)

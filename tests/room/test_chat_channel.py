@@ -11,7 +11,7 @@ from appliance.config import ChatConfig, Config
 from appliance.core.commands import SendChat
 from appliance.core.events import ChatReceived, ChatSent
 from appliance.process.logs import LINES
-from appliance.room.text_streams import TextStreams
+from appliance.room.chat_channel import TextStreams
 from tests.room.conftest import open_box
 from tests.room.fakes import DEADLINE_S
 
@@ -157,7 +157,7 @@ async def grown(box, text):
 
 
 async def test_a_line_that_is_written_slowly_grows(server, box, monkeypatch):
-    monkeypatch.setattr("appliance.room.text_streams.SILENCE_S", 1.0)
+    monkeypatch.setattr("appliance.room.chat_channel.SILENCE_S", 1.0)
     words = ["once", " upon", " a", " time", " there", " was"]
     async with server.friend("ann") as friend:
         await box.join(server)
@@ -201,7 +201,7 @@ def receivers():
 async def test_what_came_of_an_incomplete_line_is_kept(
     server, box, monkeypatch, caplog, end
 ):
-    monkeypatch.setattr("appliance.room.text_streams.SILENCE_S", 1.0)
+    monkeypatch.setattr("appliance.room.chat_channel.SILENCE_S", 1.0)
     async with server.friend("ann") as friend, server.friend("bob") as bob:
         await box.join(server)
         stream = await friend.room.local_participant.stream_text(topic="lk.chat")
@@ -262,7 +262,7 @@ async def test_a_file_alone_is_shown_and_not_received(server, box):
 
 
 async def test_messages_of_one_sender_keep_their_order(server, box, monkeypatch):
-    monkeypatch.setattr("appliance.room.text_streams.ORDER_S", 5.0)
+    monkeypatch.setattr("appliance.room.chat_channel.ORDER_S", 5.0)
     async with server.friend("ann") as friend:
         await box.join(server)
         me = friend.room.local_participant

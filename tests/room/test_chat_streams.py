@@ -10,10 +10,9 @@ from livekit import rtc
 
 from appliance.config import Config
 from appliance.core.events import ChatMessage
-from appliance.room.chat_channel import ChatChannel
+from appliance.room.chat_channel import EACH, TOTAL, ChatChannel
 from appliance.room.chat_format import TEXT_CHARACTERS
 from appliance.room.connection import SessionContext
-from appliance.room.text_streams import EACH, TOTAL
 from tests.room.conftest import join_room
 
 
@@ -75,7 +74,6 @@ class Stage:
             feed=nothing,
             playback=nothing,
             spawn=self._run,
-            pending={},
             config=Config(),
         )
         self.chat = ChatChannel(join_room(1, "", ""), room, context)
@@ -188,17 +186,6 @@ async def test_who_writes_and_leaves_at_once_is_named():
     reader.send(None)
     await asyncio.gather(*stage.tasks)
     assert [line.sender_name for line in stage.taken] == ["Ann", "Ann"]
-
-
-async def test_who_is_announced_while_writing_is_named_from_then_on():
-    stage = Stage()
-    reader = Reader()
-    stage.room.opened(reader, "ann")
-    stage.room.people["ann"] = ANN
-    reader.send("hello")
-    reader.send(None)
-    await asyncio.gather(*stage.tasks)
-    assert {line.sender_name for line in stage.taken} == {"Ann"}
 
 
 async def test_two_streams_of_unknown_senders_are_two_lines_whatever_their_ids():

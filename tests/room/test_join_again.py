@@ -4,7 +4,7 @@ import asyncio
 import sys
 from asyncio.subprocess import PIPE
 
-from appliance.room.failures import NO_AUDIO
+from appliance.room.connection import NO_AUDIO
 from tests.room.fakes import DEADLINE_S
 from tests.room.test_permissions import hears_tone
 from tests.room.test_room_life import proxy

@@ -9,7 +9,7 @@ from livekit import rtc
 from appliance.core.commands import UnmuteTrack
 from appliance.core.events import RoomJoined, RoomLost, RoomPaused, RoomResumed
 from appliance.room import subscriber
-from appliance.room.failures import NOT_SENT, ONLY_ONCE
+from appliance.room.connection import NOT_SENT, ONLY_ONCE
 from tests.dtelecom.real_node import Node
 from tests.room.conftest import join_room, open_box
 from tests.room.fakes import DEADLINE_S

@@ -13,10 +13,10 @@ from livekit import rtc
 from appliance.core.commands import TakeTurn, Turn
 from appliance.core.events import AgentChanged, RoomJoined
 from appliance.pcm import SILENCE
-from appliance.room.pre_connect_audio import (
+from appliance.room.agent import (
     KEPT_BLOCKS,
+    PRE_CONNECT_TOPIC,
     STALE_S,
-    TOPIC,
     PreConnectAudio,
 )
 from tests.room.conftest import join_room
@@ -190,7 +190,7 @@ async def an_agent(server, identity, **attributes):
 
     claims = {"kind": "agent", "canUpdateOwnMetadata": True}
     async with server.friend(identity, **claims) as friend:
-        friend.room.register_byte_stream_handler(TOPIC, take)
+        friend.room.register_byte_stream_handler(PRE_CONNECT_TOPIC, take)
         await friend.room.local_participant.set_attributes(attributes)
         await friend.stay_muted()
         yield streams
@@ -221,7 +221,7 @@ async def test_what_was_taken_back_while_the_agent_starts_is_not_sent(server, bo
     claims = {"kind": "agent", "canUpdateOwnMetadata": True}
     async with server.friend("agent-AJ_x", **claims) as friend:
         friend.room.register_byte_stream_handler(
-            TOPIC, lambda reader, _: streams.put_nowait(reader)
+            PRE_CONNECT_TOPIC, lambda reader, _: streams.put_nowait(reader)
         )
         await friend.stay_muted()
         await box.until(AgentChanged)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from livekit.rtc import DisconnectReason
 
 from appliance.core.events import Cause
-from appliance.room.failures import connect_failure, disconnect_failure
+from appliance.room.connection import connect_failure, disconnect_failure
 
 INVALID = "client error: 401 Unauthorized - invalid token: x, error: go-jose/jwt"
 SAID = {
