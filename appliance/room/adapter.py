@@ -5,19 +5,12 @@ It also filters the SDK's log lines: no secrets, and a limited rate.
 
 import gc
 import logging
+from functools import cache
 from pathlib import PurePath
 from typing import Final, Self, assert_never
 
 from appliance.config import Config
-from appliance.core.commands import (
-    JoinRoom,
-    LeaveRoom,
-    MuteAgent,
-    RoomCommand,
-    SendChat,
-    TakeTurn,
-    UnmuteTrack,
-)
+from appliance.core import commands
 from appliance.core.events import ChatFailed, RoomLeft
 from appliance.core.session import room_settings
 from appliance.ports import MicrophoneFeed, Playback, Post
@@ -61,34 +54,34 @@ class LiveKitRoom:
         await self._background.wait(CLOSE_S)
         await self._background.close(*failure)
 
-    def do(self, command: RoomCommand) -> None:
+    def do(self, command: commands.RoomCommand) -> None:
         """Start the command and return at once; the result is an event.
 
         Thread: the loop's.
         """
         session = self._current(command.ticket)
         match command:
-            case JoinRoom():
+            case commands.JoinRoom():
                 self._join(command)
-            case LeaveRoom() if session:
+            case commands.LeaveRoom() if session:
                 session.leave()
-            case LeaveRoom():
+            case commands.LeaveRoom():
                 self._context.post(RoomLeft(command.ticket))
-            case SendChat() if session:
+            case commands.SendChat() if session:
                 session.chat.send(command)
-            case SendChat():
+            case commands.SendChat():
                 reason = "the box is not in the room"
                 self._context.post(ChatFailed(command.ticket, command.id, reason))
-            case UnmuteTrack():
+            case commands.UnmuteTrack():
                 if session:
                     session.own.unmute()
-            case MuteAgent() | TakeTurn():
+            case commands.MuteAgent() | commands.TakeTurn():
                 if session:
                     session.agent.do(command)
             case _:
                 assert_never(command)
 
-    def _join(self, command: JoinRoom) -> None:
+    def _join(self, command: commands.JoinRoom) -> None:
         if self.session is not None:
             self.session.leave()
             self.session = None
@@ -105,11 +98,11 @@ class LiveKitRoom:
         return session if is_current else None
 
 
+@cache
 def limit_log() -> None:
     """Install the filter; calling it again changes nothing."""
     for logger in (logging.getLogger("livekit"), logging.getLogger()):
-        if not any(isinstance(known, _SdkFilter) for known in logger.filters):
-            logger.addFilter(_SdkFilter())
+        logger.addFilter(_SdkFilter())
 
 
 class _SdkFilter(logging.Filter):

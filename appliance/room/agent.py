@@ -31,6 +31,7 @@ from appliance.process.background import Spawn
 from appliance.room.chat_channel import Report, TextStreams
 from appliance.room.chat_format import ID_CHARACTERS, time_ms
 from appliance.room.connection import SessionContext
+from appliance.room.ffi import Sink
 from appliance.room.participants import (
     AGENT_STATE,
     display_name,
@@ -52,8 +53,6 @@ BUSY: Final = frozenset({AgentState.THINKING, AgentState.SPEAKING})
 """States in which an error of the agent's method does not mean that its session ended.
 """
 _Rpc = rtc.RpcError.ErrorCode
-LOST: Final = (_Rpc.CONNECTION_TIMEOUT, _Rpc.SEND_FAILED)
-"""Errors of a request that has not reached an agent that is still listed."""
 ARRIVAL_S: Final = 2.0
 """Time-out for the request to arrive; the library's own 7 s are for relays."""
 ANSWER_S: Final = 6.0
@@ -116,7 +115,7 @@ class Captions:
 
 
 class RoomAgent:
-    """The voice agent of one session, if there is one."""
+    """The voice agent of one session, if there is one; no turns on dTelecom."""
 
     def __init__(
         self,
@@ -125,13 +124,10 @@ class RoomAgent:
         context: SessionContext,
         subscriber: Subscriber,
     ) -> None:
-        """Start without an agent; captions are received from now on.
-
-        dTelecom's servers carry no remote procedure calls: there are no turns.
-        """
+        """Start without an agent; captions are received from now on."""
         self._ticket, self._context = command.ticket, context
         self._room, self._subscriber = room, subscriber
-        self._has_calls = not command.details.is_dtelecom
+        self._has_turns = not command.details.is_dtelecom
         is_kept = command.details.expects_agent
         self._pre_connect = PreConnectAudio(room, context.spawn) if is_kept else None
         self.recorder = self._pre_connect.recorded if self._pre_connect else None
@@ -147,10 +143,6 @@ class RoomAgent:
         self._started = self._postponed = ""
         """Identity of the agent that was told of the newest start, and of one that
         refused it because it was busy."""
-        self._connections = 1
-        """Number of connections that the library has made."""
-        self._lost_end: int | None = None
-        """The connection on which the end of the newest turn may have been lost."""
 
     def look(self) -> None:
         """Post the agent, if it is different from the last one, and serve it."""
@@ -161,20 +153,11 @@ class RoomAgent:
             self._context.post(AgentChanged(self._ticket, agent))
         if agent and agent.id == self._postponed and agent.state not in BUSY:
             self._take_turn(Turn.START)
-        if agent and self._lost_end not in {None, self._connections}:
-            self._lost_end = None
-            # One that thinks or speaks has got it. Others would go on listening.
-            if agent.state not in BUSY:
-                self._take_turn(self._turn)
         if self._is_muted:
             self._apply_mute()
         if self._pre_connect is not None:
             for each in agents:
                 self._pre_connect.offer(each)
-
-    def reconnected(self) -> None:
-        """Send the end of a turn again that the old connection may have lost."""
-        self._connections += 1
 
     def do(self, command: MuteAgent | TakeTurn) -> None:
         """Carry out the command; a cancelled turn is not kept for an agent either."""
@@ -184,12 +167,12 @@ class RoomAgent:
             return
         if self._pre_connect is not None and command.turn is Turn.CANCEL:
             self._pre_connect.forget()
-        if self._has_calls:
+        if self._has_turns:
             self._take_turn(command.turn)
 
     def _take_turn(self, turn: Turn) -> None:
         """Tell the agent about our turn, unless it does not take turns."""
-        self._turn, self._postponed, self._lost_end = turn, "", None
+        self._turn, self._postponed = turn, ""
         agents = self._agents()
         if turn is not Turn.START:
             # Another agent, its replacement for example, knows nothing of this turn.
@@ -204,7 +187,7 @@ class RoomAgent:
         self._context.spawn(self._call(agent, turn))
 
     async def _call(self, agent: rtc.RemoteParticipant, turn: Turn) -> None:
-        was_busy, connection = _state(agent) in BUSY, self._connections
+        was_busy = _state(agent) in BUSY
         try:
             await self._room.local_participant.perform_rpc(
                 destination_identity=agent.identity,
@@ -216,20 +199,16 @@ class RoomAgent:
             )
         except rtc.RpcError as exc:
             _log.debug("turn not taken  turn=%s code=%d", turn, exc.code)
-            if exc.code in LOST:
-                if turn is self._turn is not Turn.START:
-                    self._lost_end = connection
-            elif exc.code == _Rpc.UNSUPPORTED_METHOD:
+            is_busy = was_busy or _state(agent) in BUSY
+            has_failed = exc.code == _Rpc.APPLICATION_ERROR
+            if exc.code == _Rpc.UNSUPPORTED_METHOD:
                 self._refusals[agent.sid] += 1
-            elif exc.code != _Rpc.APPLICATION_ERROR:
-                return
-            elif was_busy or _state(agent) in BUSY:
-                # What it says may not be interrupted, for example a greeting.
-                if turn is self._turn is Turn.START:
-                    self._postponed = agent.identity
-            else:
+            elif has_failed and not is_busy:
                 _log.warning("the agent's session has ended  code=%d", exc.code)
                 self._context.post(AgentFailed(self._ticket, agent.identity))
+            elif has_failed and turn is self._turn is Turn.START:
+                # What it says may not be interrupted, for example a greeting.
+                self._postponed = agent.identity
         else:
             self._takes_turns.add(agent.sid)
 
@@ -297,7 +276,7 @@ class PreConnectAudio:
         self._sent: set[tuple[str, str]] = set()
         """Session ids of agents and ids of our track that were sent a stream."""
 
-    def recorded(self, send: Callable[[Block], None]) -> Callable[[Block], None]:
+    def recorded(self, send: Sink) -> Sink:
         """Return `send`, with a copy of each block kept until an agent comes."""
 
         def record_and_send(block: Block) -> None:

@@ -52,10 +52,7 @@ Encoded: TypeAlias = "ctypes._Pointer[ctypes.c_uint8]"
 """An encoded event; the library owns the memory."""
 
 Sink = Callable[[Block], None]
-"""Takes one read-only block, which it may keep, and raises nothing.
-
-Thread: the library's.
-"""
+"""Take one block; those of a remote track are read-only and may be kept."""
 
 # One worker thread instead of one per core, which takes 5 % more CPU (measured on two).
 # Read when the library is first used.
@@ -124,7 +121,10 @@ class FfiEvents:
             self._rest(address, size)
 
     def open(self, track: rtc.Track, sink: Sink) -> FfiHandle:
-        """Return a new stream of a remote track, whose blocks go to `sink` at once."""
+        """Return a new stream of a remote track, whose blocks go to `sink` at once.
+
+        It must not raise anything. Thread: the loop's; that of `sink` is the library's.
+        """
         request = FfiRequest()
         wanted = request.new_audio_stream
         wanted.track_handle = handle(track).handle

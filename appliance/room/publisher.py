@@ -11,7 +11,6 @@ from livekit.rtc.participant import PublishTrackError, UnpublishTrackError
 
 from appliance.core.commands import JoinRoom
 from appliance.core.events import Failure, Permissions, PermissionsChanged
-from appliance.pcm import Block
 from appliance.process.logs import LogLimit
 from appliance.room.connection import (
     LOOK_S,
@@ -19,7 +18,7 @@ from appliance.room.connection import (
     ONLY_ONCE,
     SessionContext,
 )
-from appliance.room.ffi import MicrophoneTrack
+from appliance.room.ffi import MicrophoneTrack, Sink
 from appliance.room.stats import encoders
 
 SENDING_S: Final = 5.0
@@ -50,9 +49,6 @@ OPTIONS: Final = rtc.TrackPublishOptions(
     audio_encoding=AudioEncoding(max_bitrate=64_000),
 )
 
-Send = Callable[[Block], None]
-"""Sink of the microphone's blocks."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -64,7 +60,7 @@ class OwnTrack:
         command: JoinRoom,
         room: rtc.Room,
         context: SessionContext,
-        recorder: Callable[[Send], Send] | None,
+        recorder: Callable[[Sink], Sink] | None,
         is_paused: Callable[[], bool],
     ) -> None:
         """Start before the room is joined; the feed is not connected yet.

@@ -10,17 +10,9 @@ from typing import Any, Final
 
 from livekit import rtc
 
+from appliance.core import events
 from appliance.core.commands import JoinRoom
-from appliance.core.events import (
-    Event,
-    Failure,
-    RoomFailed,
-    RoomJoined,
-    RoomLeft,
-    RoomLost,
-    RoomPaused,
-    RoomResumed,
-)
+from appliance.core.events import Event, Failure
 from appliance.room import stats
 from appliance.room.agent import RoomAgent
 from appliance.room.chat_channel import ChatChannel
@@ -110,11 +102,11 @@ class Session:
             await self._close()
         if found is None:
             _log.info("left  ticket=%d", self.ticket)
-            self._context.post(RoomLeft(self.ticket))
+            self._context.post(events.RoomLeft(self.ticket))
             return
         message = "room lost" if has_joined else "not joined"
         _log.info("%s  cause=%s reason=%r", message, found.cause, found.reason)
-        ended = RoomLost if has_joined else RoomFailed
+        ended = events.RoomLost if has_joined else events.RoomFailed
         self._context.post(ended(self.ticket, found))
 
     async def _has_joined(self, command: JoinRoom) -> bool:
@@ -134,9 +126,11 @@ class Session:
         """Post that the room is joined, and later what changes there."""
         ticket, room = self.ticket, self.room
         _log.info("joined  ticket=%d", ticket)
-        self._post(RoomJoined(ticket, room.name, self._people.now(), self.own.now()))
+        self._post(
+            events.RoomJoined(ticket, room.name, self._people.now(), self.own.now())
+        )
         if self._pause.is_set():
-            self._post(RoomPaused(ticket))
+            self._post(events.RoomPaused(ticket))
         # An agent may be in a state for a moment only.
         room.on("participant_attributes_changed", self._later(self._look))
         self._spawn(self._follow())
@@ -239,7 +233,7 @@ class Session:
     def _paused(self) -> None:
         self._pause.set()
         _log.warning("connection interrupted, resuming  ticket=%d", self.ticket)
-        self._post(RoomPaused(self.ticket))
+        self._post(events.RoomPaused(self.ticket))
 
     def _reconnected(self, *_: object) -> None:
         self._is_reconnected = True
@@ -252,6 +246,4 @@ class Session:
         self._is_reconnected = False
         _log.info("connection resumed  ticket=%d new=%s", self.ticket, is_new)
         self._subscriber.want_all(self.room)
-        self._post(RoomResumed(self.ticket, is_new=is_new))
-        if is_new:
-            self.agent.reconnected()
+        self._post(events.RoomResumed(self.ticket, is_new=is_new))

@@ -16,7 +16,6 @@ from appliance.core.events import (
     RoomResumed,
 )
 from appliance.room.agent import PUSH_TO_TALK, REFUSALS
-from appliance.room.connection import LOOK_S
 from appliance.room.participants import AGENT_STATE
 from tests.room.fakes import DEADLINE_S
 
@@ -211,21 +210,6 @@ async def test_an_agent_that_has_taken_a_turn_is_not_told_of_it_again(
     assert calls == ["start_turn", "end_turn", "start_turn", "end_turn"]
 
 
-@pytest.fixture
-def losing(monkeypatch):
-    """Return the errors of the next requests, which do not reach the agent."""
-    losing: asyncio.Queue[asyncio.Future[int]] = asyncio.Queue()
-    perform = rtc.LocalParticipant.perform_rpc
-
-    async def lossy(*arguments, **facts):
-        if losing.empty():
-            return await perform(*arguments, **facts)
-        raise rtc.RpcError(await losing.get_nowait(), "lost")
-
-    monkeypatch.setattr(rtc.LocalParticipant, "perform_rpc", lossy)
-    return losing
-
-
 @asynccontextmanager
 async def a_told_agent(server, box, identity=ROBOT):
     """Let an agent join, and yield the turns that it is told of."""
@@ -273,27 +257,6 @@ async def test_only_the_agent_that_was_told_of_the_start_is_told_of_the_end(
             box.room.do(TakeTurn(1, Turn.START))
             assert await second.get() is Turn.START
     assert [asked.get_nowait() for _ in range(asked.qsize())] == expected
-
-
-@pytest.mark.parametrize("turn", [Turn.END, Turn.CANCEL])
-async def test_the_lost_end_of_a_turn_is_sent_on_the_next_connection(
-    server, box, losing, turn
-):
-    """Without it the agent would go on listening."""
-    await box.join(server)
-    error = asyncio.get_running_loop().create_future()
-    error.set_result(rtc.RpcError.ErrorCode.CONNECTION_TIMEOUT)
-    async with a_told_agent(server, box) as told, asyncio.timeout(DEADLINE_S):
-        box.room.do(TakeTurn(1, Turn.START))
-        assert await told.get() is Turn.START
-        losing.put_nowait(error)
-        box.room.do(TakeTurn(1, turn))
-        await asyncio.sleep(2 * LOOK_S)
-        # On the same connection, what was lost arrives late.
-        assert told.empty()
-        full = rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT
-        await box.sdk_room.simulate_scenario(full)
-        assert await told.get() is turn
 
 
 async def test_a_new_connection_is_no_departure_of_agent_and_others(server, box):
