@@ -64,9 +64,6 @@ class ChatChannel:
         """Start receiving, before the room is connected, so that nothing is missed."""
         # dTelecom's servers do not pass text streams on.
         self._has_streams = not command.details.is_dtelecom
-        self._topics = chat_format.TOPICS
-        if command.details.is_dtelecom:
-            self._topics = chat_format.TOPICS_OF_DTELECOM
         self._is_plain = context.config.chat.format == "plain"
         self._ticket = command.ticket
         self._room = room
@@ -91,7 +88,7 @@ class ChatChannel:
         Call it in the SDK's callback itself: a queue of packets has no bound.
         """
         topic = packet.topic or ""
-        if topic not in self._topics:
+        if topic not in chat_format.TOPICS:
             return
         identity = packet.participant.identity if packet.participant else ""
         rate = self._packets if topic else self._packets_without_topic

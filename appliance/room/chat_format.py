@@ -23,9 +23,6 @@ PLAIN_TOPIC: Final = "chat"
 CAPTION_TOPIC: Final = "lk-transcription-topic"
 """Captions in rooms of dTelecom, each a complete sentence. Source: its components-core
 0.6: `{timestamp, transcription, language}`."""
-TOPICS: Final = frozenset({PACKET_TOPIC, EDIT_TOPIC, PLAIN_TOPIC, ""})
-"""Topics of packets that may be chat; plain ones often have none."""
-TOPICS_OF_DTELECOM: Final = TOPICS | {CAPTION_TOPIC}
 
 TEXT_CHARACTERS: Final = 4000
 """Longest text taken; our choice: two printed pages, far more than the OLED shows."""
@@ -94,8 +91,8 @@ def read_packet(
 ) -> ChatMessage | Dropped | None:
     """Return the message of a data packet; None: it is not addressed to us.
 
-    `topic` is one of `TOPICS_OF_DTELECOM`. If `takes_streams`, packets that are flagged
-    for older receivers reach us as a stream, too.
+    `topic` is one of `TOPICS`. If `takes_streams`, packets that are flagged for older
+    receivers reach us as a stream, too.
     """
     if len(payload) > PACKET_BYTES:
         return Dropped("too long") if topic else None
@@ -187,6 +184,8 @@ _SHAPES: Final[dict[str, type[_Packet | _Plain | _Caption]]] = {
     "": _Plain,
     CAPTION_TOPIC: _Caption,
 }
+TOPICS: Final = frozenset(_SHAPES)
+"""Topics of packets that may be chat; plain ones often have none."""
 
 
 def time_ms(ts_ms: float | None, now_ms: int) -> int:
