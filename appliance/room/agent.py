@@ -8,8 +8,6 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
 from typing import Final
 
 import numpy as np
@@ -26,7 +24,6 @@ from appliance.core.events import (
     VoiceAgent,
 )
 from appliance.pcm import RATE_HZ, SILENCE, Block
-from appliance.ports import Post
 from appliance.process.background import Spawn
 from appliance.room.chat_channel import Report, TextStreams
 from appliance.room.chat_format import ID_CHARACTERS, time_ms
@@ -70,50 +67,6 @@ SEND_S: Final = 10.0
 _log = logging.getLogger(__name__)
 
 
-class Captions:
-    """Receiver of the captions of one session."""
-
-    def __init__(self, ticket: int, room: rtc.Room, post: Post, spawn: Spawn) -> None:
-        """Start receiving."""
-        self._ticket = ticket
-        self._room = room
-        self._post = post
-        TextStreams(room, CAPTION_TOPIC, spawn, self._opened)
-
-    def _opened(self, info: rtc.TextStreamInfo, identity: str) -> Report | None:
-        name = (info.attributes or {}).get("lk.segment_id") or info.stream_id
-        is_known = identity not in {"", UNKNOWN_ID}
-        if not is_known or max(len(name), len(identity)) > ID_CHARACTERS:
-            return None
-        ts_ms = time_ms(info.timestamp, time.time_ns() // 1_000_000)
-        known = self._room.remote_participants.get(identity)
-        if known is not None:
-            talker = name_of(self._room, known)
-        else:
-            me = self._room.local_participant
-            talker = display_name(me.name if identity == me.identity else "", identity)
-        caption = Caption(name, identity, talker, "", is_final=False, ts_ms=ts_ms)
-        is_of_agent = known is not None and is_agent(known)
-        return partial(self._report, caption, info, is_of_agent=is_of_agent)
-
-    def _report(
-        self,
-        caption: Caption,
-        info: rtc.TextStreamInfo,
-        raw: str,
-        fault: str | None,
-        *,
-        is_of_agent: bool,
-    ) -> None:
-        """Post the words; an agent does not send a stream again that it has aborted."""
-        text = "".join(filter(is_text, raw)).strip()
-        is_marked = (info.attributes or {}).get("lk.transcription_final") == "true"
-        is_final = fault is not None and (is_of_agent if fault else is_marked)
-        if text:
-            caption = replace(caption, text=text, is_final=is_final)
-            self._post(CaptionReceived(self._ticket, caption))
-
-
 class RoomAgent:
     """The voice agent of one session, if there is one; no turns on dTelecom."""
 
@@ -132,7 +85,7 @@ class RoomAgent:
         self._pre_connect = PreConnectAudio(room, context.spawn) if is_kept else None
         self.recorder = self._pre_connect.recorded if self._pre_connect else None
         """Adds the recorder for an expected agent to a sink; None: none is expected."""
-        Captions(command.ticket, room, context.post, context.spawn)
+        TextStreams(room, CAPTION_TOPIC, context.spawn, self._caption_opened)
         self._is_muted = False
         self._posted: VoiceAgent | None = None
         self._takes_turns: set[str] = set()
@@ -169,6 +122,32 @@ class RoomAgent:
             self._pre_connect.forget()
         if self._has_turns:
             self._take_turn(command.turn)
+
+    def _caption_opened(self, info: rtc.TextStreamInfo, identity: str) -> Report | None:
+        """Begin to read a caption, of an agent or of a person."""
+        segment = (info.attributes or {}).get("lk.segment_id") or info.stream_id
+        is_known = identity not in {"", UNKNOWN_ID}
+        if not is_known or max(len(segment), len(identity)) > ID_CHARACTERS:
+            return None
+        ts_ms = time_ms(info.timestamp, time.time_ns() // 1_000_000)
+        known = self._room.remote_participants.get(identity)
+        if known is not None:
+            talker = name_of(self._room, known)
+        else:
+            me = self._room.local_participant
+            talker = display_name(me.name if identity == me.identity else "", identity)
+        is_of_agent = known is not None and is_agent(known)
+
+        def report(raw: str, fault: str | None) -> None:
+            text = "".join(filter(is_text, raw)).strip()
+            is_marked = (info.attributes or {}).get("lk.transcription_final") == "true"
+            # An agent does not send a stream again that it has aborted.
+            is_final = fault is not None and (is_of_agent if fault else is_marked)
+            caption = Caption(segment, identity, talker, text, is_final, ts_ms=ts_ms)
+            if text:
+                self._context.post(CaptionReceived(self._ticket, caption))
+
+        return report
 
     def _take_turn(self, turn: Turn) -> None:
         """Tell the agent about our turn, unless it does not take turns."""

@@ -150,31 +150,29 @@ class ChatChannel:
             self._post(ChatReceived(self._ticket, taken))
 
     async def _sent_or_failed(self, command: SendChat) -> None:
+        reason = ""
         try:
             # One after the other, so that messages arrive in the order they were typed.
             async with asyncio.timeout(_SEND_S), self._sending:
                 if self._may_send:
                     await self._publish(command)
-        except (rtc.StreamError, PublishDataError) as exc:
-            self._failed(command, "the room did not accept it")
-            _log.debug("chat not sent  error=%s", type(exc).__name__)
+        except (rtc.StreamError, PublishDataError):
+            reason = "the room did not accept it"
         except TimeoutError:
-            self._failed(command, "the room did not accept it in time")
-        else:
-            # It may have been revoked meanwhile.
-            if self._may_send:
-                self._post(ChatSent(self._ticket, command.id))
-            else:
-                self._failed(command, NOT_ALLOWED)
+            reason = "the room did not accept it in time"
+        # It may have been revoked meanwhile.
+        if not reason and not self._may_send:
+            reason = NOT_ALLOWED
+        if not reason:
+            self._post(ChatSent(self._ticket, command.id))
+            return
+        message = "chat message not sent  reason=%r"
+        self._log_limit.log(_log, logging.WARNING, message, reason)
+        self._post(ChatFailed(self._ticket, command.id, reason))
 
     @property
     def _may_send(self) -> bool:
         return self._room.local_participant.permissions.can_publish_data
-
-    def _failed(self, command: SendChat, reason: str) -> None:
-        message = "chat message not sent  reason=%r"
-        self._log_limit.log(_log, logging.WARNING, message, reason)
-        self._post(ChatFailed(self._ticket, command.id, reason))
 
     async def _publish(self, command: SendChat) -> None:
         me = self._room.local_participant
@@ -225,10 +223,10 @@ class TextStreams:
     def _receive(self, reader: rtc.TextStreamReader, identity: str) -> None:
         own = [task for task, sender in self._streams.items() if sender == identity]
         is_free = len(own) < EACH and len(self._streams) < TOTAL
+        report = None
         if is_free and self._rate.may(identity, time.monotonic()):
             report = self._opened(reader.info, identity)
         else:
-            report = None
             message = "text stream dropped  from=%s reason=%r"
             facts = (short_id(identity), TOO_MANY)
             self._log_limit.log(_log, logging.WARNING, message, *facts)
