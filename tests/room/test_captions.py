@@ -13,7 +13,6 @@ from appliance.core.events import (
     CaptionReceived,
     PeopleChanged,
 )
-from appliance.room.chat_channel import EACH
 from appliance.room.chat_format import TEXT_CHARACTERS
 from tests.room.conftest import open_box
 from tests.room.fakes import DEADLINE_S
@@ -82,17 +81,6 @@ async def test_a_caption_grows_until_it_is_final(stage):
     assert (last.talker, last.talker_id) == ("Agent", ROBOT)
 
 
-async def test_words_that_come_fast_are_reported_together(stage):
-    async with stage() as (box, robot):
-        writer = await begun(robot)
-        for number in range(200):
-            await writer.write(f"{number} ")
-        await writer.aclose(attributes={FINAL: "true"})
-        last = await caption(box, lambda x: x.is_final)
-    assert last.text == " ".join(map(str, range(200)))
-    assert len(captions(box)) < 100
-
-
 async def test_a_text_without_end_is_cut_and_its_stream_closed(stage):
     async with stage() as (box, robot):
         writer = await begun(robot)
@@ -138,17 +126,6 @@ async def test_of_what_an_agent_said_without_end_the_part_that_was_read_is_final
         last = await caption(box, lambda x: x.is_final)
         await writer.aclose()
     assert len(last.text) == TEXT_CHARACTERS
-
-
-async def test_unfinished_streams_do_not_keep_others_from_being_read(server, stage):
-    async with stage() as (box, robot), server.friend("eve") as eve:
-        for number in range(EACH + 6):
-            writer = await begun(eve, str(number))
-            await writer.write("hm")
-        await said(robot, "hello")
-        assert (await caption(box, lambda x: x.talker_id == ROBOT)).text == "hello"
-    of_eve = {x.segment for x in captions(box) if x.talker_id == "eve"}
-    assert len(of_eve) <= EACH
 
 
 async def test_impossible_captions_are_dropped_and_odd_ones_made_harmless(stage):
