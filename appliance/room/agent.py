@@ -16,7 +16,6 @@ from livekit import rtc
 from appliance.core.chat import UNKNOWN_ID
 from appliance.core.commands import JoinRoom, MuteAgent, TakeTurn, Turn
 from appliance.core.events import (
-    AgentChanged,
     AgentFailed,
     AgentState,
     Caption,
@@ -87,7 +86,6 @@ class RoomAgent:
         """Adds the recorder for an expected agent to a sink; None: none is expected."""
         TextStreams(room, CAPTION_TOPIC, context.spawn, self._caption_opened)
         self._is_muted = False
-        self._posted: VoiceAgent | None = None
         self._takes_turns: set[str] = set()
         """Session ids of agents that have accepted a turn."""
         self._refusals: Counter[str] = Counter()
@@ -97,13 +95,10 @@ class RoomAgent:
         """Identity of the agent that was told of the newest start, and of one that
         refused it because it was busy."""
 
-    def look(self) -> None:
-        """Post the agent, if it is different from the last one, and serve it."""
+    def look(self) -> VoiceAgent | None:
+        """Return the agent to talk to, after serving it; call it every `LOOK_S`."""
         agents = self._agents()
         agent = self._described(agents[0]) if agents else None
-        if agent != self._posted:
-            self._posted = agent
-            self._context.post(AgentChanged(self._ticket, agent))
         if agent and agent.id == self._postponed and agent.state not in BUSY:
             self._take_turn(Turn.START)
         if self._is_muted:
@@ -111,6 +106,7 @@ class RoomAgent:
         if self._pre_connect is not None:
             for each in agents:
                 self._pre_connect.offer(each)
+        return agent
 
     def do(self, command: MuteAgent | TakeTurn) -> None:
         """Carry out the command; a cancelled turn is not kept for an agent either."""

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from livekit import rtc
 
-from appliance.core.events import Participant, PeopleChanged
-from appliance.ports import Post
+from appliance.core.events import Participant
 from appliance.room.encryption import audio_tracks
 
 if TYPE_CHECKING:
@@ -40,50 +39,21 @@ class ChatSender:
     name: str
 
 
-class Participants:
-    """List of the other participants, posted whole whenever one of them changed."""
-
-    def __init__(
-        self, ticket: int, room: rtc.Room, post: Post, subscriber: "Subscriber"
-    ) -> None:
-        """Start with an empty list."""
-        self._ticket = ticket
-        self._room = room
-        self._post = post
-        self._subscriber = subscriber
-        self._last: tuple[Participant, ...] = ()
-
-    def now(self) -> tuple[Participant, ...]:
-        """Return the list in order of arrival; only later changes are posted."""
-        self._last = tuple(
-            self._participant(other)
-            for other in self._room.remote_participants.values()
-            if not other.permissions.hidden
-        )
-        return self._last
-
-    @property
-    def has_anybody_left(self) -> bool:
-        """Whether somebody in the last list has left since."""
-        present = self._room.remote_participants
-        return any(person.id not in present for person in self._last)
-
-    def look(self) -> None:
-        """Post the list, if it is different from the last one."""
-        before = self._last
-        if self.now() != before:
-            self._post(PeopleChanged(self._ticket, self._last))
-
-    def _participant(self, other: rtc.RemoteParticipant) -> Participant:
-        return Participant(
+def participants(room: rtc.Room, subscriber: "Subscriber") -> tuple[Participant, ...]:
+    """Return the other participants in order of arrival; call it every `LOOK_S`."""
+    return tuple(
+        Participant(
             id=other.identity,
-            name=name_of(self._room, other),
-            is_speaking=self._subscriber.is_speaking(other.identity),
+            name=name_of(room, other),
+            is_speaking=subscriber.is_speaking(other.identity),
             # True also for a participant without a microphone.
             is_muted=all(track.muted for track in audio_tracks(other)),
             is_agent=is_agent(other),
-            sound_fault=self._subscriber.decryption.fault(other),
+            sound_fault=subscriber.decryption.fault(other),
         )
+        for other in room.remote_participants.values()
+        if not other.permissions.hidden
+    )
 
 
 def sender(room: rtc.Room, identity: str) -> ChatSender:

@@ -10,8 +10,7 @@ from livekit.rtc._proto.room_pb2 import AudioEncoding
 from livekit.rtc.participant import PublishTrackError, UnpublishTrackError
 
 from appliance.core.commands import JoinRoom
-from appliance.core.events import Failure, Permissions, PermissionsChanged
-from appliance.process.logs import LogLimit
+from appliance.core.events import Failure, Permissions
 from appliance.room.connection import (
     LOOK_S,
     NOT_PUBLISHED,
@@ -68,9 +67,7 @@ class OwnTrack:
         `recorder` adds a recorder for an expected voice agent to a sink. Nothing is
         published while the connection `is_paused`: the SDK may be doing so.
         """
-        self._ticket = command.ticket
         self._room = room
-        self._post = context.post
         self._feed = context.feed
         self._is_listener = context.config.sound.microphone == "none"
         self._recorder = recorder
@@ -87,8 +84,6 @@ class OwnTrack:
         self._is_unchecked = False
         """The connection was resumed since."""
         self._is_paused = is_paused
-        self._posted = Permissions()
-        self._log_limit = LogLimit()
 
     @property
     def has_publication(self) -> bool:
@@ -113,17 +108,16 @@ class OwnTrack:
         _log.warning("the token does not allow publishing the microphone")
         return None
 
-    def now(self) -> Permissions:
-        """Return the permissions; only later changes are posted."""
+    def permissions(self) -> Permissions:
+        """Return what the box may do now, as far as we know."""
         allowed = self._room.local_participant.permissions
-        self._posted = Permissions(
+        return Permissions(
             may_publish=self._may_publish
             and (self._is_listener or self.has_publication),
             may_subscribe=allowed.can_subscribe,
             may_send_data=allowed.can_publish_data,
             is_server_muted=self._is_muted,
         )
-        return self._posted
 
     def permissions_changed(self, *_: object) -> None:
         """Stop sending at once if publishing is not permitted any more.
@@ -145,9 +139,8 @@ class OwnTrack:
             self._microphones[-1].track.unmute()
 
     async def follow(self) -> Failure:
-        """Post changes, and keep the track published; return why that is impossible."""
+        """Publish the track whenever it is not; return why that is impossible."""
         while True:
-            self._post_change()
             await asyncio.sleep(LOOK_S)
             if self._is_listener or self._is_paused():
                 continue
@@ -159,7 +152,6 @@ class OwnTrack:
             if self._is_once and self._microphones:
                 return ONLY_ONCE
             failure = await self._publish()
-            self._post_change()
             await asyncio.sleep(AGAIN_S)
             if failure and self._may_publish and not self._is_paused():
                 return failure
@@ -278,10 +270,3 @@ class OwnTrack:
         return allowed.can_publish and (
             not sources or rtc.TrackSource.SOURCE_MICROPHONE in sources
         )
-
-    def _post_change(self) -> None:
-        before = self._posted
-        if self.now() != before:
-            message = "permissions changed  now=%s"
-            self._log_limit.log(_log, logging.INFO, message, self._posted)
-            self._post(PermissionsChanged(self._ticket, self._posted))

@@ -12,7 +12,14 @@ from livekit import rtc
 
 from appliance.core import events
 from appliance.core.commands import JoinRoom
-from appliance.core.events import Event, Failure
+from appliance.core.events import (
+    Event,
+    Failure,
+    Participant,
+    Permissions,
+    VoiceAgent,
+)
+from appliance.process.logs import LogLimit
 from appliance.room import stats
 from appliance.room.agent import RoomAgent
 from appliance.room.chat_channel import ChatChannel
@@ -26,7 +33,7 @@ from appliance.room.connection import (
     disconnect_failure,
 )
 from appliance.room.encryption import encryption
-from appliance.room.participants import Participants
+from appliance.room.participants import participants
 from appliance.room.publisher import OwnTrack
 from appliance.room.subscriber import Subscriber
 
@@ -51,7 +58,7 @@ class Session:
         self, command: JoinRoom, key_file: str | None, context: SessionContext
     ) -> None:
         """Start joining; `key_file` is of the room that the command names."""
-        self.ticket = ticket = command.ticket
+        self.ticket = command.ticket
         self._key_file = key_file
         self._context = context
         self._pause = asyncio.Event()
@@ -60,6 +67,11 @@ class Session:
         """Whether the library made a new connection in this interruption."""
         self._left_s = inf
         """Time at which somebody was found to have left; infinity: nobody."""
+        self._people: tuple[Participant, ...] = ()
+        self._agent: VoiceAgent | None = None
+        self._permissions = Permissions()
+        """The last ones that were posted, as the two before."""
+        self._log_limit = LogLimit()
         self._tasks: set[asyncio.Task[Any]] = set()
         """Cancelled when the session ends."""
         self._loop = asyncio.get_running_loop()
@@ -75,7 +87,6 @@ class Session:
         )
         in_session = replace(context, spawn=self._spawn, post=self._post)
         self.agent = RoomAgent(command, room, in_session, subscriber)
-        self._people = Participants(ticket, room, self._post, subscriber)
         recorder, is_paused = self.agent.recorder, self._pause.is_set
         self.own = OwnTrack(command, room, in_session, recorder, is_paused)
         self.chat = ChatChannel(command, room, in_session)
@@ -126,8 +137,10 @@ class Session:
         """Post that the room is joined, and later what changes there."""
         ticket, room = self.ticket, self.room
         _log.info("joined  ticket=%d", ticket)
+        self._people = participants(room, self._subscriber)
+        self._permissions = self.own.permissions()
         self._post(
-            events.RoomJoined(ticket, room.name, self._people.now(), self.own.now())
+            events.RoomJoined(ticket, room.name, self._people, self._permissions)
         )
         if self._pause.is_set():
             self._post(events.RoomPaused(ticket))
@@ -156,7 +169,7 @@ class Session:
         return await self.own.publish()
 
     async def _follow(self) -> None:
-        """Post changes of the others and of the agent, until cancelled."""
+        """Post what changes, until cancelled."""
         while True:
             self._look()
             await asyncio.sleep(LOOK_S)
@@ -165,13 +178,27 @@ class Session:
         """Post what has changed, but not during an interruption, nor just before it."""
         if self._pause.is_set():
             return
-        if self._people.has_anybody_left:
+        self._post_permissions()
+        if any(x.id not in self.room.remote_participants for x in self._people):
             self._left_s = min(self._left_s, self._loop.time())
             if self._loop.time() - self._left_s < LEFT_S:
                 return
         self._left_s = inf
-        self._people.look()
-        self.agent.look()
+        people, agent = participants(self.room, self._subscriber), self.agent.look()
+        if people != self._people:
+            self._people = people
+            self._post(events.PeopleChanged(self.ticket, people))
+        if agent != self._agent:
+            self._agent = agent
+            self._post(events.AgentChanged(self.ticket, agent))
+
+    def _post_permissions(self) -> None:
+        permissions = self.own.permissions()
+        if permissions != self._permissions:
+            self._permissions = permissions
+            message = "permissions changed  now=%s"
+            self._log_limit.log(_log, logging.INFO, message, permissions)
+            self._post(events.PermissionsChanged(self.ticket, permissions))
 
     async def _finish_after(self, watch: Coroutine[Any, Any, Failure]) -> None:
         """End the session for the reason that the watch returns."""

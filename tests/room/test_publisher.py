@@ -71,11 +71,10 @@ class Feed:
 async def joined(room):
     """Publish the track in the room; yield it, its feed, and the connection's pause."""
     feed, pause = Feed(), asyncio.Event()
-    context: Any = SimpleNamespace(post=lambda _: None, feed=feed, config=Config())
+    context: Any = SimpleNamespace(feed=feed, config=Config())
     command = join_room(1, "wss://x", "token")
     own = OwnTrack(command, room, context, None, pause.is_set)
     assert await own.publish() is None
-    own.now()
     task = asyncio.ensure_future(own.follow())
     try:
         yield own, feed, pause
