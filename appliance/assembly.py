@@ -12,8 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from appliance.audio.adapter import AudioAdapter
-from appliance.audio.capture_processing import CaptureProcessing
 from appliance.audio.driver import Driver
+from appliance.audio.echo_cancellation import CaptureProcessing
 from appliance.audio.portaudio import PortAudio
 from appliance.config import Config
 from appliance.metrics.counters import AudioFigures, Counters

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self, assert_never
 
-from appliance.audio.capture_processing import CaptureProcessing
 from appliance.audio.driver import Driver
 from appliance.audio.earcons import ECHO_S, SENT_LATEST_S, SENT_TONES, earcon_samples
+from appliance.audio.echo_cancellation import CaptureProcessing
 from appliance.audio.gate import Gate
 from appliance.audio.latency_steps import LatencySteps
 from appliance.audio.mixer import Mixer
@@ -42,11 +42,6 @@ SWITCH_S: Final = 0.0005
 """Interval after which a thread yields the interpreter lock. With Python's default of
 5 ms, 30 ms of work on a page or a picture makes the card lose period after period
 (measured: 412 lost in 8 s, and none with this value)."""
-_KINDS: Final = (
-    *(AudioFault.XRUN, AudioFault.DROP),
-    *(AudioFault.STALL, AudioFault.UNPLUG),
-)
-"""Faults of the card."""
 
 
 class AudioAdapter:
@@ -133,24 +128,20 @@ class AudioAdapter:
     def figures(self) -> AudioFigures:
         """Return counters and gauges of the audio path."""
         totals = self._faults.totals
-        ways = {Way.SEND: totals["microphone"], Way.RECEIVE: totals["speaker"]}
         faults = {
-            (way, kind): ways[way].faults[kind] for way in ways for kind in _KINDS
+            Way.SEND: (totals["microphone"].faults, self._sender.faults),
+            Way.RECEIVE: (totals["speaker"].faults, self.mixer.faults),
         }
-        faults[Way.SEND, AudioFault.OVERFLOW] = self._sender.overflows
-        faults[Way.SEND, AudioFault.UNDERFLOW] = self._sender.underflows
-        faults[Way.RECEIVE, AudioFault.OVERFLOW] = self.mixer.faults[
-            AudioFault.OVERFLOW
-        ]
-        faults[Way.RECEIVE, AudioFault.UNDERFLOW] = self.mixer.faults[
-            AudioFault.UNDERFLOW
-        ]
         return AudioFigures(
             blocks={
                 Way.SEND: self.encoder_feed.blocks,
                 Way.RECEIVE: totals["speaker"].blocks,
             },
-            faults=faults,
+            faults={
+                (way, kind): sum(counts[kind] for counts in counters)
+                for way, counters in faults.items()
+                for kind in AudioFault
+            },
             depth_s={"uplink": self._sender.depth_s, "playout": self.mixer.depth_s},
             drift_ppm=self.mixer.drift_ppm,
         )

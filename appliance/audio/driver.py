@@ -1,8 +1,8 @@
 """Interface to PortAudio: driver, stream, callback and its idle window.
 
 Idle mode saves the CPU time of processing silence, which would be most of what an idle
-box uses: while both sides are silent, the sound process only counts most periods, and
-the next processed one accounts for them. Speech, a press or an earcon ends that.
+box uses: while both sides are silent, the sound process skips most periods and only
+counts them. Speech, a press or an earcon ends that.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -28,15 +28,9 @@ IDLE_PERIODS: Final = 7
 
 
 class IdleWindow:
-    """Number of periods that a stream may still skip while both sides are silent.
-
-    Thread: `end` any; everything else the callback's.
-    """
+    """Flag that ends the skipping of periods. Thread: `end` any, the others one."""
 
     def __init__(self) -> None:
-        self._periods = 0
-        self.left = 0
-        """Periods that may still be skipped, unless `is_over`."""
         self._flag = memoryview(bytearray(b"\1"))
 
     @property
@@ -60,34 +54,15 @@ class IdleWindow:
         """
         self._flag[0] = 0
 
-    def begin(self, periods: int) -> None:
-        """Skip that many periods, beginning with the next one."""
-        self._periods = self.left = periods
-
-    def skips(self, status: int) -> bool:
-        """Return whether to skip this period; if so, it is counted.
-
-        The callback in the sound process contains the same code without a call.
-        """
-        if self.is_over or status or not self.left:
-            return False
-        self.left -= 1
-        return True
-
-    def taken(self) -> int:
-        """Return the number of skipped periods and reset it."""
-        skipped = self._periods - self.left
-        self._periods = self.left = 0
-        return skipped
-
 
 class PeriodCallback(Protocol):
     """Callback of a stream, called once per period."""
 
     idle_window: IdleWindow
-    """Periods that are skipped: the output gets silence, the input is ignored."""
 
-    def call(self, heard: Raw, played: Raw, status: int, adc_s: float) -> None:
+    def call(
+        self, heard: Raw, played: Raw, status: int, adc_s: float, skipped: int
+    ) -> int:
         """Take one period of 10 ms, fill one, or both.
 
         Args:
@@ -95,6 +70,11 @@ class PeriodCallback(Protocol):
             played: output buffer to fill; empty without output.
             status: 0, or PortAudio's flags for overflow and underflow.
             adc_s: time of the first captured frame on PortAudio's clock; 0: unknown.
+            skipped: number of periods skipped before this one.
+
+        Returns:
+            How many of the next periods may be skipped, until `idle_window` is over or
+            PortAudio has a flag: the output gets silence, the input is ignored.
 
         Thread: the stream's. Must return well before the next period.
         """
@@ -110,18 +90,18 @@ class StreamRequest:
     is_any_rate: bool = False
     """Both directions at a low rate too, although one of them has a better one."""
 
-    def channels(self, direction: Direction) -> int:
-        """Return how many channels to open.
+    def part(self, direction: Direction) -> tuple[str, int]:
+        """Return name and channels of a direction; without it "" and 0.
 
-        Both of a stereo card, because one of them may have no microphone.
+        Both channels of a stereo card, because one of them may have no microphone.
         """
         device = self.microphone if direction == "microphone" else self.speaker
-        return 0 if device is None else min(2, device.channels(direction))
+        return (device.name, min(2, device.channels(direction))) if device else ("", 0)
 
     @property
     def directions(self) -> set[Direction]:
         """Directions of the stream."""
-        return {direction for direction in PARTS if self.channels(direction)}
+        return {direction for direction in PARTS if self.part(direction)[1]}
 
     @property
     def device_name(self) -> str:

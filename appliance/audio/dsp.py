@@ -1,4 +1,4 @@
-"""Signal processing on blocks of samples: pure functions, limiter and resampler.
+"""Signal processing on blocks of samples: levels and meter, fades, limiter, resampler.
 
 A block is 10 ms: int16, shape (480,), 48 kHz, mono. Where sums could overflow, samples
 are float32 in int16's range (full scale 32768).
@@ -10,11 +10,23 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from appliance.core.events import LevelsMeasured
 from appliance.pcm import BLOCK_FRAMES, Block
+from appliance.ports import Post
 
 FULL_SCALE: Final = 32_768.0
 SILENCE_DBFS: Final = -96
 """Lower end of the dynamic range of 16 bits."""
+UPDATE_S: Final = 0.2
+MEASURE_S: Final = 0.05
+"""Shortest time between two measurements; a syllable lasts longer than 100 ms."""
+STEP_DB: Final = 3
+HOLD_DB: Final = 2.5
+"""A smaller difference to the displayed step changes nothing; beside a border between
+two steps, room noise would redraw page and screen five times a second."""
+FLOOR_DBFS: Final = -60
+"""Lower levels are shown as silence, because noise would redraw page and screen."""
+VOICE_DBFS: Final = -45.0
 FADE_FRAMES: Final = 96
 """2 ms: too short to shorten a syllable audibly, long enough not to click."""
 SILENT_PEAK: Final = 32
@@ -115,6 +127,51 @@ def interpolated(window: Samples, fraction: float, rate: float) -> Samples:
     square = 2 * a - 5 * b + 4 * c - d
     spline: Samples = b + t / 2 * (c - a + t * (square + t * cubic))
     return spline
+
+
+class Meter:
+    """Level meter, updated five times a second, with a voice detector."""
+
+    def __init__(self, post: Post, speaker_dbfs: Callable[[], float]) -> None:
+        """Start with silence; `post` takes `LevelsMeasured` when a level changes."""
+        self._post = post
+        self._speaker_dbfs = speaker_dbfs
+        self._loudest_dbfs: float = SILENCE_DBFS
+        self._measured_at_s = self._updated_at_s = 0.0
+        self._posted = LevelsMeasured(SILENCE_DBFS, SILENCE_DBFS, is_voice=False)
+
+    @property
+    def is_voice(self) -> bool:
+        """Whether the microphone's level is that of a voice."""
+        return self._posted.is_voice
+
+    def take(self, microphone: Block, now_s: float) -> None:
+        """Take a captured block."""
+        if now_s - self._measured_at_s >= MEASURE_S:
+            self._measured_at_s = now_s
+            self._loudest_dbfs = max(self._loudest_dbfs, level_dbfs(microphone))
+
+    def update(self, now_s: float) -> None:
+        """Post the levels if a change is due; without captured blocks it is silent."""
+        if now_s - self._updated_at_s < UPDATE_S:
+            return
+        levels = LevelsMeasured(
+            _displayed(self._loudest_dbfs, self._posted.microphone_dbfs),
+            _displayed(self._speaker_dbfs(), self._posted.speaker_dbfs),
+            is_voice=self._loudest_dbfs > VOICE_DBFS,
+        )
+        self._updated_at_s = now_s
+        self._loudest_dbfs = SILENCE_DBFS
+        if levels != self._posted:
+            self._posted = levels
+            self._post(levels)
+
+
+def _displayed(dbfs: float, before_dbfs: int) -> int:
+    """Return the level rounded to the displayed steps."""
+    if abs(dbfs - before_dbfs) <= HOLD_DB:
+        return before_dbfs
+    return SILENCE_DBFS if dbfs < FLOOR_DBFS else STEP_DB * round(dbfs / STEP_DB)
 
 
 class Limiter:

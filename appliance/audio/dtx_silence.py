@@ -14,11 +14,11 @@ MISSING_AFTER_S: Final = 0.04
 """Two packets; if the card is later than this and twice its latency, it is missing."""
 SKIPPED_PACKETS: Final = IDLE_PERIODS // PACKET_BLOCKS
 IDLE_LATE_S: Final = 0.01
-"""In idle mode the card's thread passes one packet in four, with the number of skipped
-ones. Silence for those is sent so much late, before it. Measured from microphone to
-speaker in the next talk: 133 ms if all four are sent together, 89 ms so."""
+"""Lateness of the silence for skipped packets, of which the card's thread reports three
+at once. Measured from microphone to speaker in the next talk: 133 ms if all are sent
+together with the packet that follows them, 89 ms so."""
 MAX_INSERTED_PACKETS: Final = 25
-"""Silence inserted at once, half a second; more is not needed after a stop."""
+"""Silence inserted at once after a stop: half a second."""
 
 
 class DtxSilence:

@@ -51,8 +51,8 @@ def _note(hz: float, length_s: float) -> Samples:
 class ToneRemover:
     """Removes an earcon of one known pitch from the captured sound.
 
-    The echo canceller does not know the earcons (`Mixer.reference`). The part of each
-    5 ms that such a tone can explain is subtracted, whatever its delay and loudness.
+    The echo canceller does not know the earcons (`Mixer.reference`). Of each 5 ms the
+    part that such a tone can explain is subtracted.
     """
 
     def __init__(self, hz: float, until_s: float) -> None:

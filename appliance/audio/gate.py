@@ -29,10 +29,8 @@ class Gate:
         self.has_pre_roll = self._held_blocks > 0
         """Whether a pre-roll is configured, for which every block is needed."""
         self.clear()
-        self._is_wanted = False
-        self._tail_blocks = 0
-        self._silent_blocks = 0
-        self._was_open = False
+        self._is_wanted = self._was_open = False
+        self._tail_blocks = self._silent_blocks = 0
         self._last_sample = 0
 
     @property
@@ -46,9 +44,9 @@ class Gate:
         self._tail_blocks = 0
 
     def close(self, tail_ms: int) -> None:
-        """Pass the tail, then silence, which ends the tail earlier.
+        """Pass the tail, pre-roll included, until it is over or silent, then silence.
 
-        `tail_ms` contains the pre-roll's delay; 0: only a fade to zero is sent.
+        0: only a fade to zero is sent.
         """
         blocks = -(-tail_ms // BLOCK_MS)
         self._tail_blocks = blocks if self._is_wanted else 0

@@ -2,11 +2,10 @@
 
 A card that loses blocks gets the next longer buffer. After some time of use without
 any, it gets the next shorter one as soon as both sides are silent; each step up doubles
-that time. Both are kept over restarts. Time is an argument.
+that time. Both are kept over restarts.
 """
 
 import logging
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -34,8 +33,6 @@ MAX_CALM_S: Final = 3600.0
 """Shortest and longest time of use without losses before a shorter buffer. Idle
 time does not count: lateness causes no losses then."""
 FILE_NAME: Final = "latency.json"
-WRITER: Final = "latency steps"
-"""Name of the thread that writes the file."""
 _TOP: Final = len(LATENCY_STEPS_S) - 1
 _log = logging.getLogger(__name__)
 
@@ -54,7 +51,6 @@ class LatencySteps:
     def __init__(self, folder: Path | None) -> None:
         """Read the file in the state directory; None: nothing is kept."""
         self._path = None if folder is None else folder / FILE_NAME
-        self._writing = threading.Lock()
         kept = self._read()
         self.latency_step = min(max(kept.step, 0), _TOP)
         self._calm_s = min(max(kept.calm_s, CALM_S), MAX_CALM_S)
@@ -67,12 +63,20 @@ class LatencySteps:
         self._recent: dict[Direction, float] = {}
         """Losses of each direction that are not forgotten."""
 
+    @property
+    def latency_s(self) -> float:
+        """Latency to request from PortAudio."""
+        return LATENCY_STEPS_S[self.latency_step]
+
     def start(self, now_s: float, *, is_change: bool = False) -> None:
         """Restart counting: streams were opened; `is_change`: for another buffer."""
         self._settled_s = now_s + (REOPENED_S if is_change else SETTLED_S)
         self._at_s = now_s
         self._counted = {}
         self._recent.clear()
+        # Not before the streams were opened: an SD card may need seconds.
+        if is_change:
+            self._keep()
 
     def update(
         self, losses: Mapping[Direction, int], now_s: float, *, is_idle: bool
@@ -108,19 +112,14 @@ class LatencySteps:
             return False
         self.latency_step, self._calm_s = step, calm_s
         self._used_s = 0.0
-        if self._path is not None:
-            # The card loses blocks meanwhile, and an SD card may need seconds.
-            threading.Thread(
-                target=self._keep, args=(self._path,), name=WRITER, daemon=True
-            ).start()
         return True
 
-    def _keep(self, path: Path) -> None:
-        """Write the newest step, also if an earlier write ends later than this."""
+    def _keep(self) -> None:
+        if self._path is None:
+            return
         try:
-            with self._writing:
-                kept = KeptStep(self.latency_step, self._calm_s)
-                write_whole(path, msgspec.json.encode(kept))
+            kept = KeptStep(self.latency_step, self._calm_s)
+            write_whole(self._path, msgspec.json.encode(kept))
         except OSError as exc:
             _log.warning("latency step not written  reason=%r", str(exc))
 

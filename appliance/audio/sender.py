@@ -7,21 +7,22 @@ encoder half as often and does not delay the packet.
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from queue import Empty, SimpleQueue
 from typing import Final
 
 import numpy as np
 
-from appliance.audio.capture_processing import CaptureProcessing
-from appliance.audio.dsp import Samples, to_block
+from appliance.audio.dsp import UPDATE_S, Meter, Samples, to_block
 from appliance.audio.dtx_silence import DtxSilence
 from appliance.audio.earcons import ToneRemover
+from appliance.audio.echo_cancellation import CaptureProcessing
 from appliance.audio.gate import Gate
-from appliance.audio.meter import UPDATE_S, Meter
 from appliance.audio.mixer import Mixer
-from appliance.audio.realtime import raise_priority
+from appliance.audio.sound_process import raise_priority
 from appliance.core.events import FirstBlockSent, TailEnded
+from appliance.metrics.counters import AudioFault
 from appliance.pcm import PACKET_S, SILENCE, SILENT_PACKET, Block, Packet
 from appliance.ports import Post
 
@@ -101,7 +102,7 @@ class Sender:
         # Each packet with the time of its arrival and the packets skipped before it.
         self._queue: SimpleQueue[tuple[float, int, _Packet] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
-        self.meter = Meter(post, mixer)
+        self.meter = Meter(post, lambda: mixer.level_dbfs)
         self._first_half: _Pair | None = None
         self._skipped = 0
         self._gain = 1.0
@@ -112,10 +113,9 @@ class Sender:
         self._is_gap_counted = False
         self._tone: ToneRemover | None = None
         self._at_end: Samples | None = None
-        self.overflows = 0
-        """Packets dropped because the queue was full."""
-        self.underflows = 0
-        """Interruptions of a talk in which silence was sent, because no blocks came."""
+        self.faults: Counter[AudioFault] = Counter()
+        """Packets dropped because the queue was full, and interruptions of a talk in
+        which silence was sent because no blocks came."""
         self.heartbeat_s = time.monotonic()
 
     def start(self) -> None:
@@ -135,7 +135,7 @@ class Sender:
         if first is None:
             self._first_half = (microphone, played)
         elif self._queue.qsize() >= MAX_WAITING_PACKETS:
-            self.overflows += 1
+            self.faults[AudioFault.OVERFLOW] += 1
         else:
             packet = first, (microphone, played)
             self._queue.put((self._now_s(), self._skipped, packet))
@@ -220,7 +220,7 @@ class Sender:
         for _ in range(self._silence.due(now_s, is_idle=self._is_settled)):
             if self.gate.is_open and not self._is_gap_counted:
                 self._is_gap_counted = True
-                self.underflows += 1
+                self.faults[AudioFault.UNDERFLOW] += 1
             self._send_packet(_NOT_CAPTURED)
 
     @property

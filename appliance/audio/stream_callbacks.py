@@ -1,7 +1,6 @@
 """Callbacks of the PortAudio streams, and their counters: a period is a block of 10 ms.
 
-They copy, mix and hand over; they do not log and hold locks only for moments. They work
-on bytes where possible: with cold caches each NumPy call has a noticeable cost.
+They copy, mix and hand over; they do not log and hold locks only for moments.
 """
 
 import math
@@ -9,14 +8,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 
 from appliance.audio.driver import IDLE_PERIODS, SAMPLE_BYTES, Raw
 from appliance.audio.dsp import faded_in, resampler, to_block
-from appliance.audio.echo_reference import EchoReference
-from appliance.audio.mixer import Mixer
+from appliance.audio.echo_cancellation import EchoReference
+from appliance.audio.sender import Sender
 from appliance.metrics.counters import AudioFault
 from appliance.pcm import RATE_HZ, SILENCE, Block
 from appliance.sound_cards.devices import Direction
@@ -88,6 +87,12 @@ class StreamCounters:
         self._expected: float | None = None
         self._ahead: list[float] = []
 
+    @property
+    def has_no_samples(self) -> bool:
+        """Whether there have been no captured samples for a second."""
+        since_s = self.no_samples_since_s
+        return since_s is not None and self.at_s - since_s >= STALL_S
+
     def note(self, status: int, adc_s: float = 0.0) -> None:
         """Record one callback with PortAudio's flags, which are not 0 after an xrun.
 
@@ -149,30 +154,13 @@ class StreamCounters:
         self._expected = min(self._expected + missing + ADC_DRIFT, least)
 
 
-class BlockSink(Protocol):
-    """Consumer of captured blocks."""
-
-    def put(self, microphone: Block, played: Block) -> None:
-        """Take 10 ms and the voices played meanwhile; the blocks are not reused.
-
-        A microphone that is `SILENCE` itself stands for a skipped period.
-        """
-
-    def skip_packets(self, packets: int) -> None:
-        """Account for packets of 20 ms that were skipped in silence."""
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether the next periods may be skipped."""
-
-
 class Capture:
-    """Converts periods into mono blocks at 48 kHz for a sink. Thread: the card's."""
+    """Converts periods into mono blocks at 48 kHz for the sender."""
 
-    def __init__(self, block_sink: BlockSink, counters: StreamCounters) -> None:
+    def __init__(self, sender: Sender, counters: StreamCounters) -> None:
         """Start with the first channel; `counters` takes whether there is sound."""
         rate_hz = counters.rate_hz
-        self._block_sink = block_sink
+        self._sender = sender
         self._counters = counters
         self._period_bytes = rate_hz // 100 * SAMPLE_BYTES
         self._convert = resampler(rate_hz, RATE_HZ)
@@ -183,15 +171,15 @@ class Capture:
         """Account for skipped blocks, beginning at a packet boundary."""
         packets, half = divmod(blocks, 2)
         if packets:
-            self._block_sink.skip_packets(packets)
+            self._sender.skip_packets(packets)
         if half:
             # Speech that ended the skipping began after this half of a packet.
-            self._block_sink.put(SILENCE, SILENCE)
+            self._sender.put(SILENCE, SILENCE)
             self._is_after_gap = True
 
     def add(self, heard: Raw | bytes, played: Block | None) -> None:
         """Take one captured period and the voices played in it, at 48 kHz."""
-        # The sink keeps the block, so each needs memory of its own.
+        # The sender keeps the block, so each needs memory of its own.
         block = np.frombuffer(bytearray(heard), np.int16)
         if len(heard) > self._period_bytes:
             block = self._louder(block.reshape(-1, len(heard) // self._period_bytes))
@@ -201,7 +189,7 @@ class Capture:
         if self._is_after_gap:
             self._is_after_gap = False
             block = to_block(faded_in(block.astype(np.float32)))
-        self._block_sink.put(block, SILENCE if played is None else played)
+        self._sender.put(block, SILENCE if played is None else played)
 
     def _louder(self, frames: Block) -> Block:
         """Return the louder channel of a stereo microphone."""
@@ -254,29 +242,28 @@ class StreamCallback:
     def __init__(
         self,
         directions: set[Direction],
-        mixer: Mixer,
-        block_sink: BlockSink,
+        sender: Sender,
         reference: EchoReference,
         counters: StreamCounters,
     ) -> None:
         """Start with silence; `reference` is for streams of one direction."""
         captures = "microphone" in directions
         plays = "speaker" in directions
+        self._mixer = mixer = sender.mixer
         self.idle_window = mixer.idle_window if captures else mixer.playback_window
-        # Reset what earlier streams have left.
-        self.idle_window.taken()
-        self._mixer = mixer
-        self._block_sink = block_sink
+        self._sender = sender
         self.counters = counters
-        self._capture = Capture(block_sink, counters) if captures else None
+        self._capture = Capture(sender, counters) if captures else None
         self._output = OutputBuffer(counters.rate_hz) if plays else None
         self.reference = None if captures and plays else reference
         """Replaced when another stream of one direction is opened."""
 
-    def call(self, heard: Raw, played: Raw, status: int, adc_s: float) -> None:
+    def call(
+        self, heard: Raw, played: Raw, status: int, adc_s: float, skipped: int
+    ) -> int:
         """Take one captured period and fill one for playback."""
         capture, output, reference = self._capture, self._output, self.reference
-        if skipped := self.idle_window.taken():
+        if skipped:
             self._skip(skipped)
         self.counters.note(status, adc_s)
         if output is not None:
@@ -288,8 +275,7 @@ class StreamCallback:
             voices = reference.take() if reference else self._mixer.reference
             capture.add(heard, voices)
         self.idle_window.open()
-        if self._is_idle():
-            self.idle_window.begin(IDLE_PERIODS)
+        return IDLE_PERIODS if self._is_idle() else 0
 
     def _skip(self, blocks: int) -> None:
         """Account for blocks that were skipped in idle mode."""
@@ -304,7 +290,7 @@ class StreamCallback:
             self._capture.skip(blocks)
 
     def _is_idle(self) -> bool:
-        if self._capture is not None and not self._block_sink.is_idle:
+        if self._capture is not None and not self._sender.is_idle:
             return False
         rest = self._output or self.reference
         return self._mixer.is_idle and (rest is None or rest.is_idle)

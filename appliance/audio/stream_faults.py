@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Final
 
-from appliance.audio.stream_callbacks import STALL_S, StreamCounters, Totals
+from appliance.audio.stream_callbacks import StreamCounters, Totals
 from appliance.core import fault_table
 from appliance.core.events import PartFound, PartLost
 from appliance.core.fault_table import joined
@@ -83,18 +83,13 @@ class StreamFaults:
     def has_no_samples(self) -> bool:
         """Whether the microphone is open, but delivers no samples for a second."""
         counts = self.counters.get("microphone")
-        since_s = counts.no_samples_since_s if counts else None
-        if counts is None or since_s is None:
-            return False
-        return counts.at_s - since_s >= STALL_S
+        return counts is not None and counts.has_no_samples
 
     def lost(self, direction: Direction, name: str, reason: str) -> None:
         """Post that a direction is missing, and again if the reason changes."""
         event = PartLost(PARTS[direction], name, reason)
-        if self._is_new(direction, event):
-            message = '%s lost  device="%s" reason="%s"'
-            facts = direction, name, reason
-            self._log_limit.log(_log, logging.WARNING, message, *facts)
+        line = '%s lost  device="%s" reason="%s"'
+        self._tell(direction, event, logging.WARNING, line, reason)
 
     def forget(self) -> None:
         """Let everything be posted again when the sound, now closed, is opened."""
@@ -134,7 +129,7 @@ class StreamFaults:
         for direction, found in self._found.items():
             counts = self.counters[direction]
             if direction == "microphone":
-                if self.has_no_samples:
+                if counts.has_no_samples:
                     self._lose_samples(found.name)
                 if counts.no_samples_since_s is not None:
                     continue
@@ -175,16 +170,21 @@ class StreamFaults:
             SILENT if is_silent else "",
         )
         event = replace(found, notice=joined(notices), is_silent=is_silent)
-        if self._is_new(direction, event):
-            level = logging.WARNING if event.notice else logging.INFO
-            ending = f' notice="{event.notice}"' if event.notice else ""
-            message, facts = '%s open  device="%s"%s', (direction, event.name, ending)
-            self._log_limit.log(_log, level, message, *facts)
+        level = logging.WARNING if event.notice else logging.INFO
+        ending = f' notice="{event.notice}"' if event.notice else ""
+        self._tell(direction, event, level, '%s open  device="%s"%s', ending)
 
-    def _is_new(self, direction: Direction, event: PartFound | PartLost) -> bool:
-        """Post an event, unless it is the last one again."""
+    def _tell(
+        self,
+        direction: Direction,
+        event: PartFound | PartLost,
+        level: int,
+        line: str,
+        fact: str,
+    ) -> None:
+        """Post and log an event, unless it is the last one again."""
         if self._posted.get(direction) == event:
-            return False
+            return
         self._posted[direction] = event
         self._post(event)
-        return True
+        self._log_limit.log(_log, level, line, direction, event.name, fact)

@@ -8,11 +8,10 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from appliance.audio.driver import Driver, Stream, StreamRequest
-from appliance.audio.echo_reference import EchoReference
-from appliance.audio.mixer import Mixer
+from appliance.audio.echo_cancellation import EchoReference
+from appliance.audio.sender import Sender
 from appliance.audio.stream_callbacks import (
     STALL_S,
-    BlockSink,
     StreamCallback,
     StreamCounters,
     Totals,
@@ -31,13 +30,11 @@ class Streams:
     def __init__(
         self,
         driver: Driver,
-        mixer: Mixer,
-        block_sink: BlockSink,
+        sender: Sender,
         totals: Mapping[Direction, Totals],
     ) -> None:
         self._driver = driver
-        self._mixer = mixer
-        self._block_sink = block_sink
+        self._sender = sender
         self._totals = totals
         self._is_split = False
         """Whether the last stream for both directions of one card hung."""
@@ -138,7 +135,7 @@ class Streams:
             counters = StreamCounters(
                 rate_hz, {way: self._totals[way] for way in wanted}
             )
-            parts = self._mixer, self._block_sink, reference, counters
+            parts = self._sender, reference, counters
             made.append(StreamCallback(set(wanted), *parts))
             return made[0]
 

@@ -9,12 +9,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
-from enum import Enum
+from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import Final
+from typing import Final, Literal
 
 from appliance.audio.driver import Driver
-from appliance.audio.latency_steps import LATENCY_STEPS_S, LatencySteps
+from appliance.audio.latency_steps import LatencySteps
 from appliance.audio.sender import Sender
 from appliance.audio.stream_faults import StreamFaults
 from appliance.audio.streams import Streams
@@ -33,18 +33,10 @@ MUTE_S: Final = 2.0
 PATIENCE: Final = 10.0
 """A card that is listed and does not work is searched for at a tenth of the time since
 the last change, so that an outage becomes longer by no more than that. Our choice."""
-LONG_LIFE_S: Final = 10.0
-"""A loss after working for so long is such a change. Our choice."""
 PAUSE_S: Final = 5.0
 """A pause in speech this long may be used to reopen the streams, also while the gate
 is open: nobody thinks for so long in a talk. Our choice."""
 _log = logging.getLogger(__name__)
-
-
-class _Order(Enum):
-    OPEN = "open"
-    CLOSE = "close"
-    END = "end"
 
 
 class Supervisor:
@@ -69,15 +61,14 @@ class Supervisor:
         self.set_card_volumes: Callable[[Mapping[Direction, Device]], None]
         self.set_card_volumes = lambda _: None
         """Takes the open devices when they change; none only if sound was closed."""
-        self._streams = Streams(driver, sender.mixer, sender, faults.totals)
-        self._inbox: SimpleQueue[_Order] = SimpleQueue()
+        self._streams = Streams(driver, sender, faults.totals)
+        self._inbox: SimpleQueue[Literal["open", "close", "end"]] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="card", daemon=True)
-        self._is_wanted = False
         self._looked_at_s = self._searched_at_s = float("-inf")
-        self._cards = "", False
+        self._cards: tuple[str, bool] | None = None
         """The kernel's list at the last look, and whether it gave hope."""
         self._changed_at_s = 0.0
-        """Time of the last change of that, of a loss, or of a command."""
+        """Time of the last change of that, or of a loss."""
         self._opened_at_s = self._voice_at_s = 0.0
         self.heartbeat_s = time.monotonic()
         """Time at which the thread was last seen to work."""
@@ -90,42 +81,36 @@ class Supervisor:
         """Open the configured devices and keep them open."""
         # Requested while the card was closed. Later ones are played when it is open.
         self._sender.mixer.drop_earcons()
-        self._inbox.put(_Order.OPEN)
+        self._inbox.put("open")
 
     def close(self) -> None:
         """Close the streams."""
-        self._inbox.put(_Order.CLOSE)
+        self._inbox.put("close")
 
     def end(self) -> None:
         """Close the streams, stop the thread and wait for its end."""
         if self._thread.is_alive():
-            self._inbox.put(_Order.END)
+            self._inbox.put("end")
             self._thread.join()
 
     def _run(self) -> None:
-        while True:
+        order = "close"
+        while order != "end":
             self.heartbeat_s = time.monotonic()
-            try:
+            with suppress(Empty):
                 order = self._inbox.get(timeout=CHECK_S)
-            except Empty:
+                # Search at once.
+                self._looked_at_s, self._cards = float("-inf"), None
+                if order != "open":
+                    self._close(tuple(self._streams.devices))
+                    self._faults.forget()
+                    self.set_card_volumes({})
+            if order == "open":
                 self._check()
-                continue
-            self._is_wanted = order is _Order.OPEN
-            if not self._is_wanted:
-                self._close(tuple(self._streams.devices))
-                self._faults.forget()
-                self.set_card_volumes({})
-            if order is _Order.END:
-                break
-            self._looked_at_s = self._searched_at_s = float("-inf")
-            self._changed_at_s = time.monotonic()
-            self._check()
         self._driver.close()
 
     def _check(self) -> None:
         """Check for stopped streams, repeated losses and missing devices."""
-        if not self._is_wanted:
-            return
         if stopped := self._streams.stopped():
             self._lose(stopped)
         steps, faults, now_s = self._latency_steps, self._faults, time.monotonic()
@@ -138,9 +123,7 @@ class Supervisor:
 
     def _lose(self, stopped: Mapping[Direction, str]) -> None:
         """Close streams that have ended for these reasons; the others go on."""
-        now_s = time.monotonic()
-        if now_s - self._opened_at_s > LONG_LIFE_S:
-            self._changed_at_s = now_s
+        self._changed_at_s = time.monotonic()
         for direction, reason in stopped.items():
             self._faults.count(direction, AudioFault.STALL)
             name = self._streams.devices[direction].stable_name
@@ -165,24 +148,19 @@ class Supervisor:
         is_good = is_complete and choice.is_best and not is_dead
         if is_good or now_s - self._looked_at_s < RETRY_S:
             return False
-        is_hopeful = choice.is_better_listed()
-        cards, before = (choice.list_cards(), is_hopeful), self._cards
-        self._looked_at_s, self._cards = now_s, cards
-        if cards != before:
+        is_hopeful, before = choice.is_better_listed(), self._cards
+        self._looked_at_s, self._cards = now_s, (choice.list_cards(), is_hopeful)
+        if self._cards != before:
             self._changed_at_s = now_s
             return True
         if is_complete and not (is_hopeful or is_dead):
             return False
         wait_s = LONGEST_S
         if is_hopeful:
-            is_mute = cards[0] and not self._streams.devices
+            is_mute = self._cards[0] and not self._streams.devices
             longest_s = MUTE_S if is_mute else LONGEST_S
-            wait_s = min(self._outage_s(now_s) / PATIENCE, longest_s)
-        return now_s - self._searched_at_s >= max(wait_s, RETRY_S)
-
-    def _outage_s(self, now_s: float) -> float:
-        """Return the time since something has changed."""
-        return now_s - self._changed_at_s
+            wait_s = min((now_s - self._changed_at_s) / PATIENCE, longest_s)
+        return now_s - self._searched_at_s >= wait_s
 
     def _search(self, *, is_idle: bool) -> None:
         """Search for cards, open what is missing, and in a pause what is better."""
@@ -213,13 +191,13 @@ class Supervisor:
             return [way for way in worse if wanted[way].name in new]
         now_s = time.monotonic()
         # This may interrupt the speaker, so it becomes rare.
-        wait_s = max(LONGEST_S, self._outage_s(now_s) / PATIENCE)
+        wait_s = max(LONGEST_S, (now_s - self._changed_at_s) / PATIENCE)
         is_dead = self._faults.has_no_samples and now_s - self._opened_at_s > wait_s
         return ["microphone"] if is_dead else worse
 
     def _change_buffer(self) -> None:
         """Open the same devices with another buffer."""
-        latency_s = LATENCY_STEPS_S[self._latency_steps.latency_step]
+        latency_s = self._latency_steps.latency_s
         _log.info("buffer size changed  latency_ms=%.0f", latency_s * 1000)
         self._faults.close()
         self._sender.mixer.drop_pending()
@@ -230,7 +208,7 @@ class Supervisor:
     def _open(self, devices: Mapping[Direction, Device]) -> None:
         """Open streams for directions that are closed."""
         self.heartbeat_s = time.monotonic()
-        latency_s = LATENCY_STEPS_S[self._latency_steps.latency_step]
+        latency_s = self._latency_steps.latency_s
         failures = self._streams.open(devices, latency_s)
         if len(failures) == len(devices):
             self._note_missing(failures)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.audio.driver import PeriodCallback, Stream, StreamRequest
-from appliance.audio.realtime import raise_priority
+from appliance.audio.sound_process import raise_priority
 from appliance.errors import DemoError, SoundError
 from appliance.pcm import BLOCK_FRAMES, RATE_HZ
 
@@ -147,14 +147,18 @@ class SimulatedCard:
 
     def _run(self, callback: PeriodCallback) -> None:
         raise_priority()
+        left = skipped = 0
         due_s = time.monotonic()
         while self._is_wanted:
             due_s += PERIOD_S
             time.sleep(max(0.0, due_s - time.monotonic()))
             captured = self._next(BLOCK_FRAMES).tobytes()
             played = memoryview(bytearray(len(captured)))
-            if not callback.idle_window.skips(0):
-                callback.call(memoryview(captured), played, 0, 0.0)
+            if left and not callback.idle_window.is_over:
+                left, skipped = left - 1, skipped + 1
+            else:
+                heard = memoryview(captured)
+                left, skipped = callback.call(heard, played, 0, 0.0, skipped), 0
             self._recording.put(bytes(played))
 
     def _next(self, frames: int) -> Samples:

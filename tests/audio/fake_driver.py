@@ -6,8 +6,9 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from appliance.audio.capture_processing import CaptureProcessing
+from appliance.audio.echo_cancellation import CaptureProcessing
 from appliance.audio.gate import Gate
+from appliance.audio.latency_steps import LATENCY_STEPS_S
 from appliance.audio.mixer import Mixer
 from appliance.audio.sender import Sender
 from appliance.audio.stream_faults import StreamFaults
@@ -77,7 +78,7 @@ class Steps:
     """Latency steps that move once the test says so."""
 
     def __init__(self):
-        self.latency_step = 0
+        self.latency_s = LATENCY_STEPS_S[0]
         self.must_move = threading.Event()
         self.losing: set[str] = set()
         self.changes: list[bool] = []
@@ -92,7 +93,7 @@ class Steps:
         if not self.must_move.is_set():
             return False
         self.must_move.clear()
-        self.latency_step += 1
+        self.latency_s = LATENCY_STEPS_S[1]
         return True
 
 
@@ -136,7 +137,7 @@ def beat(callback, status=0, level=0):
     """Run one period that captures this level, and return what is played in it."""
     played = memoryview(bytearray(1920))
     heard = memoryview(np.full(960, level, np.int16).tobytes())
-    callback.call(heard, played, status, 0.0)
+    callback.call(heard, played, status, 0.0, 0)
     return played
 
 

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from appliance.audio.capture_processing import CaptureProcessing
 from appliance.audio.driver import IDLE_PERIODS
-from appliance.audio.echo_reference import EchoReference
+from appliance.audio.echo_cancellation import CaptureProcessing, EchoReference
 from appliance.audio.gate import Gate
 from appliance.audio.mixer import Mixer
 from appliance.audio.sender import Sender
@@ -28,9 +27,10 @@ class Clock:
 
 
 class Sink:
-    """Block sink that records what it gets; skipped packets are zeros."""
+    """Sender that records what it gets; skipped packets are zeros."""
 
     def __init__(self, *, is_idle=False):
+        self.mixer = Mixer()
         self.heard: list[np.ndarray] = []
         self.played: list[np.ndarray] = []
         self.skipped = 0
@@ -59,17 +59,40 @@ def counters(now_s=None, rate_hz=48_000):
 
 def duplex_callback(mixer, sink, counters):
     """Return the callback of a stream that captures and plays."""
-    return StreamCallback(set(PARTS), mixer, sink, EchoReference(0.01), counters)
+    return _callback(set(PARTS), mixer, sink, EchoReference(0.01), counters)
 
 
 def capture_callback(mixer, reference, sink, counters):
     """Return the callback of a stream that only captures."""
-    return StreamCallback({"microphone"}, mixer, sink, reference, counters)
+    return _callback({"microphone"}, mixer, sink, reference, counters)
 
 
 def playback_callback(mixer, reference, counters):
     """Return the callback of a stream that only plays."""
-    return StreamCallback({"speaker"}, mixer, Sink(), reference, counters)
+    return _callback({"speaker"}, mixer, Sink(), reference, counters)
+
+
+def _callback(directions, mixer, sink, reference, counters):
+    sink.mixer = mixer
+    return StreamCallback(directions, sink, reference, counters)
+
+
+class Periods:
+    """Periods of a callback, skipped as the sound process does."""
+
+    def __init__(self, callback):
+        self.callback = callback
+        self.left = self._skipped = 0
+
+    def run(self, heard, played, status=0):
+        """Run one period, and return whether it was processed."""
+        if self.left and not (status or self.callback.idle_window.is_over):
+            self.left -= 1
+            self._skipped += 1
+            return False
+        skipped, self._skipped = self._skipped, 0
+        self.left = self.callback.call(heard, played, status, 0.0, skipped)
+        return True
 
 
 class Processor:
@@ -128,7 +151,8 @@ class Path:
         )
         self.sender.encoder_feed.connect(lambda block: self.sent.append(block.copy()))
         self.counters, _ = counters(self.clock)
-        self.card = duplex_callback(self.mixer, self.sender, self.counters)
+        callback = duplex_callback(self.mixer, self.sender, self.counters)
+        self._card = Periods(callback)
         self.passed = self.packets = 0
 
     def put(self, value, played=SILENCE):
@@ -155,11 +179,10 @@ class Path:
     def period(self, value, status=0):
         """Run one period of the card, and return what it plays; None: skipped."""
         self.clock.now_s += 0.01
-        if self.card.idle_window.skips(status):
-            self.passed += 1
-            return None
         played = memoryview(bytearray(b"x" * 1920))
         heard = memoryview(np.full(480, value, np.int16).tobytes())
-        self.card.call(heard, played, status, 0.0)
+        if not self._card.run(heard, played, status):
+            self.passed += 1
+            return None
         process(self.sender)
         return np.frombuffer(played, np.int16)[::2]

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from appliance.audio.adapter import AudioAdapter
-from appliance.audio.capture_processing import CaptureProcessing
 from appliance.audio.earcons import ECHO_S, SENT_TONES
+from appliance.audio.echo_cancellation import CaptureProcessing
 from appliance.audio.portaudio import PortAudio
 from appliance.audio.streams import STOPPED
 from appliance.config import Config, MixerConfig, SoundConfig, TalkConfig
@@ -650,7 +650,7 @@ def test_the_shared_silence_block_is_read_only():
 ADAPTER = """
 from pathlib import Path
 from appliance.audio.adapter import AudioAdapter
-from appliance.audio.capture_processing import CaptureProcessing
+from appliance.audio.echo_cancellation import CaptureProcessing
 from appliance.audio.portaudio import PortAudio
 from appliance.config import Config
 

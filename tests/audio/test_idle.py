@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.audio.driver import IDLE_PERIODS
-from appliance.audio.echo_reference import EchoReference
+from appliance.audio.echo_cancellation import EchoReference
 from appliance.audio.jitter_buffer import SIZE_BLOCKS
 from appliance.audio.mixer import Mixer
 from appliance.metrics.counters import AudioFault
@@ -14,6 +14,7 @@ from appliance.pcm import SILENCE
 from tests.audio.fakes import (
     NOTHING,
     Path,
+    Periods,
     Sink,
     capture_callback,
     counters,
@@ -31,17 +32,17 @@ class Card:
         self.sink = sink or Sink(is_idle=True)
         self.mixer = Mixer()
         self.counters, self.totals = counters()
-        self.duplex = duplex_callback(self.mixer, self.sink, self.counters)
+        callback = duplex_callback(self.mixer, self.sink, self.counters)
+        self.card = Periods(callback)
         self.periods = self.processed = 0
 
     def period(self, status=0):
         self.periods += 1
-        if self.duplex.idle_window.skips(status):
-            return None
-        self.processed += 1
         heard = np.full(480, self.periods, np.int16)
         played = memoryview(bytearray(b"x" * 1920))
-        self.duplex.call(memoryview(heard.tobytes()), played, status, 0.0)
+        if not self.card.run(memoryview(heard.tobytes()), played, status):
+            return None
+        self.processed += 1
         return np.frombuffer(played, np.int16)[::2]
 
     def run(self, periods):
@@ -128,7 +129,7 @@ def test_speech_that_begins_while_an_idle_window_opens_is_not_missed(what, momen
     write = card.mixer.add("ann")
     card.mixer.idle_window.end()
     card.period()
-    assert card.duplex.idle_window.is_over or not card.duplex.idle_window.left
+    assert card.mixer.idle_window.is_over or not card.card.left
 
 
 def test_a_talker_is_played_from_the_first_sample_after_an_idle_window():
@@ -173,22 +174,20 @@ def test_a_capture_stream_without_playback_skips_periods_too():
     sink, mixer = Sink(is_idle=True), Mixer()
     reference = EchoReference(0.01)
     reference.take()
-    microphone = capture_callback(mixer, reference, sink, counters()[0])
+    microphone = Periods(capture_callback(mixer, reference, sink, counters()[0]))
     for _ in range(1 + 5 * CYCLE):
-        if not microphone.idle_window.skips(0):
-            microphone.call(memoryview(bytes(960)), NOTHING, 0, 0.0)
+        microphone.run(memoryview(bytes(960)), NOTHING)
     assert sink.skipped == 5 * (IDLE_PERIODS // 2)
 
 
 def test_a_stream_that_only_plays_skips_periods_too_and_an_earcon_ends_that():
     mixer, (counts, _) = Mixer(), counters()
-    speaker = playback_callback(mixer, EchoReference(0.01), counts)
+    speaker = Periods(playback_callback(mixer, EchoReference(0.01), counts))
     processed = []
 
     def period():
         played = memoryview(bytearray(b"x" * 960))
-        if not speaker.idle_window.skips(0):
-            speaker.call(NOTHING, played, 0, 0.0)
+        if speaker.run(NOTHING, played):
             processed.append(np.frombuffer(played, np.int16))
 
     for _ in range(1 + 5 * CYCLE):

@@ -8,7 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.audio.delay_control import (
+from appliance.audio.dsp import interpolated
+from appliance.audio.jitter_buffer import (
+    CORRECTION_BLOCKS,
+    CORRECTION_FRAMES,
+    DEEPEST_BLOCKS,
     MARGIN_FRAMES,
     MAX_MARGIN_FRAMES,
     MAX_MEMORY_FRAMES,
@@ -16,14 +20,8 @@ from appliance.audio.delay_control import (
     MIN_MEMORY_FRAMES,
     MOVED_FRAMES,
     REPEATED_FRAMES,
-    WINDOW_BLOCKS,
-    WINDOW_FRAMES,
-    DelayControl,
-)
-from appliance.audio.dsp import interpolated
-from appliance.audio.jitter_buffer import (
-    DEEPEST_BLOCKS,
     SIZE_BLOCKS,
+    DelayControl,
     JitterBuffer,
     RingBuffer,
 )
@@ -142,7 +140,7 @@ def test_the_delay_does_not_depend_on_the_phase_of_writer_and_reader(phase_s):
 
 def pass_window(delay_control, delay_frames, spare_frames=0):
     """Read the blocks of a window, each with this delay."""
-    for _ in range(WINDOW_BLOCKS):
+    for _ in range(CORRECTION_BLOCKS):
         is_complete = delay_control.note(delay_frames, spare_frames)
     assert is_complete
 
@@ -151,7 +149,7 @@ def test_a_gap_cancels_a_pending_correction_of_the_delay():
     delay_control = DelayControl()
     pass_window(delay_control, delay_control.target + 2 * MOVED_FRAMES)
     assert delay_control.end_window(is_silent=False) == 0
-    assert delay_control.rate == MOVED_FRAMES / WINDOW_FRAMES
+    assert delay_control.rate == MOVED_FRAMES / CORRECTION_FRAMES
     delay_control.restart()
     assert delay_control.rate == 0
 
@@ -448,7 +446,7 @@ def test_a_busy_phase_costs_nothing_a_few_seconds_after_its_end():
 def test_words_shorter_than_a_window_end_the_memory_too():
     control = raised(MAX_MARGIN_FRAMES)
     assert control.margin == MAX_MARGIN_FRAMES
-    word_blocks = WINDOW_BLOCKS // 5
+    word_blocks = CORRECTION_BLOCKS // 5
     for _ in range(MIN_MEMORY_FRAMES // (word_blocks * BLOCK_FRAMES)):
         for _ in range(word_blocks):
             control.note(control.target, MAX_MARGIN_FRAMES)

@@ -14,17 +14,22 @@ import time
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import _sounddevice
 import numpy as np
 import pytest
 
 from appliance.audio.driver import IdleWindow, StreamRequest
-from appliance.audio.mixer import Mixer
-from appliance.audio.portaudio import PortAudio
-from appliance.audio.realtime import URGENCY
-from appliance.audio.sound_process_client import START, Periods, SoundProcess
-from appliance.audio.sound_process_main import HEARD
+from appliance.audio.portaudio import (
+    START,
+    Periods,
+    PortAudio,
+    SoundProcess,
+    reason_in,
+    with_host_text,
+)
+from appliance.audio.sound_process import HEARD, URGENCY
 from appliance.audio.streams import Streams
 from appliance.errors import SoundError
 from appliance.sound_cards.devices import PARTS, listed
@@ -33,7 +38,7 @@ from tests.card.asound import Card, plug_in
 from tests.card.faults import FAULTS
 from tests.card.sounddevice_access import environment
 
-MOVED = "sounddevice has moved its declarations: look at audio/sound_process_main.py"
+MOVED = "sounddevice has moved its declarations: look at audio/sound_process.py"
 PATIENCE_S = 20.0
 
 
@@ -54,8 +59,8 @@ class Echo:
         self._idle_periods = idle_periods
         self._news = threading.Condition()
 
-    def call(self, heard, played, status, adc_s):
-        self.skipped += self.idle_window.taken()
+    def call(self, heard, played, status, adc_s, skipped):
+        self.skipped += skipped
         if len(played) and len(heard):
             played[:] = np.repeat(np.frombuffer(heard, np.int16), 2).tobytes()
         if self.nap_s:
@@ -64,10 +69,11 @@ class Echo:
             self.nap_s = 0.0
         with self._news:
             self.calls.append((len(heard), len(played), adc_s > 0, status))
-            if len(self.calls) == self._idle_after:
-                self.idle_window.open()
-                self.idle_window.begin(self._idle_periods)
             self._news.notify_all()
+            if len(self.calls) != self._idle_after:
+                return 0
+        self.idle_window.open()
+        return self._idle_periods
 
     def wait(self, calls):
         """Wait until it was called this number of times."""
@@ -270,7 +276,8 @@ def test_a_low_rate_of_one_direction_is_not_that_of_the_other(
     with environment(env), PortAudio() as driver:
         asked = wanted(driver, card)
         _, totals = counters()
-        streams = Streams(driver, Mixer(), Sink(), totals)
+        sender: Any = Sink()
+        streams = Streams(driver, sender, totals)
         assert streams.open(dict.fromkeys(PARTS, asked.speaker), 0.01) == {}
         found = streams.counters
         streams.close(tuple(streams.devices))
@@ -441,7 +448,7 @@ def children():
     for child in map(int, listed.split()):
         # Others end meanwhile.
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            if b"sound_process_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+            if b"sound_process" in Path(f"/proc/{child}/cmdline").read_bytes():
                 found.append(child)
     return found
 
@@ -475,9 +482,7 @@ def test_the_sound_process_ends_with_the_appliance(tmp_path, card):
 
 
 def test_the_sound_process_imports_neither_numpy_nor_livekit_nor_sounddevice():
-    program = (
-        "import sys, appliance.audio.sound_process_main; print(*sorted(sys.modules))"
-    )
+    program = "import sys, appliance.audio.sound_process; print(*sorted(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-S", "-c", program],
         capture_output=True,
@@ -485,3 +490,24 @@ def test_the_sound_process_imports_neither_numpy_nor_livekit_nor_sounddevice():
         check=True,
     )
     assert not {"numpy", "livekit", "sounddevice", "re"} & set(done.stdout.split())
+
+
+UNEXPECTED = "Unanticipated host error"
+
+
+def test_the_kernels_words_for_too_little_usb_bandwidth_are_explained():
+    said = with_host_text(UNEXPECTED, "No space left on device")
+    assert said.startswith(f"{UNEXPECTED} (No space left on device: the USB bandwidth")
+    assert "another USB port" in said
+
+
+@pytest.mark.parametrize(
+    ("host_text", "said"),
+    [("", UNEXPECTED), ("Input/output error", f"{UNEXPECTED} (Input/output error)")],
+)
+def test_any_other_text_of_the_host_is_kept(host_text, said):
+    assert with_host_text(UNEXPECTED, host_text) == said
+
+
+def test_output_without_a_cause_is_no_reason():
+    assert reason_in("something else") == ""

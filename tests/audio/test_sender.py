@@ -6,12 +6,12 @@ import threading
 import numpy as np
 import pytest
 
-from appliance.audio.capture_processing import CaptureProcessing
-from appliance.audio.echo_reference import EchoReference
+from appliance.audio.echo_cancellation import CaptureProcessing, EchoReference
 from appliance.audio.gate import Gate
 from appliance.audio.mixer import Mixer
 from appliance.audio.sender import MAX_WAITING_PACKETS, Sender
 from appliance.core.events import FirstBlockSent, LevelsMeasured, TailEnded
+from appliance.metrics.counters import AudioFault
 from appliance.pcm import PACKET_S, SILENCE
 from tests.audio.fakes import (
     NOTHING,
@@ -53,7 +53,7 @@ def test_the_microphone_gain_amplifies_the_sent_sound(path):
 def test_the_queue_to_a_slow_encoder_is_bounded_and_drops_are_counted(path):
     for _ in range(2 * (MAX_WAITING_PACKETS + 5)):
         path.sender.put(block(1), SILENCE)
-    assert path.sender.overflows == 5
+    assert path.sender.faults[AudioFault.OVERFLOW] == 5
     assert path.sender.depth_s == MAX_WAITING_PACKETS * PACKET_S
 
 
@@ -107,7 +107,7 @@ def test_a_box_without_a_microphone_shows_the_level_of_its_speaker(had_microphon
         for _ in range(100):
             talk(block(level))
             path.clock.now_s += 0.01
-            card.call(NOTHING, memoryview(bytearray(1920)), 0, 0.0)
+            card.call(NOTHING, memoryview(bytearray(1920)), 0, 0.0, 0)
             path.sender.send_silence()
         return levels(path)[-1]
 
@@ -129,17 +129,17 @@ def levels(path):
 def test_each_interruption_of_a_talk_in_which_silence_is_sent_is_counted(path):
     path.clock.now_s += 1.0
     path.sender.send_silence()
-    assert path.sender.underflows == 0, "nobody talks"
+    assert path.sender.faults[AudioFault.UNDERFLOW] == 0, "nobody talks"
     path.sender.open_gate(path.clock.now_s)
     path.clock.now_s += 0.1
     path.sender.send_silence()
-    assert path.sender.underflows == 1, "a talk begins in it"
+    assert path.sender.faults[AudioFault.UNDERFLOW] == 1, "a talk begins in it"
     for _ in range(2):
         path.put(1000)
         for _ in range(3):
             path.clock.now_s += 0.1
             path.sender.send_silence()
-    assert path.sender.underflows == 3
+    assert path.sender.faults[AudioFault.UNDERFLOW] == 3
 
 
 def test_silence_in_place_of_a_missing_card_does_not_count_as_sent_sound(path):

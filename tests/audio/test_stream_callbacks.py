@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from appliance.audio.driver import IDLE_PERIODS
-from appliance.audio.echo_reference import EchoReference
+from appliance.audio.echo_cancellation import EchoReference
 from appliance.audio.mixer import Mixer
 from appliance.audio.stream_callbacks import (
     ADC_VALUES,
@@ -16,6 +16,7 @@ from appliance.metrics.counters import AudioFault
 from tests.audio.fakes import (
     NOTHING,
     Clock,
+    Periods,
     Sink,
     capture_callback,
     counters,
@@ -58,7 +59,7 @@ def test_a_card_of_any_rate_gives_and_takes_blocks_of_10_ms(rate_hz):
     sink = Sink()
     card = duplex(Loud(), sink, rate_hz)
     for _ in range(20):
-        card.call(heard(100, rate_hz=rate_hz), blank(rate_hz), 0, 0.0)
+        card.call(heard(100, rate_hz=rate_hz), blank(rate_hz), 0, 0.0, 0)
     assert len(sink.heard) == 20
     assert all(len(block) == 480 for block in (*sink.heard, *sink.played))
     assert sink.last_samples[-1] == pytest.approx(100, abs=1)
@@ -68,14 +69,14 @@ def test_a_duplex_callback_pairs_captured_blocks_with_those_played_meanwhile():
     sink = Sink()
     card = duplex(Loud(), sink)
     for _ in range(2):
-        card.call(heard(1), blank(), 0, 0.0)
+        card.call(heard(1), blank(), 0, 0.0, 0)
     assert [played[0] for played in sink.played] == [1, 481]
 
 
 @pytest.mark.parametrize("channels", [1, 2])
 def test_every_output_channel_plays_the_same_samples(channels):
     out = blank(channels=channels)
-    duplex(Loud(), Sink()).call(heard(1), out, 0, 0.0)
+    duplex(Loud(), Sink()).call(heard(1), out, 0, 0.0, 0)
     frames = np.frombuffer(out, np.int16).reshape(480, channels)
     assert all((frames[:, n] == np.arange(1, 481)).all() for n in range(channels))
 
@@ -109,16 +110,15 @@ def test_the_end_of_a_sound_is_played_at_once_by_a_card_of_another_rate(rate_hz)
 def test_a_card_of_another_rate_is_not_idle_before_the_end_of_a_sound_is_played():
     mixer, (counts, _) = Mixer(), counters(rate_hz=16_000)
     mixer.play(np.full(480, 5000, np.float32))
-    card = duplex_callback(mixer, Sink(is_idle=True), counts)
+    card = Periods(duplex_callback(mixer, Sink(is_idle=True), counts))
     for _ in range(1 + FLUSH_BLOCKS):
-        assert not card.idle_window.skips(0)
-        card.call(heard(0, rate_hz=16_000), blank(16_000), 0, 0.0)
-    assert card.idle_window.skips(0)
+        assert card.run(heard(0, rate_hz=16_000), blank(16_000))
+    assert not card.run(heard(0, rate_hz=16_000), blank(16_000))
 
 
 def test_silence_overwrites_the_old_content_of_the_output_buffer():
     out = blank()
-    duplex(Mixer(), Sink()).call(heard(1), out, 0, 0.0)
+    duplex(Mixer(), Sink()).call(heard(1), out, 0, 0.0, 0)
     assert not any(out)
 
 
@@ -126,7 +126,7 @@ def test_captured_blocks_are_writable_and_never_reused():
     sink = Sink()
     card = duplex(Mixer(), sink)
     for _ in range(2):
-        card.call(heard(480), blank(), 0, 0.0)
+        card.call(heard(480), blank(), 0, 0.0, 0)
     sink.heard[0][:] = 7
     assert (sink.heard[1] == 480).all()
 
@@ -134,7 +134,7 @@ def test_captured_blocks_are_writable_and_never_reused():
 def test_the_echo_reference_does_not_contain_earcons():
     sink, mixer, out = Sink(), Mixer(), blank()
     mixer.play(np.full(480, 5000, np.float32))
-    duplex(mixer, sink).call(heard(1), out, 0, 0.0)
+    duplex(mixer, sink).call(heard(1), out, 0, 0.0, 0)
     assert np.frombuffer(out, np.int16).max() == 5000
     assert not sink.played[0].any()
 
@@ -144,7 +144,9 @@ def test_of_a_stereo_microphone_the_channel_with_sound_is_heard(loud):
     sink = Sink()
     card = duplex(Mixer(), sink)
     for _ in range(60):
-        card.call(heard(*(3000 if n == loud else 5 for n in range(2))), blank(), 0, 0.0)
+        card.call(
+            heard(*(3000 if n == loud else 5 for n in range(2))), blank(), 0, 0.0, 0
+        )
     assert sink.last_samples[-1] == 3000
 
 
@@ -156,7 +158,7 @@ def test_speech_in_one_channel_only_has_its_full_level(silent):
     for block in speech:
         frames = np.zeros((480, 2), np.int16)
         frames[:, 1 - silent] = block
-        card.call(memoryview(frames.tobytes()), blank(), 0, 0.0)
+        card.call(memoryview(frames.tobytes()), blank(), 0, 0.0, 0)
     assert (np.array(sink.heard) == speech).all()
 
 
@@ -164,7 +166,7 @@ def test_two_channels_of_similar_level_are_not_switched():
     sink = Sink()
     card = duplex(Mixer(), sink)
     for count in range(100):
-        card.call(heard(1000, 1000 + 200 * (count % 3)), blank(), 0, 0.0)
+        card.call(heard(1000, 1000 + 200 * (count % 3)), blank(), 0, 0.0, 0)
     assert set(sink.last_samples) == {1000}
 
 
@@ -177,7 +179,7 @@ class Clocked:
         self._card = duplex_callback(Mixer(), Sink(), self.counts)
 
     def call(self, value=1, status=0, adc_s=0.0):
-        self._card.call(heard(value), blank(), status, adc_s)
+        self._card.call(heard(value), blank(), status, adc_s, 0)
 
     def faults(self, kind, way="microphone"):
         return self._totals[way].faults[kind]
@@ -252,9 +254,9 @@ def test_the_first_word_of_a_microphone_in_the_second_channel_is_complete():
     sink = Sink()
     card = duplex(Mixer(), sink)
     for _ in range(30):
-        card.call(heard(0, 0), blank(), 0, 0.0)
+        card.call(heard(0, 0), blank(), 0, 0.0, 0)
     for _ in range(3):
-        card.call(heard(0, 3000), blank(), 0, 0.0)
+        card.call(heard(0, 3000), blank(), 0, 0.0, 0)
     assert sink.last_samples[30:] == [3000] * 3
 
 
@@ -320,12 +322,12 @@ def two_cards(
             waiting += not is_lost
         else:
             for _ in range(waiting + 1):
-                speaker.call(NOTHING, blank(), 0, 0.0)
+                speaker.call(NOTHING, blank(), 0, 0.0, 0)
             waiting = 0
         while (due_s := begun_s + 0.004 + captured * 0.01 * (1 + ppm / 1e6)) < next_s:
             captured += 1
             clock.now_s = due_s + next(lateness)
-            microphone.call(heard(1), NOTHING, 0, 0.0)
+            microphone.call(heard(1), NOTHING, 0, 0.0, 0)
             newest = int(sink.played.pop()[-1])
             if newest:
                 age = (mixer.count - newest) % 20_000

@@ -16,8 +16,7 @@ import numpy as np
 from livekit import rtc
 from numpy.typing import NDArray
 
-from appliance.audio.capture_processing import CaptureProcessing
-from appliance.audio.echo_reference import EchoReference
+from appliance.audio.echo_cancellation import CaptureProcessing, EchoReference
 from appliance.config import SoundConfig
 from appliance.pcm import SILENCE, Block
 from appliance.room.apm import echo_canceller, voice_cleaner

@@ -40,7 +40,7 @@ from typing import Final
 
 import numpy as np
 
-from appliance.audio.capture_processing import CaptureProcessing
+from appliance.audio.echo_cancellation import CaptureProcessing
 from appliance.audio.gate import Gate
 from appliance.audio.mixer import Mixer
 from appliance.config import SoundConfig

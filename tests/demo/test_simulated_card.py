@@ -44,13 +44,14 @@ class Loopback:
         self.is_enough = threading.Event()
         self._periods = periods
 
-    def call(self, heard, played, status, _adc_s):
+    def call(self, heard, played, status, _adc_s, _skipped):
         assert len(heard) == len(played) == 2 * 480
         assert not status
         self.heard.append(np.frombuffer(bytes(heard), np.int16))
         played[:] = heard
         if len(self.heard) >= self._periods:
             self.is_enough.set()
+        return 0
 
 
 def test_the_microphone_says_the_phrase_and_the_speaker_is_recorded(card, tmp_path):

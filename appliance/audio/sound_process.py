@@ -1,11 +1,10 @@
 """Program of a sound process: PortAudio, and the callback of one stream.
 
 A native call that never returns, a crash or a flood of messages in PortAudio or
-alsa-lib ends only this process; `portaudio` starts another one. It searches for cards,
-then opens a stream when it is told to, and again with another latency. The callback
-sends each captured period to the appliance and waits some milliseconds for the answer,
-which is the period to be played, so mixing and all decisions stay there. Within an idle
-window it only counts.
+alsa-lib ends only this process; `portaudio` starts another one. The process searches
+for cards, then opens a stream when it is told to, and again with another latency. The
+callback sends each captured period to the appliance and waits some milliseconds for
+the one to play; mixing and all decisions stay there.
 
 It imports as little as possible, to need only 4 MB. Descriptor 0 is a socket for the
 request and the answers, encoded with `marshal`; the process ends when it is closed.
@@ -24,8 +23,6 @@ from _thread import start_new_thread
 from mmap import mmap
 from select import POLLIN, poll
 
-from appliance.audio.realtime import raise_priority
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     # Importing `typing` would cost half as much memory as all the rest.
@@ -34,6 +31,9 @@ if TYPE_CHECKING:
     Native: TypeAlias = Any
     """Object of cffi, or a parameter of one; they have no type annotations."""
 
+URGENCY = 5
+"""Real-time priority, if the unit's `LimitRTPRIO` allows it: above every ordinary
+process, below the kernel's own threads (50)."""
 HEARD = struct.Struct("=QIId")
 """Header of a captured period: number, periods skipped before it, PortAudio's flags,
 and time of the first frame at the converter."""
@@ -43,7 +43,8 @@ MARGIN_S = 0.003
 """Time before the end of the card's buffer at which the callback stops waiting."""
 LATE = 4
 """PortAudio's flag for an output underflow, set also when no period came in time."""
-NOTHING = -1
+CONTINUE, ABORT = 0, 2
+"""`paContinue` and `paAbort` of portaudio.h."""
 MAX_BYTES = 65_536
 """Longest message."""
 OUTPUT_START = 4096
@@ -68,66 +69,95 @@ one of both directions together if one of them alone has a better one, and laten
 seconds."""
 
 
+def raise_priority() -> None:
+    """Request real-time priority for the calling thread; ignore a refusal."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(URGENCY))
+    except PermissionError:
+        return
+
+
 class NativeError(Exception):
     """PortAudio refuses a call; the arguments are its reason and that of ALSA."""
 
 
 class Exchange:
-    """Exchange of the periods with the appliance. Thread: PortAudio's."""
+    """Callback of a stream, which exchanges periods with the appliance.
 
-    def __init__(self, socket: int, latency_s: float) -> None:
-        """Start before the first period; the card can wait `latency_s` for each."""
+    Thread: PortAudio's.
+    """
+
+    def __init__(
+        self,
+        ffi: Native,
+        socket: int,
+        flag: memoryview,
+        latency_s: float,
+        sizes: tuple[int, int],
+    ) -> None:
+        """Start before the first period.
+
+        The card can wait `latency_s` for each; `sizes` are the bytes of a captured and
+        a played one, 0 without this direction.
+        """
+        self._buffer, self._fill = ffi.buffer, ffi.memmove
+        self._heard_bytes, self._played_bytes = sizes
+        self._silence = bytes(self._played_bytes)
         self._socket = socket
+        self._flag = flag
         self._wait_ms = round((latency_s - MARGIN_S) * 1000)
         waiting = poll()
         waiting.register(socket, POLLIN)
         self._is_there = waiting.poll
         self._answer = bytearray(PLAYED.size)
         self._period = self._late = 0
+        # Periods that may still be skipped, and those that were.
+        self._left = self._skipped = 0
 
-    def run(
-        self,
-        heard: list[Native],
-        played: list[Native],
-        skipped: int,
-        facts: tuple[int, float],
-    ) -> tuple[int, int]:
-        """Send what was heard, and receive what to play.
+    def call(
+        self, heard: Native, played: Native, _: int, times: Native, flags: int, *__: int
+    ) -> int:
+        """Run one period: PortAudio's parameters and result."""
+        # Runs 100 times a second: no calls or objects that are not needed.
+        is_filled = False
+        if self._left and not flags and not self._flag[0]:
+            self._left -= 1
+            self._skipped += 1
+        else:
+            adc_s = times.inputBufferAdcTime if self._heard_bytes else 0.0
+            is_filled = self._pass(heard, played, flags, adc_s)
+        if self._played_bytes and not is_filled:
+            self._fill(played, self._silence, self._played_bytes)
+        return CONTINUE
 
-        Args:
-            heard: buffer of the captured period, if there is one.
-            played: buffer to fill, if there is one.
-            skipped: number of periods that were skipped before.
-            facts: PortAudio's flags, and time of the first frame at the converter.
-
-        Returns:
-            How many of the next periods may be skipped, or `NOTHING` if nothing came in
-            time; and how many skipped ones are still to be reported.
-        """
-        flags, adc_s = facts
+    def _pass(self, heard: Native, played: Native, flags: int, adc_s: float) -> bool:
+        """Send what was heard; return whether what to play came in time."""
         if not self._period:
             raise_priority()
         self._period += 1
-        header = HEARD.pack(self._period, skipped, flags | self._late, adc_s)
-        self._late = 0
+        header = HEARD.pack(self._period, self._skipped, flags | self._late, adc_s)
+        message, answer = [header], [self._answer]
+        if self._heard_bytes:
+            message.append(self._buffer(heard, self._heard_bytes))
+        if self._played_bytes:
+            answer.append(self._buffer(played, self._played_bytes))
+        # What was heard waits in the socket: only a period to play can be missed.
+        self._left, self._late = 0, LATE if self._played_bytes else 0
         try:
-            os.writev(self._socket, [header, *heard])
-            skipped = 0
-            while self._is_there(self._wait_ms):
-                if not os.readv(self._socket, [self._answer, *played]):
-                    break
+            os.writev(self._socket, message)
+            self._skipped = 0
+            while self._is_there(self._wait_ms) and os.readv(self._socket, answer):
                 period, left = PLAYED.unpack(self._answer)
                 if period == self._period:
-                    return left, 0
+                    self._left, self._late = left, 0
+                    return True
         except OSError:
             # The appliance has not read the last periods, or has just ended.
             pass
-        # What was heard waits in the socket: only a period to play can be missed.
-        self._late = LATE if played else 0
-        return NOTHING, skipped
+        return False
 
 
-class PortAudio:
+class Library:
     """PortAudio, and one stream."""
 
     def __init__(self) -> None:
@@ -173,13 +203,15 @@ class PortAudio:
                 rate_hz = 0
         if not rate_hz:
             return 0, 0.0
-        exchange, stream = Exchange(socket, latency_s), self._ffi.new("PaStream**")
         frame_bytes = rate_hz // 100 * self._ffi.sizeof("short")
         sizes = frame_bytes * microphone[1], frame_bytes * speaker[1]
-        self._callback = self._made(exchange, flag, *sizes)
+        exchange = Exchange(self._ffi, socket, flag, latency_s, sizes)
+        call = self._ffi.callback("PaStreamCallback", exchange.call, error=ABORT)
+        # It must live as long as the stream.
+        self._callback = call
+        stream = self._ffi.new("PaStream**")
         period = rate_hz, rate_hz // 100, self._lib.paNoFlag
-        run = self._callback, self._ffi.NULL
-        self._call("Pa_OpenStream", stream, *parts, *period, *run)
+        self._call("Pa_OpenStream", stream, *parts, *period, call, self._ffi.NULL)
         info = self._lib.Pa_GetStreamInfo(stream[0])
         self._call("Pa_StartStream", stream[0])
         self._stream = stream
@@ -194,44 +226,6 @@ class PortAudio:
                 continue
             return rate_hz
         return 0
-
-    def _made(
-        self, exchange: Exchange, flag: memoryview, heard_bytes: int, played_bytes: int
-    ) -> Native:
-        """Return the native callback as a pointer."""
-        lib = self._lib
-        silence, go_on, end = bytes(played_bytes), int(lib.paContinue), int(lib.paAbort)
-        buffer, fill = self._ffi.buffer, self._ffi.memmove
-        # Periods that may still be skipped, and those that were.
-        left = skipped = 0
-
-        def run(
-            heard: Native,
-            played: Native,
-            _: int,
-            times: Native,
-            flags: int,
-            *__: Native,
-        ) -> int:
-            # Runs 100 times a second: no calls or objects that are not needed.
-            nonlocal left, skipped
-            if left and not flags and not flag[0]:
-                left -= 1
-                skipped += 1
-                if played_bytes:
-                    fill(played, silence, played_bytes)
-                return go_on
-            message = [buffer(heard, heard_bytes)] if heard_bytes else []
-            room = [buffer(played, played_bytes)] if played_bytes else []
-            adc_s = times.inputBufferAdcTime if heard_bytes else 0.0
-            left, skipped = exchange.run(message, room, skipped, (flags, adc_s))
-            if left == NOTHING:
-                left = 0
-                if played_bytes:
-                    fill(played, silence, played_bytes)
-            return go_on
-
-        return self._ffi.callback("PaStreamCallback", run, error=end)
 
     def _parameters(
         self, direction: int, name: str, channels: int, latency_s: float
@@ -287,7 +281,7 @@ def main() -> None:
     _limit_real_time()
     start_new_thread(_end_with_parent, ())
     try:
-        library = PortAudio()
+        library = Library()
         _send(DONE, None)
         library.search()
         _send(DONE, library.devices)
