@@ -19,12 +19,10 @@ from typing import Final
 import numpy as np
 
 from appliance.audio.dsp import (
-    SILENT_PEAK,
     VOICE_DBFS,
     WINDOW_FRAMES,
     Samples,
     level_dbfs,
-    peak,
     to_block,
 )
 from appliance.audio.jitter_buffer import SIZE_FRAMES, RingBuffer
@@ -44,7 +42,6 @@ JUMP_FRAMES: Final = 240
 CORRECTED_PER_S: Final = 0.2
 """Part of the error that is corrected in a second. A drift of 300 ppm leaves a constant
 error of 1.5 ms, which does not matter."""
-IDLE_FRAMES: Final = RATE_HZ // 5
 
 
 class CaptureProcessing:
@@ -170,15 +167,11 @@ class EchoReference:
         self._microphone = _SampleClock()
         # More than the ring holds before the first sample: silence until it is set.
         self._at = float(-RATE_HZ)
-        self._loud_until_frame = -RATE_HZ - IDLE_FRAMES
         self._rate = 0.0
 
     def put(self, played: Block | None) -> None:
         """Add a played block; None is silence."""
-        block = SILENCE if played is None else played
-        if block is not SILENCE and peak(block) > SILENT_PEAK:
-            self._loud_until_frame = self._ring.written + BLOCK_FRAMES
-        self._ring.write(block)
+        self._ring.write(SILENCE if played is None else played)
         self._speaker.note(self._now_s())
 
     def take(self) -> Block | None:
@@ -190,15 +183,10 @@ class EchoReference:
         self._control()
         at, rate = self._at, self._rate
         self._at += BLOCK_FRAMES * (1.0 + rate)
-        is_silent = self._loud_until_frame <= at - BLOCK_FRAMES
-        if is_silent or not WINDOW_FRAMES <= self._ring.written - at <= SIZE_FRAMES:
+        is_there = WINDOW_FRAMES <= self._ring.written - at <= SIZE_FRAMES
+        if self._ring.is_silent or not is_there:
             return None
         return to_block(self._ring.block(int(at), at % 1.0, rate))
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether there has been nothing to take for a while."""
-        return self._loud_until_frame + IDLE_FRAMES <= self._at
 
     def _control(self) -> None:
         """Correct the delay once a second."""

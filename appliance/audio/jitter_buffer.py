@@ -78,7 +78,7 @@ class RingBuffer:
 
     def write(self, block: Block) -> None:
         """Add one block; it is copied."""
-        if block is not SILENCE or self._silent_blocks < SIZE_BLOCKS:
+        if block is not SILENCE or not self.is_silent:
             start = self.written % SIZE_FRAMES
             self._samples[start : start + BLOCK_FRAMES] = block
             second = start + SIZE_FRAMES
@@ -86,6 +86,11 @@ class RingBuffer:
         self._silent_blocks = self._silent_blocks + 1 if block is SILENCE else 0
         # Last, so that the reader never sees a partly written block.
         self.written += BLOCK_FRAMES
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether everything in the ring is silence."""
+        return self._silent_blocks >= SIZE_BLOCKS
 
     def view(self, first: int, frames: int) -> Samples:
         """Return a read-only view of the samples, valid until they are overwritten."""

@@ -292,5 +292,4 @@ class StreamCallback:
     def _is_idle(self) -> bool:
         if self._capture is not None and not self._sender.is_idle:
             return False
-        rest = self._output or self.reference
-        return self._mixer.is_idle and (rest is None or rest.is_idle)
+        return self._mixer.is_idle and (self._output is None or self._output.is_idle)

@@ -28,7 +28,8 @@ _log = logging.getLogger(__name__)
 class SilentMicrophone:
     """Detector of zeros, for one stream. Thread: the supervisor's."""
 
-    def __init__(self) -> None:
+    def __init__(self, counters: StreamCounters) -> None:
+        self.counters = counters
         self.is_silent = False
         self._zeros_since_s: float | None = None
         self._longest_s = ZEROS_S
@@ -36,9 +37,9 @@ class SilentMicrophone:
         """Time with the gate open since the zeros began, over several talks."""
         self._open_at_s: float | None = None
 
-    def update(self, counters: StreamCounters, *, is_gate_open: bool) -> None:
+    def update(self, *, is_gate_open: bool) -> None:
         """Set `is_silent` after some time of zeros; it stays so until sound comes."""
-        zeros_since_s, now_s = counters.zeros_since_s, counters.at_s
+        zeros_since_s, now_s = self.counters.zeros_since_s, self.counters.at_s
         if zeros_since_s != self._zeros_since_s:
             self._zeros_since_s, self._talked_s = zeros_since_s, 0.0
             if self.is_silent:
@@ -69,21 +70,11 @@ class StreamFaults:
         self._card_volume_notice = card_volume_notice
         self._log_limit = LogLimit(FAULT_LINES, window_s=FAULT_WINDOW_S)
         self.totals: Mapping[Direction, Totals] = {way: Totals() for way in PARTS}
-        self.counters: dict[Direction, StreamCounters] = {}
-        """Counters of the streams that are open now."""
-        self._found: dict[Direction, PartFound] = {}
-        """Events for the open streams, without what is wrong with them."""
         self._posted: dict[Direction, PartFound | PartLost] = {}
         """Last event about each direction."""
         self._listed: dict[Direction, str] = {}
         """Names of the devices that worked and have not gone away since."""
-        self._silent_microphone = SilentMicrophone()
-
-    @property
-    def has_no_samples(self) -> bool:
-        """Whether the microphone is open, but delivers no samples for a second."""
-        counts = self.counters.get("microphone")
-        return counts is not None and counts.has_no_samples
+        self._silent_microphone: SilentMicrophone | None = None
 
     def lost(self, direction: Direction, name: str, reason: str) -> None:
         """Post that a direction is missing, and again if the reason changes."""
@@ -95,47 +86,44 @@ class StreamFaults:
         """Let everything be posted again when the sound, now closed, is opened."""
         self._posted.clear()
 
-    def opened(
+    def look(
         self,
         counters: Mapping[Direction, StreamCounters],
         found: Mapping[Direction, PartFound],
+        *,
+        losing: Collection[Direction] = (),
+        is_gate_open: bool,
     ) -> None:
-        """Take counters and events of the streams, after one was opened."""
-        if counters.get("microphone") is not self.counters.get("microphone"):
-            self._silent_microphone = SilentMicrophone()
-        self.counters = dict(counters)
-        self._found = dict(found)
-
-    def update(self, found: Mapping[Direction, PartFound]) -> None:
-        """Take events with other notices for the streams that are open."""
-        self._found |= {way: found[way] for way in found.keys() & self._found.keys()}
-
-    def close(self, directions: Collection[Direction] = tuple(PARTS)) -> None:
-        """Forget streams that are about to be closed."""
-        for direction in directions:
-            self.counters.pop(direction, None)
-            self._found.pop(direction, None)
-
-    def look(self, *, losing: Collection[Direction] = (), is_gate_open: bool) -> None:
         """Post which streams work and what is wrong with them.
 
         A microphone that delivers no samples stays open, and with it the speaker of the
         same card.
 
         Args:
+            counters: those of the open streams.
+            found: an event for each of them, which may have a notice.
             losing: directions that lose blocks with the longest buffer too.
             is_gate_open: somebody should be heard.
         """
-        for direction, found in self._found.items():
-            counts = self.counters[direction]
+        for direction, counts in counters.items():
+            event, is_silent = found[direction], False
             if direction == "microphone":
                 if counts.has_no_samples:
-                    self._lose_samples(found.name)
+                    self._lose_samples(event.name)
                 if counts.no_samples_since_s is not None:
                     continue
-                self._silent_microphone.update(counts, is_gate_open=is_gate_open)
-            self._listed[direction] = found.name
-            self._report(direction, found, is_losing=direction in losing)
+                is_silent = self._is_silent(counts, is_gate_open=is_gate_open)
+            self._listed[direction] = event.name
+            notices = (
+                event.notice,
+                self._card_volume_notice(direction, event.name),
+                LOSING if direction in losing else "",
+                SILENT if is_silent else "",
+            )
+            event = replace(event, notice=joined(notices), is_silent=is_silent)
+            level = logging.WARNING if event.notice else logging.INFO
+            ending = f' notice="{event.notice}"' if event.notice else ""
+            self._tell(direction, event, level, '%s open  device="%s"%s', ending)
 
     def note_listed(self, names: Collection[str]) -> None:
         """Count devices that worked and are not among these any more as unplugged."""
@@ -148,31 +136,18 @@ class StreamFaults:
         """Count a fault."""
         self.totals[direction].faults[kind] += 1
 
-    @property
-    def losses(self) -> dict[Direction, int]:
-        """Losses of each direction that is open, since the start of the process."""
-        return {way: self.totals[way].losses for way in self.counters}
-
     def _lose_samples(self, name: str) -> None:
         if not isinstance(self._posted.get("microphone"), PartLost):
             self.count("microphone", AudioFault.STALL)
         self.lost("microphone", name, NO_SAMPLES)
 
-    def _report(
-        self, direction: Direction, found: PartFound, *, is_losing: bool
-    ) -> None:
-        """Post that a stream works, with what is wrong with it, if that has changed."""
-        is_silent = direction == "microphone" and self._silent_microphone.is_silent
-        notices = (
-            found.notice,
-            self._card_volume_notice(direction, found.name),
-            LOSING if is_losing else "",
-            SILENT if is_silent else "",
-        )
-        event = replace(found, notice=joined(notices), is_silent=is_silent)
-        level = logging.WARNING if event.notice else logging.INFO
-        ending = f' notice="{event.notice}"' if event.notice else ""
-        self._tell(direction, event, level, '%s open  device="%s"%s', ending)
+    def _is_silent(self, counters: StreamCounters, *, is_gate_open: bool) -> bool:
+        """Return whether the microphone is silent; a new stream begins anew."""
+        detector = self._silent_microphone
+        if detector is None or detector.counters is not counters:
+            detector = self._silent_microphone = SilentMicrophone(counters)
+        detector.update(is_gate_open=is_gate_open)
+        return detector.is_silent
 
     def _tell(
         self,

@@ -114,8 +114,14 @@ class Supervisor:
         if stopped := self._streams.stopped():
             self._lose(stopped)
         steps, faults, now_s = self._latency_steps, self._faults, time.monotonic()
-        faults.look(losing=steps.losing, is_gate_open=self._sender.gate.is_open)
-        losses, is_idle = faults.losses, self._is_idle(now_s)
+        faults.look(
+            self._streams.counters,
+            self._choice.found(),
+            losing=steps.losing,
+            is_gate_open=self._sender.gate.is_open,
+        )
+        losses = {way: faults.totals[way].losses for way in self._streams.devices}
+        is_idle = self._is_idle(now_s)
         if losses and steps.update(losses, now_s, is_idle=is_idle):
             self._change_buffer()
         elif self._is_due(now_s):
@@ -141,9 +147,14 @@ class Supervisor:
         is_playing = "speaker" in devices and not sender.mixer.is_idle
         return not (is_talking or is_playing)
 
+    @property
+    def _has_no_samples(self) -> bool:
+        microphone = self._streams.counters.get("microphone")
+        return microphone is not None and microphone.has_no_samples
+
     def _is_due(self, now_s: float) -> bool:
         """Return whether to search for missing or better devices now."""
-        choice, is_dead = self._choice, self._faults.has_no_samples
+        choice, is_dead = self._choice, self._has_no_samples
         is_complete = choice.wanted.keys() == self._streams.devices.keys()
         is_good = is_complete and choice.is_best and not is_dead
         if is_good or now_s - self._looked_at_s < RETRY_S:
@@ -164,13 +175,12 @@ class Supervisor:
 
     def _search(self, *, is_idle: bool) -> None:
         """Search for cards, open what is missing, and in a pause what is better."""
-        choice, faults, used = self._choice, self._faults, self._streams.devices
+        choice, used = self._choice, self._streams.devices
         # Not at its end, which may have to be waited for.
         self._looked_at_s = self._searched_at_s = time.monotonic()
         try:
             wanted, missing = choice.choose(listed(self._driver.devices()))
-            faults.note_listed(choice.listed)
-            faults.update(choice.found())
+            self._faults.note_listed(choice.listed)
         except SoundError as exc:
             wanted, missing = {}, dict.fromkeys(choice.wanted, exc)
         self._close(self._worse(wanted, is_idle=is_idle))
@@ -192,14 +202,13 @@ class Supervisor:
         now_s = time.monotonic()
         # This may interrupt the speaker, so it becomes rare.
         wait_s = max(LONGEST_S, (now_s - self._changed_at_s) / PATIENCE)
-        is_dead = self._faults.has_no_samples and now_s - self._opened_at_s > wait_s
+        is_dead = self._has_no_samples and now_s - self._opened_at_s > wait_s
         return ["microphone"] if is_dead else worse
 
     def _change_buffer(self) -> None:
         """Open the same devices with another buffer."""
         latency_s = self._latency_steps.latency_s
         _log.info("buffer size changed  latency_ms=%.0f", latency_s * 1000)
-        self._faults.close()
         self._sender.mixer.drop_pending()
         if failures := self._streams.change(latency_s):
             self._changed_at_s = time.monotonic()
@@ -222,7 +231,6 @@ class Supervisor:
         self._opened_at_s = time.monotonic()
         self._latency_steps.start(self._opened_at_s, is_change=is_change)
         self._choice.use(self._streams.devices)
-        self._faults.opened(self._streams.counters, self._choice.found())
         self._sender.set_delay(self._streams.delay_ms)
         self._pass_devices()
 
@@ -237,7 +245,6 @@ class Supervisor:
 
     def _close(self, directions: Collection[Direction]) -> None:
         closed = self._streams.close(directions)
-        self._faults.close(closed)
         self._choice.use(self._streams.devices)
         if "speaker" in closed:
             self._sender.mixer.drop_pending()
