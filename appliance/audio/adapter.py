@@ -39,9 +39,8 @@ DEAD_S: Final = 10.0
 """Age of a stuck thread's heartbeat: PortAudio may take 3 s to open a card as one
 stream, and then 2 s for each direction."""
 SWITCH_S: Final = 0.0005
-"""Interval after which a thread yields the interpreter lock. With Python's default of
-5 ms, 30 ms of work on a page or a picture makes the card lose period after period
-(measured: 412 lost in 8 s, and none with this value)."""
+"""Interval after which a thread yields the interpreter lock. Measured while a page is
+drawn: with Python's default of 5 ms, 412 lost periods in 8 s, and none with this."""
 
 
 class AudioAdapter:

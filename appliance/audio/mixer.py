@@ -51,9 +51,9 @@ class Mixer:
         self._now_s = now_s
         self.is_half_duplex = is_half_duplex
         self.idle_window = IdleWindow()
-        """Idle window of the stream that captures, or of one that does both."""
+        """Of the stream that captures, or of one that does both."""
         self.playback_window = IdleWindow()
-        """Idle window of a stream that only plays."""
+        """Of a stream that only plays."""
         # Replaced as a whole, because the card's thread reads it without a lock.
         self._talkers: dict[str, JitterBuffer] = {}
         # Those that were in the last block.
@@ -71,8 +71,8 @@ class Mixer:
         self.played: Block | None = None
         """Samples passed to the card last; None for silence."""
         self.reference: Block | None = None
-        """Talkers' share of `played`, for the echo canceller, which would take a
-        syllable after the permit tone for its echo and remove up to 66 ms of it."""
+        """Talkers' share of `played`, for the echo canceller, which would take the
+        first syllable after the permit tone for its echo."""
 
     def end_idle(self) -> None:
         """End the idle windows, after writing sound for the next period to process."""

@@ -31,7 +31,7 @@ MAX_WAITING_PACKETS: Final = 6
 LEAST_WAIT_S: Final = 0.01
 """Time for blocks to arrive that are as late as this thread."""
 SETTLED_PACKETS: Final = 15
-"""Packets before idle mode: Opus DTX sends the first ten of a silence, in time."""
+"""Silent packets before idle mode: Opus DTX sends the first ten, in time."""
 _Pair = tuple[Block, Block]  # Captured, and played meanwhile.
 _Packet = tuple[_Pair, _Pair]
 _NOT_CAPTURED: Final[_Packet] = ((SILENCE, SILENCE), (SILENCE, SILENCE))

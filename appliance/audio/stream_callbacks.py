@@ -64,10 +64,9 @@ class StreamCounters:
         totals: Mapping[Direction, Totals],
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start now, for a card that runs at this rate.
+        """Start now, for a card of this rate; `totals` are those of its directions.
 
-        `totals` are those of the stream's directions. An xrun of a duplex stream counts
-        for both, because PortAudio then starts both again.
+        An xrun of a duplex stream counts for both: PortAudio then starts both again.
         """
         self.rate_hz = rate_hz
         self._totals = totals
@@ -215,10 +214,7 @@ class OutputBuffer:
         return not self._blocks_to_flush
 
     def fill(self, outdata: Raw, block: Block | None) -> None:
-        """Write the block to every channel; None is silence.
-
-        With a resampler, the end of a sound is written with the silence after it.
-        """
+        """Write the block to every channel; None is silence."""
         if block is not None:
             self._blocks_to_flush = 0 if self._convert is None else FLUSH_BLOCKS
         elif self._blocks_to_flush:
@@ -235,8 +231,7 @@ class OutputBuffer:
 class StreamCallback:
     """Callback of a stream that captures, plays, or does both.
 
-    A duplex stream has one clock, so the echo's delay is constant. Two streams share an
-    `EchoReference`.
+    Two streams share an `EchoReference`; a duplex stream, with one clock, needs none.
     """
 
     def __init__(

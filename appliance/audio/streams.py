@@ -38,19 +38,22 @@ class Streams:
         self._totals = totals
         self._is_split = False
         """Whether the last stream for both directions of one card hung."""
-        self._open: dict[Direction, tuple[Stream, StreamCallback]] = {}
-        self.devices: dict[Direction, Device] = {}
+        self._open: dict[Direction, tuple[Device, Stream, StreamCallback]] = {}
+
+    @property
+    def devices(self) -> dict[Direction, Device]:
         """Devices of the streams that are open."""
+        return {way: device for way, (device, _, _) in self._open.items()}
 
     @property
     def counters(self) -> dict[Direction, StreamCounters]:
         """Counters of the streams that are open; a duplex stream has one object."""
-        return {way: callback.counters for way, (_, callback) in self._open.items()}
+        return {way: callback.counters for way, (_, _, callback) in self._open.items()}
 
     @property
     def delay_ms(self) -> int:
         """Latency from output to input, as reported by PortAudio."""
-        streams = {stream for stream, _ in self._open.values()}
+        streams = {stream for _, stream, _ in self._open.values()}
         return round(1000 * sum(stream.latency_s for stream in streams))
 
     def open(
@@ -59,8 +62,10 @@ class Streams:
         """Open streams for these directions, which are closed; others go on.
 
         Both of one card are one stream, or two if that fails (after a hang next time).
-        `latency_s` is one of `latency_steps.LATENCY_STEPS_S`. The result has the errors
-        of the directions that could not be opened; each of the others has called back.
+
+        Returns:
+            Errors of the directions that could not be opened; the others have called
+            back.
         """
         devices = set(wanted.values())
         # A duplex stream on ALSA's `default` crashes inside PortAudio 19.6.
@@ -89,12 +94,14 @@ class Streams:
 
     def change(self, latency_s: float) -> dict[Direction, SoundError]:
         """Open all streams again, with this latency and without a search."""
-        before, devices = self._open, self.devices
-        self._open, self.devices = {}, {}
+        before, self._open = self._open, {}
         failures: dict[Direction, SoundError] = {}
-        for stream in dict.fromkeys(stream for stream, _ in before.values()):
-            ways = [way for way, (other, _) in before.items() if other is stream]
-            wanted = {way: devices[way] for way in ways}
+        for stream in dict.fromkeys(stream for _, stream, _ in before.values()):
+            wanted = {
+                way: device
+                for way, (device, other, _) in before.items()
+                if other is stream
+            }
             error = self._error(wanted, latency_s, is_any_rate=True, instead_of=stream)
             if error is not None:
                 failures |= dict.fromkeys(wanted, error)
@@ -106,17 +113,16 @@ class Streams:
         reasons = {
             way: stream.failure()
             or (STOPPED if callback.counters.at_s < late_s else "")
-            for way, (stream, callback) in self._open.items()
+            for way, (_, stream, callback) in self._open.items()
         }
         return {way: reason for way, reason in reasons.items() if reason}
 
     def close(self, directions: Collection[Direction]) -> set[Direction]:
         """Close the streams of these directions; return all directions of theirs."""
-        streams = [self._open[direction][0] for direction in directions]
-        closed = {way for way, (stream, _) in self._open.items() if stream in streams}
+        streams = [self._open[direction][1] for direction in directions]
+        closed = {way for way, (_, other, _) in self._open.items() if other in streams}
         for direction in closed:
-            self._open.pop(direction)[0].close()
-            del self.devices[direction]
+            self._open.pop(direction)[1].close()
         return closed
 
     def _error(
@@ -146,10 +152,9 @@ class Streams:
             _wait(stream, made[0].counters, request.device_name)
         except SoundError as exc:
             return exc
-        for _, other in self._open.values():
+        for _, _, other in self._open.values():
             other.reference = reference
-        self._open |= dict.fromkeys(wanted, (stream, made[0]))
-        self.devices |= wanted
+        self._open |= {way: (device, stream, made[0]) for way, device in wanted.items()}
         return None
 
 

@@ -125,6 +125,7 @@ class Supervisor:
         if losses and steps.update(losses, now_s, is_idle=is_idle):
             self._change_buffer()
         elif self._is_due(now_s):
+            self._searched_at_s = now_s
             self._search(is_idle=is_idle)
 
     def _lose(self, stopped: Mapping[Direction, str]) -> None:
@@ -175,9 +176,7 @@ class Supervisor:
 
     def _search(self, *, is_idle: bool) -> None:
         """Search for cards, open what is missing, and in a pause what is better."""
-        choice, used = self._choice, self._streams.devices
-        # Not at its end, which may have to be waited for.
-        self._looked_at_s = self._searched_at_s = time.monotonic()
+        choice = self._choice
         try:
             wanted, missing = choice.choose(listed(self._driver.devices()))
             self._faults.note_listed(choice.listed)
@@ -185,6 +184,7 @@ class Supervisor:
             wanted, missing = {}, dict.fromkeys(choice.wanted, exc)
         self._close(self._worse(wanted, is_idle=is_idle))
         self._note_missing(missing)
+        used = self._streams.devices
         if closed := {way: wanted[way] for way in wanted if way not in used}:
             self._open(closed)
 
