@@ -17,8 +17,8 @@ from appliance.ports import Post
 FULL_SCALE: Final = 32_768.0
 SILENCE_DBFS: Final = -96
 """Lower end of the dynamic range of 16 bits."""
-UPDATE_S: Final = 0.2
-MEASURE_S: Final = 0.05
+METER_UPDATE_S: Final = 0.2
+METER_MEASURE_S: Final = 0.05
 """Shortest time between two measurements; a syllable lasts longer than 100 ms."""
 STEP_DB: Final = 3
 HOLD_DB: Final = 2.5
@@ -147,13 +147,13 @@ class Meter:
 
     def take(self, microphone: Block, now_s: float) -> None:
         """Take a captured block."""
-        if now_s - self._measured_at_s >= MEASURE_S:
+        if now_s - self._measured_at_s >= METER_MEASURE_S:
             self._measured_at_s = now_s
             self._loudest_dbfs = max(self._loudest_dbfs, level_dbfs(microphone))
 
     def update(self, now_s: float) -> None:
         """Post the levels if a change is due; without captured blocks it is silent."""
-        if now_s - self._updated_at_s < UPDATE_S:
+        if now_s - self._updated_at_s < METER_UPDATE_S:
             return
         levels = LevelsMeasured(
             _displayed(self._loudest_dbfs, self._posted.microphone_dbfs),

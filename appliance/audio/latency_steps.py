@@ -74,7 +74,6 @@ class LatencySteps:
         self._at_s = now_s
         self._counted = {}
         self._recent.clear()
-        # Not before the streams were opened: an SD card may need seconds.
         if is_change:
             self._keep()
 
@@ -99,19 +98,14 @@ class LatencySteps:
             self._used_s = 0.0
         elif not is_idle:
             self._used_s += passed_s
+        step, calm_s = self.latency_step, self._calm_s
         if self.losing:
-            calm_s = min(2 * self._calm_s, MAX_CALM_S)
-            return self._change_to(self.latency_step + 1, calm_s)
-        is_calm = is_idle and self._used_s >= self._calm_s
-        return is_calm and self._change_to(self.latency_step - 1, self._calm_s)
-
-    def _change_to(self, latency_step: int, calm_s: float) -> bool:
-        """Change the step, within its limits, and return whether it is another one."""
-        step = min(max(latency_step, 0), _TOP)
+            step, calm_s = min(step + 1, _TOP), min(2 * calm_s, MAX_CALM_S)
+        elif is_idle and self._used_s >= calm_s:
+            step = max(step - 1, 0)
         if step == self.latency_step:
             return False
-        self.latency_step, self._calm_s = step, calm_s
-        self._used_s = 0.0
+        self.latency_step, self._calm_s, self._used_s = step, calm_s, 0.0
         return True
 
     def _keep(self) -> None:

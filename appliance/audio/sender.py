@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from appliance.audio.dsp import UPDATE_S, Meter, Samples, to_block
+from appliance.audio.dsp import METER_UPDATE_S, Meter, Samples, to_block
 from appliance.audio.dtx_silence import DtxSilence
 from appliance.audio.earcons import ToneRemover
 from appliance.audio.echo_cancellation import CaptureProcessing
@@ -194,7 +194,7 @@ class Sender:
         """Process a packet, or send silence that is due; return False at the end."""
         self.heartbeat_s = time.monotonic()
         now_s = self._now_s()
-        wait_s = UPDATE_S
+        wait_s = METER_UPDATE_S
         if self._is_silence_needed:
             due_s = self._silence.due_s(is_idle=self._is_settled)
             wait_s = max(LEAST_WAIT_S, due_s - now_s)
