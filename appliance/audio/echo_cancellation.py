@@ -81,8 +81,7 @@ class CaptureProcessing:
             self._echo_blocks -= 1
         self._warm_up_blocks = max(0, self._warm_up_blocks - 1)
         is_of_use = is_wanted or is_voice or self._warm_up_blocks > 0
-        if self._canceller is not None:
-            self._cancel(self._canceller, microphone, played, is_wanted=is_wanted)
+        self._cancel(microphone, played, is_wanted=is_wanted)
         if not is_of_use:
             self.adapt(microphone)
         elif self._cleaner is not None:
@@ -99,21 +98,15 @@ class CaptureProcessing:
         if self._cleaner is not None and not self.has_echo:
             self._cleaner.clean(microphone.copy())
 
-    def _cancel(
-        self,
-        canceller: EchoCanceller,
-        microphone: Block,
-        played: Block,
-        *,
-        is_wanted: bool,
-    ) -> None:
+    def _cancel(self, microphone: Block, played: Block, *, is_wanted: bool) -> None:
         """Adapt the canceller, and fade over to its output or back to the input."""
         was_used = self._is_output_used
-        if not (self.has_echo or self._warm_up_blocks or was_used):
+        is_needed = self.has_echo or self._warm_up_blocks or was_used
+        if self._canceller is None or not is_needed:
             self._cancelled_blocks = 0
             return
         heard = microphone.copy()
-        canceller.cancel(microphone, played, self._delay_ms)
+        self._canceller.cancel(microphone, played, self._delay_ms)
         self._cancelled_blocks += 1
         if self.has_echo:
             self._is_output_used = self._cancelled_blocks > STALE_BLOCKS
