@@ -38,20 +38,24 @@ def recorded(path):
 class Loopback:
     """Callback that plays what it captures."""
 
-    def __init__(self, periods):
+    def __init__(self, periods, may_skip=0):
         self.idle_window = IdleWindow()
         self.heard = []
+        self.skipped = []
+        self._may_skip = may_skip
         self.is_enough = threading.Event()
         self._periods = periods
 
-    def call(self, heard, played, status, _adc_s, _skipped):
+    def call(self, heard, played, status, _adc_s, skipped):
+        self.skipped.append(skipped)
         assert len(heard) == len(played) == 2 * 480
         assert not status
         self.heard.append(np.frombuffer(bytes(heard), np.int16))
         played[:] = heard
         if len(self.heard) >= self._periods:
             self.is_enough.set()
-        return 0
+        self.idle_window.open()
+        return self._may_skip
 
 
 def test_the_microphone_says_the_phrase_and_the_speaker_is_recorded(card, tmp_path):
@@ -68,6 +72,14 @@ def test_the_microphone_says_the_phrase_and_the_speaker_is_recorded(card, tmp_pa
     assert (heard[begin + len(SAMPLES) :] == 1).all()
     assert (recorded(tmp_path / "speaker.wav") == heard).all()
     assert "simulated card" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_periods_are_skipped_as_the_callback_allows(card):
+    application = Loopback(periods=4, may_skip=3)
+    stream = card.open(wanted(card), lambda _: application)
+    assert application.is_enough.wait(DEADLINE_S)
+    stream.close()
+    assert application.skipped[:4] == [0, 3, 3, 3]
 
 
 def test_a_stream_can_be_opened_again(card):
