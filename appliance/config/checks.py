@@ -14,8 +14,8 @@ from appliance.config import (
     RoomSettings,
     TalkMode,
 )
-from appliance.config.messages import found
 from appliance.config.schema import fields_of, join
+from appliance.config.yaml import found
 from appliance.net.url import address_fault, host_and_port, is_host, placeholders
 
 KeyFault = tuple[str, str]

@@ -5,28 +5,27 @@ A preset inherits the keys that it does not give from the section `room`.
 
 import os
 import socket
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
-from appliance.config import Config, RoomConfig, RoomSettings, ScreenConfig
+from appliance.config import Config, ScreenConfig
 from appliance.config.checks import findings
 from appliance.config.merge import Layer, Reading
-from appliance.config.messages import written
 from appliance.config.schema import (
     SchemaField,
     Section,
     as_section,
     fields_of,
-    join,
     leaves,
     list_item,
     split_key,
 )
-from appliance.config.yaml import read_mapping, read_yaml
+from appliance.config.yaml import read_mapping, read_yaml, written
 from appliance.errors import ConfigError, Fault
 from appliance.net.url import without_query
 
@@ -67,10 +66,10 @@ def load(
     """
     where, is_wished = _path(path, environment)
     layers, faults = read_layers(where, settings, environment, is_wished=is_wished)
-    reading = Reading(Config)
-    config = reading.section(Config, "", layers)
-    config = replace(config, room=_with_inherited(config.room, reading.origins))
-    reading.blame_all(findings(config), layers[0])
+    reading = Reading(Config, layers)
+    room = _with_inherited(reading.values.get("room", {}))
+    config = msgspec.convert(reading.values | {"room": room}, Config)
+    reading.blame_all(findings(config))
     faults += reading.faults
     if faults:
         raise ConfigError(*faults)
@@ -88,7 +87,7 @@ def screen_of(
     """Return the screen's section of a configuration with faults, as far as usable."""
     where, is_wished = _path(path, environment)
     layers, _ = read_layers(where, settings, environment, is_wished=is_wished)
-    return Reading(Config).section(Config, "", layers).screen
+    return msgspec.convert(Reading(Config, layers).values, Config).screen
 
 
 def need_room(loaded: Loaded, remark: str = "") -> None:
@@ -202,25 +201,21 @@ def _one_value(
     return Layer(source, {path[0]: value}, spell)
 
 
-def _with_inherited(room: RoomConfig, given: Collection[str]) -> RoomConfig:
-    """Return the room; its presets have the room's values for all keys not `given`."""
+def _with_inherited(room: dict[str, Any]) -> dict[str, Any]:
+    """Return the room; its presets have its values for the keys that they lack."""
+    own = {key: value for key, value in room.items() if key not in {"name", "presets"}}
     presets = []
-    for at, preset in enumerate(room.presets):
-        key = f"room.presets[{at}]"
-        base = room
-        if join(key, "token_url") in given:
+    for preset in room.get("presets", ()):
+        base = dict(own)
+        if "token_url" in preset:
             # A fixed token would win over the preset's own token source.
-            base = replace(room, token=None)
-            if _host(preset.token_url) != _host(room.token_url):
+            base.pop("token", None)
+            if _host(preset["token_url"]) != _host(room.get("token_url")):
                 # These often hold credentials, which no other host may get.
-                base = replace(base, token_headers={}, token_query={}, token_body={})
-        inherited = {
-            field.name: getattr(base, field.name)
-            for field in fields(RoomSettings)
-            if join(key, field.name) not in given
-        }
-        presets.append(replace(preset, **inherited))
-    return replace(room, presets=tuple(presets))
+                for key in ("token_headers", "token_query", "token_body"):
+                    base.pop(key, None)
+        presets.append(base | preset)
+    return room | {"presets": presets}
 
 
 def _host(url: str | None) -> str | None:

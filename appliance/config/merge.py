@@ -1,40 +1,37 @@
-"""Merge of layers of raw values into dataclasses, with one sentence per fault.
+"""Merge of layers of raw values, and one sentence about each that cannot be used.
 
-Mappings merge layer by layer, everything else is replaced by the highest layer. The
-value of a secret never appears in a fault.
+Mappings merge key by key, everything else is replaced by the highest layer. The value
+of a secret never appears in a fault.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, replace
 from difflib import get_close_matches
-from typing import Final, get_args, get_origin
+from enum import Enum
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import msgspec
 
-from appliance.config.messages import (
-    advice,
-    example_of,
-    expected,
-    found,
-    may_be_null,
-    written,
-)
 from appliance.config.schema import (
     SchemaField,
     Section,
-    SectionT,
     as_section,
     fields_of,
-    fits,
     join,
     leaves,
     list_item,
     long_form,
     split_key,
 )
-from appliance.config.yaml import SPACED
+from appliance.config.yaml import SPACED, found, scalar, written
 from appliance.errors import Fault
+
+_NAME: Final = re.compile(r"[\w.-]{1,40}")
+_NUMBER: Final = re.compile(r"(?:GPIO|GP|BCM)?\s*(\d{1,9})\s*%?", re.IGNORECASE)
+"""Text that stands for a number; `BOARD13` names no GPIO, and `2 min` is not 2 s."""
+_UNIONS: Final = {Union, UnionType}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,141 +45,164 @@ class Layer:
     """Spelling of a full key such as `room.token_url` in this source."""
 
 
-Given = list[tuple[Layer, object]]
-"""Values of one key with their layers, lowest first."""
-
-_NAME: Final = re.compile(r"[\w.-]{1,40}")
-
-
 class Reading:
-    """One pass over the layers, which collects faults and origins."""
+    """Usable values of all layers, and the faults of the others."""
 
-    def __init__(self, root: type[Section]) -> None:
-        """Start without faults; `root` is the class of the whole configuration."""
+    def __init__(self, root: type[Section], layers: Sequence[Layer]) -> None:
+        """Merge the layers, lowest first; `root` is the class of the configuration."""
         self.faults: list[Fault] = []
-        self.blamed: set[str] = set()
-        """Full keys that have a fault already."""
         self.origins: dict[str, Layer] = {}
+        """Full key → highest layer that gives it."""
+        self._blamed: set[str] = set()
         self._root = root
-
-    def section(
-        self, shape: type[SectionT], key: str, layers: Sequence[Layer]
-    ) -> SectionT:
-        """Return a `shape` with the values of the layers, lowest first, else defaults.
-
-        `key` is its full key, empty for the whole.
-        """
-        known = {split_key(field.key)[1]: field for field in fields_of(shape, key)}
+        self._lowest = layers[0]
+        merged: dict[str, object] = {}
         for layer in layers:
-            for name in layer.values:
-                if name not in known:
-                    sentence = self._unknown(name, known, layer)
-                    self.blame(join(key, _shown(name)), sentence, layer)
-        values = {name: self._read(name, known[name], layers) for name in known}
-        return shape(**values)
+            self._merge(merged, layer.values, layer)
+        self.values: dict[str, Any] = self._section(root, "", merged)
+        """Values from which `msgspec.convert` makes a `root`."""
 
-    def value(self, field: SchemaField, layer: Layer, value: object) -> object:
-        """Return the value converted to its type; None or the default on a fault."""
-        if fits(value, field.wanted):
-            return msgspec.convert(value, field.wanted)
+    def blame(self, key: str, sentence: str, shown: str | None = None) -> None:
+        """Add a fault, with the key, or `shown` in its place, as its source spells it.
+
+        The source is the layer that gives the key or the one above it, else the lowest.
+        """
+        self._blamed.add(key)
+        layer = self._layer(key)
+        self.faults.append(Fault(layer.spell(shown or key), sentence, layer.source))
+
+    def blame_all(self, findings: Iterable[tuple[str, str]]) -> None:
+        """Add key and sentence of each finding, unless the key has a fault already."""
+        for key, sentence in findings:
+            if key not in self._blamed:
+                self.blame(key, sentence)
+
+    def _merge(
+        self,
+        below: dict[str, object],
+        values: Mapping[str, object],
+        layer: Layer,
+        key: str = "",
+    ) -> None:
+        """Add the values of one layer, at the full key, to those of the lower ones."""
+        for name, value in values.items():
+            full, known = join(key, name), below.get(name)
+            is_section = not key and isinstance(known, dict)
+            if is_section and value is None:
+                # All of its keys are left out.
+                continue
+            if not (is_section and isinstance(value, dict)):
+                self.origins[full] = layer
+            if isinstance(value, dict):
+                inner = known if isinstance(known, dict) else {}
+                below[name] = inner
+                self._merge(inner, value, layer, full)
+            else:
+                below[name] = value
+
+    def _layer(self, key: str) -> Layer:
+        while key and key not in self.origins:
+            key = key[: max(key.rfind("."), key.rfind("["), 0)]
+        return self.origins.get(key, self._lowest)
+
+    def _section(
+        self, shape: type[Section], key: str, given: Mapping[str, object]
+    ) -> dict[str, object]:
+        """Return the usable values of the section with this full key."""
+        known = {split_key(field.key)[1]: field for field in fields_of(shape, key)}
+        for name in given:
+            if name not in known:
+                full = join(key, name)
+                sentence = self._unknown(name, known, self._layer(full))
+                self.blame(full, sentence, join(key, _shown(name)))
+        values = {
+            name: self._usable(field, given.get(name))
+            for name, field in known.items()
+            if name in given or field.default is MISSING
+        }
+        return {name: x for name, x in values.items() if x is not MISSING}
+
+    def _usable(self, field: SchemaField, value: object) -> object:
+        """Return the usable part of a value; `MISSING`: the default takes its place."""
+        key, wanted = field.key, field.wanted
+        section, item = as_section(wanted), list_item(wanted)
+        if section is not None:
+            if isinstance(value, dict):
+                return self._section(section, key, value)
+            if value is not None:
+                sentence = f"expected keys and values, {SPACED}, found something else."
+                self.blame(key, sentence)
+            return MISSING
+        if isinstance(value, list) and item is not None:
+            return self._items(field, value, item)
+        if (shape := as_section(item)) is not None:
+            # Not the value, which may be a secret.
+            example = written(_example_of(shape))
+            sentence = f"expected a list such as [{example}], found something else."
+            self.blame(key, sentence)
+            return MISSING
+        if isinstance(value, dict):
+            return self._mapping(field, value)
+        return self._leaf(field, value)
+
+    def _mapping(self, field: SchemaField, value: Mapping[str, object]) -> object:
+        """Return the usable part of a mapping that is not a section."""
+        shape = long_form(field.wanted)
+        if shape is not None:
+            kept = self._section(shape, field.key, value)
+            return kept if _example_of(shape).keys() <= kept.keys() else None
+        if get_origin(field.wanted) is not dict:
+            return self._leaf(field, value)
+        inner = replace(field, wanted=get_args(field.wanted)[1], default=None)
+        values = {
+            name: self._leaf(replace(inner, key=join(field.key, name)), x)
+            for name, x in value.items()
+        }
+        return {name: x for name, x in values.items() if x is not MISSING}
+
+    def _items(
+        self, field: SchemaField, values: list[object], wanted: object
+    ) -> object:
+        """Return the usable items of a list; sections keep their place and number."""
+        shape = as_section(wanted)
+        keys = [f"{field.key}[{at}]" for at in range(len(values))]
+        if shape is not None:
+            return [self._item(shape, *each) for each in zip(keys, values, strict=True)]
+        inner = replace(field, wanted=wanted, default=MISSING)
+        items = [
+            self._leaf(replace(inner, key=key), value)
+            for key, value in zip(keys, values, strict=True)
+        ]
+        return MISSING if MISSING in items else items
+
+    def _item(self, shape: type[Section], key: str, value: object) -> dict[str, object]:
+        """Return a section in a list; its key stands for required texts with a fault.
+
+        No fault shows its value, which may be a secret.
+        """
+        example = _example_of(shape)
+        kept: dict[str, object] = dict.fromkeys(example, key)
+        if isinstance(value, dict):
+            return kept | self._section(shape, key, value)
+        sentence = f"expected {written(example)[:-1]}, …}}, found something else."
+        self.blame(key, sentence)
+        return kept
+
+    def _leaf(self, field: SchemaField, value: object) -> object:
+        """Return the value if it has its type; else null where that is allowed."""
+        if _fits(value, field.wanted):
+            return value
         # The query of an address may hold a key.
         if field.is_secret or field.key.endswith("url"):
             seen = "something else, which is not shown. Put text into quotes."
         else:
-            seen = f"{found(value)}.{advice(value, field.wanted, field.default)}"
-        self.blame(field.key, f"expected {expected(field.wanted)}, found {seen}", layer)
-        return None if may_be_null(field.wanted) else field.default
+            seen = f"{found(value)}.{_advice(value, field.wanted, field.default)}"
+        self.blame(field.key, f"expected {_expected(field.wanted)}, found {seen}")
+        return None if _may_be_null(field.wanted) else MISSING
 
-    def blame(self, key: str, sentence: str, layer: Layer) -> None:
-        """Add a fault, with the key as the source spells it."""
-        self.blamed.add(key)
-        self.faults.append(Fault(layer.spell(key), sentence, layer.source))
-
-    def blame_all(self, findings: Iterable[tuple[str, str]], lowest: Layer) -> None:
-        """Add key and sentence of each finding, unless the key has a fault already.
-
-        `lowest` is the source of a key that none gave.
-        """
-        for key, sentence in findings:
-            if key not in self.blamed:
-                self.blame(key, sentence, self.origins.get(key, lowest))
-
-    def _read(self, name: str, field: SchemaField, layers: Sequence[Layer]) -> object:
-        given = [
-            (layer, layer.values[name]) for layer in layers if name in layer.values
-        ]
-        inner = as_section(field.wanted)
-        if inner is not None:
-            return self.section(inner, field.key, self._inner(field, given))
-        if given:
-            self.origins[field.key] = given[-1][0]
-            return self._leaf(field, given)
-        if field.default is MISSING:
-            self.value(field, layers[-1], None)
-        return field.default
-
-    def _inner(self, field: SchemaField, given: Given) -> list[Layer]:
-        """Return the layers of a section that is itself a key."""
-        for layer, value in given:
-            if value is not None and not isinstance(value, dict):
-                sentence = f"expected keys and values, {SPACED}, found something else."
-                self.blame(field.key, sentence, layer)
-        return _sections(given)
-
-    def _leaf(self, field: SchemaField, given: Given) -> object:
-        layer, value = given[-1]
-        if get_origin(field.wanted) is dict:
-            return self._mapping(field, given)
-        long = long_form(field.wanted)
-        if long is not None and isinstance(value, dict):
-            return self.section(long, field.key, _sections(given))
-        item = list_item(field.wanted)
-        if isinstance(value, list) and item is not None:
-            return self._items(field, layer, value, item)
-        shape = as_section(item)
-        if shape is None:
-            return self.value(field, layer, value)
-        # Not the value, which may be a secret.
-        example = written(example_of(shape))
-        sentence = f"expected a list such as [{example}], found something else."
-        self.blame(field.key, sentence, layer)
-        return field.default
-
-    def _mapping(self, field: SchemaField, given: Given) -> dict[str, object]:
-        merged: dict[str, object] = {}
-        wanted = get_args(field.wanted)[1]
-        for layer, values in given:
-            if not isinstance(values, dict):
-                self.value(field, layer, values)
-                continue
-            for name, value in values.items():
-                key = join(field.key, name)
-                item = replace(field, key=key, wanted=wanted, default=None)
-                self.origins[key] = layer
-                merged[name] = self.value(item, layer, value)
-        return {x: merged[x] for x in merged if join(field.key, x) not in self.blamed}
-
-    def _items(
-        self, field: SchemaField, layer: Layer, values: list[object], wanted: object
-    ) -> object:
-        """Return a list; faults show no value of a section, which may be a secret."""
-        shape = as_section(wanted)
-        made: list[object] = []
-        for at, value in enumerate(values):
-            key = f"{field.key}[{at}]"
-            if shape is None:
-                item = replace(field, key=key, wanted=wanted, default=MISSING)
-                made.append(self.value(item, layer, value))
-            elif isinstance(value, dict):
-                made.append(self.section(shape, key, [replace(layer, values=value)]))
-            else:
-                example = written(example_of(shape))[:-1]
-                sentence = f"expected {example}, …}}, found something else."
-                self.blame(key, sentence, layer)
-                made.append(_placeholder(shape, key))
-        return field.default if MISSING in made else tuple(made)
-
-    def _unknown(self, name: str, known: dict[str, SchemaField], layer: Layer) -> str:
+    def _unknown(
+        self, name: str, known: Mapping[str, SchemaField], layer: Layer
+    ) -> str:
         every = [leaf.key for leaf in leaves(self._root)]
         # The key of another section, or a full key with dots or underscores.
         near = [
@@ -206,24 +226,116 @@ class Reading:
         return f"unknown key. Did you mean {layer.spell(near[0])}?"
 
 
-def _sections(given: Given) -> list[Layer]:
-    """Return the layers in which the key is a section."""
-    return [
-        replace(layer, values=value)
-        for layer, value in given
-        if isinstance(value, dict)
-    ]
-
-
-def _placeholder(shape: type[SectionT], key: str) -> SectionT:
-    """Return a section in place of one with a fault: later items keep their number."""
-    required = (x.key for x in fields_of(shape, key) if x.default is MISSING)
-    return shape(**{split_key(full)[1]: full for full in required})
-
-
 def _shown(name: str) -> str:
     """Return an unknown key, cut where a value may begin, which may be a secret."""
     if _NAME.fullmatch(name):
         return name
     begin = _NAME.match(name)
     return f"{begin[0] if begin else ''}…"
+
+
+def _fits(value: object, wanted: object) -> bool:
+    """Return whether a key of type `wanted` accepts `value` as it is."""
+    try:
+        msgspec.convert(value, wanted)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _expected(wanted: object) -> str:
+    """Return what may be written for a key of type `wanted`."""
+    meta, bare = next(_metas(wanted), msgspec.Meta()), _bare(wanted)
+    if meta.title is not None:
+        return meta.title
+    if choices := _choices(bare):
+        words = [written(choice) for choice in choices]
+        return words[0] if len(words) == 1 else f"one of {', '.join(words)}"
+    if get_origin(bare) in _UNIONS:
+        return " or ".join(map(_expected, _arms(bare))) or _keys(long_form(bare))
+    if get_origin(bare) is tuple:
+        return f"a list, each {_expected(get_args(bare)[0])}"
+    if get_origin(bare) is dict:
+        return "a mapping such as {key: text}"
+    return _noun(bare, meta)
+
+
+def _noun(bare: object, meta: msgspec.Meta) -> str:
+    low, high = meta.ge, meta.le
+    if bare is bool:
+        return "true or false"
+    if bare is str:
+        most = meta.max_length
+        return "text" if most is None else f"text of 1-{most} characters"
+    noun = "a whole number" if bare is int else "a number"
+    if low is None or high is None:
+        return noun
+    return f"{noun} {low}-{high}" if low >= 0 else f"{noun} {low} to {high}"
+
+
+def _keys(shape: type[Section] | None) -> str:
+    """Return the form of a section on one line, without its values."""
+    keys = [field.key for field in fields_of(shape)] if shape else []
+    return f"{{{', '.join(f'{key}: …' for key in keys)}}}"
+
+
+def _advice(value: object, wanted: object, default: object) -> str:
+    """Return a sentence with a valid value to write instead of `value`."""
+    for candidate in _candidates(value, wanted):
+        if _fits(candidate, wanted):
+            return f" Write {written(candidate)}."
+    if default is MISSING:
+        default = _example(wanted)
+    if default not in (None, (), {}):
+        return f" Write for example {written(default)}."
+    return " Or write null to leave it out." if _may_be_null(wanted) else ""
+
+
+def _candidates(value: object, wanted: object) -> Iterator[object]:
+    """Yield values that may have been meant, the likeliest first."""
+    if isinstance(value, bool | int | float):
+        yield written(value)
+    if not isinstance(value, str):
+        return
+    names = [str(choice) for arm in _arms(wanted) for choice in _choices(_bare(arm))]
+    near = get_close_matches(value.lower(), names, n=1)
+    yield from (scalar(name) for name in near)
+    yield scalar(value.strip())
+    if number := _NUMBER.fullmatch(value.strip()):
+        yield int(number[1])
+    yield [value]
+
+
+def _example_of(shape: type[Section]) -> dict[str, object]:
+    """Return a section with an example for each required key."""
+    required = (field for field in fields_of(shape) if field.default is MISSING)
+    return {field.key: _example(field.wanted) for field in required}
+
+
+def _example(wanted: object) -> object:
+    return next((x.examples[0] for x in _metas(wanted) if x.examples), None)
+
+
+def _may_be_null(wanted: object) -> bool:
+    return NoneType in get_args(wanted)
+
+
+def _metas(wanted: object) -> Iterator[msgspec.Meta]:
+    return (part for part in get_args(wanted) if isinstance(part, msgspec.Meta))
+
+
+def _bare(wanted: object) -> object:
+    return get_args(wanted)[0] if get_origin(wanted) is Annotated else wanted
+
+
+def _choices(bare: object) -> tuple[object, ...]:
+    if isinstance(bare, type) and issubclass(bare, Enum):
+        return tuple(choice.value for choice in bare)
+    return get_args(bare) if get_origin(bare) is Literal else ()
+
+
+def _arms(wanted: object) -> list[object]:
+    """Return the types to name in a sentence: not null and not the long form."""
+    bare = _bare(wanted)
+    arms = get_args(bare) if get_origin(bare) in _UNIONS else (bare,)
+    return [arm for arm in arms if arm is not NoneType and as_section(arm) is None]

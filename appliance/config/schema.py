@@ -1,28 +1,14 @@
 """Keys of a section, read from the fields of its dataclass, and the JSON Schema.
 
-A field declared with `repr=False` holds a secret. msgspec writes the schema; the
-description of a key is the docstring below its field, where editors show it too. Python
-does not keep these docstrings at run time, so they are read from the source.
+A field declared with `repr=False` holds a secret.
 """
 
-import ast
-import inspect
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
-from itertools import pairwise
-from typing import (
-    Any,
-    ClassVar,
-    Protocol,
-    TypeVar,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from typing import Any, ClassVar, Protocol, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from appliance import config as config_module
 from appliance.config import Config, Preset
 
 Schema = dict[str, Any]
@@ -32,9 +18,6 @@ class Section(Protocol):
     """Protocol of any dataclass."""
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
-
-
-SectionT = TypeVar("SectionT", bound=Section)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +88,6 @@ def as_section(wanted: object) -> type[Section] | None:
     return wanted if isinstance(wanted, type) and is_dataclass(wanted) else None
 
 
-def fits(value: object, wanted: object) -> bool:
-    """Return whether a key of type `wanted` accepts `value` as it is."""
-    try:
-        msgspec.convert(value, wanted)
-    except msgspec.ValidationError:
-        return False
-    return True
-
-
 def _default(field: Field[Any]) -> object:
     if field.default_factory is not MISSING:
         return field.default_factory()
@@ -127,46 +101,19 @@ def config_schema() -> Schema:
     _, schemas = msgspec.json.schema_components(
         [Config], schema_hook=lambda _: value, ref_template="#/$defs/{name}"
     )
-    for name, schema in schemas.items():
-        shape = as_section(getattr(config_module, name))
-        if shape is not None:
-            _complete(schema, shape)
+    for schema in schemas.values():
+        if "properties" in schema:
+            schema["additionalProperties"] = False
+    for about in schemas[Preset.__name__]["properties"].values():
+        # A key that is not given is as in `room`, not as by default.
+        about.pop("default", None)
     whole = schemas.pop(Config.__name__)
+    # In YAML a section is null when all of its keys are left out.
+    whole["properties"] |= {
+        key: {"anyOf": [about, {"type": "null"}]}
+        for key, about in whole["properties"].items()
+        if "$ref" in about
+    }
     # That is the dialect which msgspec writes.
     dialect = "https://json-schema.org/draft/2020-12/schema"
     return {"$schema": dialect, **whole, "title": "ptt-appliance", "$defs": schemas}
-
-
-def _complete(schema: Schema, shape: type[Section]) -> None:
-    """Add descriptions and defaults, and forbid other keys."""
-    schema["description"] = inspect.getdoc(shape)
-    schema["additionalProperties"] = False
-    keys = schema["properties"]
-    docs = _docs(shape)
-    for field in fields_of(shape):
-        key = keys[field.key]
-        section = as_section(field.wanted)
-        if section is not None:
-            # In YAML a section is null when all of its keys are left out.
-            key = {"anyOf": [key, {"type": "null"}]}
-            docs[field.key] = inspect.getdoc(section) or ""
-        elif shape is Preset:
-            # A key that is not given is as in `room`, not as by default.
-            key.pop("default", None)
-        elif field.default is not MISSING:
-            key["default"] = msgspec.to_builtins(field.default)
-        keys[field.key] = key | {"description": docs[field.key]}
-
-
-def _docs(shape: type) -> dict[str, str]:
-    """Return field → the docstring below it, those of the base classes included."""
-    docs = {}
-    for base in filter(is_dataclass, reversed(shape.__mro__)):
-        for pair in pairwise(ast.walk(ast.parse(inspect.getsource(base)))):
-            match pair:
-                case (
-                    ast.AnnAssign(target=ast.Name(id=name)),
-                    ast.Expr(value=ast.Constant(value=str(text))),
-                ):
-                    docs[name] = inspect.cleandoc(text)
-    return docs

@@ -7,8 +7,10 @@ messages, which may be part of a secret.
 
 import re
 from collections.abc import Iterator
+from json import dumps
 from typing import Final
 
+import msgspec
 import yaml
 from yaml._yaml import Mark as CMark
 from yaml.error import Mark, MarkedYAMLError, YAMLError
@@ -25,6 +27,7 @@ from appliance.errors import ConfigError, Fault
 MAX_BYTES = 256 * 1024
 """Our choice: fifty times the size of `config.yaml`."""
 _MAX_DEPTH = 20
+_LONGEST_FOUND = 60
 
 _NULL = {"", "~", "null", "Null", "NULL"}
 _TRUE = {"true", "yes", "on"}
@@ -85,6 +88,30 @@ def scalar(text: str) -> object:
     if _INT.fullmatch(text):
         return int(text, 16 if text.startswith("0x") else 10)
     return float(text) if _FLOAT.fullmatch(text) else text
+
+
+def written(value: object) -> str:
+    """Return the value as YAML on one line."""
+    text = yaml.safe_dump(
+        msgspec.to_builtins(value),
+        default_flow_style=True,
+        allow_unicode=True,
+        sort_keys=False,
+        # Longer than any value, so that it is not broken.
+        width=1_000_000,
+    )
+    return str(text).removesuffix("\n").removesuffix("\n...")
+
+
+def found(value: object) -> str:
+    """Return the value as it was written, cut to one short line, for a fault."""
+    if value is None:
+        return "nothing"
+    is_text = isinstance(value, str)
+    text = dumps(value, ensure_ascii=False) if is_text else written(value)
+    if len(text) <= _LONGEST_FOUND:
+        return text
+    return f"{text[: _LONGEST_FOUND - 1]}…"
 
 
 def _document(events: Iterator[Event]) -> object:

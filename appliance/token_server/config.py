@@ -13,13 +13,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
+import msgspec
 from msgspec import Meta
 
 from appliance.config import HostPort, Text
 from appliance.config.checks import KeyFault
 from appliance.config.load import read_layers
 from appliance.config.merge import Reading
-from appliance.config.messages import found
+from appliance.config.yaml import found
 from appliance.errors import ConfigError, Fault
 from appliance.net.url import address_fault, host_and_port, is_host, is_local
 
@@ -165,10 +166,10 @@ def read_settings(
     layers, more = read_layers(
         path or DEFAULT_PATH, (), variables, is_wished=path is not None, prefix=PREFIX
     )
-    reading = Reading(TokenServerConfig)
-    config = reading.section(TokenServerConfig, "", layers)
+    reading = Reading(TokenServerConfig, layers)
+    config = msgspec.convert(reading.values, TokenServerConfig)
     config = replace(config, listen=listen or config.listen)
-    reading.blame_all(findings(config), layers[0])
+    reading.blame_all(findings(config))
     settings = _settings(variables, config)
     faults += [*more, *reading.faults]
     faults += [Fault(name, x, "environment") for name, x in key_faults(settings)]

@@ -128,6 +128,50 @@ def test_mappings_merge_key_by_key():
     assert query == {"provider": "elevenlabs", "voice_id": "y"}
 
 
+def test_mappings_in_mappings_merge_too(file):
+    path = file("room: {token_body: {data: {room: a, n: [1]}}}")
+    environment = {"PTT_ROOM__TOKEN_BODY__DATA__ROOM": "b"}
+    body = load(path, (), environment).config.room.token_body
+    assert body == {"data": {"room": "b", "n": [1]}}
+
+
+def test_a_section_without_keys_leaves_those_of_the_file(file):
+    path = file("sound: {volume: 7}")
+    loaded = load(path, ["sound="], {"PTT_TALK": ""})
+    assert loaded.config.sound.volume == 7
+    assert loaded.origin("sound.volume") == "config.yaml"
+
+
+def test_a_button_of_the_file_can_be_left_out(file):
+    loaded = load(file("buttons: {talk: {pin: 5}}"), ["buttons.talk=null"], {})
+    assert loaded.config.buttons.talk is None
+    assert loaded.origin("buttons.talk") == "--set"
+
+
+@pytest.mark.parametrize(
+    ("environment", "starts"),
+    [
+        (
+            {"PTT_SOUND__SPEAKER": "[hdmi, none]"},
+            "environment: PTT_SOUND__SPEAKER[1]: is",
+        ),
+        (
+            {"PTT_ROOM__PRESETS": "[{name: a, url: 'ws://h'}]"},
+            "environment: PTT_ROOM__PRESETS[0]__URL: ws://h would",
+        ),
+        ({"PTT_BUTTONS__LEAVE__PULL": "up"}, "environment: PTT_BUTTONS__LEAVE__PIN: "),
+        ({"PTT_ROOM__TOKEN": "a.b.c"}, "config.yaml: room.url: expected the address"),
+        ({"PTT_TALK__X": "1"}, "environment: PTT_TALK__X: unknown key."),
+        ({"PTT_X__Y": "1"}, "environment: PTT_X: unknown key."),
+        ({"PTT_TALK": "1"}, "environment: PTT_TALK: expected keys and values"),
+    ],
+)
+def test_a_fault_names_the_source_that_has_to_be_changed(file, environment, starts):
+    path = file("room: {display_name: x}\ntalk: {mode: hold}")
+    (line,) = faults_of(path, (), environment)
+    assert line.startswith(starts)
+
+
 def test_a_variable_replaces_a_key_in_mixed_case_and_is_named_as_it_is_spelled(file):
     path = file("room: {token_query: {roomName: kitchen, voice_id: x}}")
     environment = {
