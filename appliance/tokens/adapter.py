@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Self
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote_plus, urlencode, urlsplit
 
 import msgspec
 
@@ -69,13 +69,30 @@ def token_request(room: RoomConfig | Preset, identity: str, name: str) -> Reques
         headers["content-type"] = b"application/json"
     for key, value in room.token_headers.items():
         headers[key.lower()] = _header(filled(value, fills))
-    url = filled(room.token_url, {key: _escaped(fills[key]) for key in fills})
-    where = without_query(url)
-    if room.token_query:
-        query = {key: filled(value, fills) for key, value in room.token_query.items()}
-        url += f"{'&' if '?' in url else '?'}{urlencode(query)}"
-    hidden = _secrets(room, fills)
-    return Request(where, room.token_method, url, headers, body, room, hidden)
+    address = filled(room.token_url, {key: _escaped(fills[key]) for key in fills})
+    query = {key: filled(value, fills) for key, value in room.token_query.items()}
+    return Request(
+        without_query(address),
+        room.token_method,
+        _with_query(address, query),
+        headers,
+        body,
+        room,
+        _secrets(room, fills),
+    )
+
+
+def _with_query(url: str, query: dict[str, str]) -> str:
+    """Return the URL with this query; a key that it has already is replaced."""
+    if not query:
+        return url
+    parts = urlsplit(url)
+    kept = [
+        each
+        for each in parts.query.split("&")
+        if each and unquote_plus(each.partition("=")[0]) not in query
+    ]
+    return parts._replace(query="&".join([*kept, urlencode(query)])).geturl()
 
 
 def _body(room: RoomConfig | Preset, fills: dict[str, str]) -> dict[str, object]:

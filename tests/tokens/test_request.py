@@ -64,6 +64,37 @@ def test_placeholders_are_filled_in_everywhere():
     assert (body["room_name"], body["5"]) == ("attic", ["box", 5, None])
 
 
+@pytest.mark.parametrize(
+    ("url", "sent"),
+    [
+        ("https://h/x?room=attic", "room=cellar+1"),
+        (
+            "https://h/x?room=attic&room=b&key=a%2Bb&flag",
+            "key=a%2Bb&flag&room=cellar+1",
+        ),
+        ("https://h/x?r%6fom=attic&rooms=2", "rooms=2&room=cellar+1"),
+        ("https://h/x?", "room=cellar+1"),
+        ("https://h/x?ro=1#part", "ro=1&room=cellar+1"),
+    ],
+)
+def test_a_key_in_the_query_replaces_that_key_in_the_address(url, sent):
+    """Some token sources refuse a key that comes twice, others choose either value."""
+    room = RoomConfig(token_url=url, token_query={"room": "cellar 1"})
+    assert httpx.URL(token_request(room, "box", "Kitchen").url).query == sent.encode()
+
+
+def test_a_preset_may_choose_another_room_by_the_query_alone():
+    preset = Preset(
+        name="lab", token_url="https://h/x?room=attic", token_query={"room": "{room}"}
+    )
+    assert token_request(preset, "box", "Kitchen").url == "https://h/x?room=lab"
+
+
+def test_without_a_query_the_address_stays_as_it_is():
+    url = "https://h/x?&flag&key=a%2Bb&&room=a&room=b"
+    assert token_request(RoomConfig(token_url=url), "box", "Kitchen").url == url
+
+
 def test_the_room_of_a_preset_is_its_name():
     preset = Preset(name="garage", token_url="https://h/{room}")
     assert token_request(preset, "box", "Kitchen").url == "https://h/garage"
