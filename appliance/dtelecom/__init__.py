@@ -5,6 +5,6 @@ room or a configuration is of this kind. For the token server, `tokens` signs to
 with Ed25519, whose keys are texts in base58, and `node_registry` lists the network's
 nodes and chooses one. For the room adapter, `relay` stands between the SDK and a node:
 it passes the WebSocket that sets up a call on and drops from it what LiveKit's SDK
-cannot parse (`signal_filter`). Start with `relay` to follow a join, with `tokens` to
-follow an issued token.
+cannot parse. Start with `relay` to follow a join, with `tokens` to follow an issued
+token.
 """

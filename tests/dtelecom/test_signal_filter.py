@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.dtelecom.signal_filter import SignalFilter
+from appliance.dtelecom.relay import SignalFilter
 from tests.dtelecom.real_node import ROOM_KEY, response_of_fork
 from tests.dtelecom.wire import field, fields, varint
 

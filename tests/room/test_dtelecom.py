@@ -29,7 +29,7 @@ from appliance.core.events import (
     RoomResumed,
 )
 from appliance.dtelecom import relay
-from appliance.dtelecom.signal_filter import SignalFilter
+from appliance.dtelecom.relay import SignalFilter
 from appliance.room import connection
 from tests.dtelecom import keys
 from tests.dtelecom.conftest import NPM
