@@ -376,7 +376,7 @@ def _config_schema(_: argparse.Namespace) -> int:
 
 
 def _token_server(args: argparse.Namespace) -> int:
-    from appliance.token_server.command import serve
+    from appliance.token_server.server import serve
 
     return serve(args.config, args.listen, os.environ)
 

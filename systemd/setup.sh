@@ -98,7 +98,7 @@ from appliance.cli import program
 from appliance.metrics.exposition import prometheus_text
 from appliance.page.application import WebServer
 from appliance.panel.screen import Screen
-from appliance.token_server.command import serve
+from appliance.token_server.server import serve
 import gpiozero, httpx, livekit.rtc, luma.oled, msgspec, numpy, PIL.Image, prometheus_client
 import _sounddevice, segno, smbus2, soxr, starlette, uvicorn, websockets, yaml
 END

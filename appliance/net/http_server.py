@@ -9,7 +9,7 @@ loop, where this program treats an exception as a bug and ends. Here such input 
 its own connection only. None of our own code runs inside `guarded`: requests are served
 in tasks of their own.
 
-Each server sets its own limits: `page.application` and `token_server.command`.
+Each server sets its own limits: `page.application` and `token_server.server`.
 """
 
 import asyncio

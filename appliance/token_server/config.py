@@ -233,9 +233,7 @@ def findings(config: TokenServerConfig) -> Iterator[KeyFault]:
         yield ("boxes", f"{sentence}whose it is. Write one for each box.")
     yield from _wrong_items(config)
     if config.kind == "dtelecom":
-        from appliance.token_server.dtelecom import config_faults
-
-        yield from config_faults(config)
+        yield from _dtelecom_findings(config)
 
 
 def _wrong_items(config: TokenServerConfig) -> Iterator[KeyFault]:
@@ -250,6 +248,21 @@ def _wrong_items(config: TokenServerConfig) -> Iterator[KeyFault]:
             if not is_valid(value):
                 sentence = f"expected {wanted}, found {found(value)}."
                 yield (key, f"{sentence} Write {example}.")
+
+
+def _dtelecom_findings(config: TokenServerConfig) -> Iterator[KeyFault]:
+    from appliance.dtelecom.node_registry import is_domain
+
+    for key in ("agents", "attributes", "room_config"):
+        if getattr(config, key):
+            yield (key, "rooms of dTelecom have none. Leave it out.")
+    own, plain = config.dtelecom, config.allow_insecure
+    if not all(map(is_domain, own.nodes)):
+        sentence = "expected names like node1.example.com, found something else."
+        yield ("dtelecom.nodes", sentence)
+    hook, key = own.web_hook_url, "allow_insecure"
+    if hook is not None and (fault := address_fault(hook, "https", plain, key)):
+        yield ("dtelecom.web_hook_url", fault)
 
 
 def _is_allowable(text: str) -> bool:
@@ -275,9 +288,7 @@ def key_faults(settings: TokenServerSettings) -> Iterator[KeyFault]:
     if settings.config.kind == "livekit":
         yield from _livekit_faults(settings)
     elif not missing:
-        from appliance.token_server.dtelecom import variable_faults
-
-        yield from variable_faults(settings)
+        yield from _dtelecom_faults(settings)
 
 
 def _livekit_faults(settings: TokenServerSettings) -> Iterator[KeyFault]:
@@ -299,3 +310,20 @@ def _livekit_faults(settings: TokenServerSettings) -> Iterator[KeyFault]:
             "longer one, for example with `openssl rand -hex 32`, on the server too."
         )
         yield ("LIVEKIT_API_SECRET", sentence)
+
+
+def _dtelecom_faults(settings: TokenServerSettings) -> Iterator[KeyFault]:
+    from appliance.dtelecom.node_registry import RegistrySettings
+    from appliance.dtelecom.tokens import KeyPairError, Signer, is_public_key
+
+    try:
+        Signer(settings.api_key, settings.api_secret)
+    except KeyPairError as exc:
+        yield ("API_SECRET", str(exc))
+    registry = RegistrySettings(**settings.registry)
+    for key in ("contract", "authority"):
+        if not is_public_key(getattr(registry, key)):
+            sentence = "expected an address of Solana: 32 bytes in base58."
+            yield (REGISTRY_VARIABLES[key], sentence)
+    if fault := address_fault(registry.rpc_url, "https", key=""):
+        yield (REGISTRY_VARIABLES["rpc_url"], fault)

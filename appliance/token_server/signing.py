@@ -1,6 +1,7 @@
-"""Signing of tokens for LiveKit rooms: JSON Web Tokens with HMAC-SHA256 (HS256).
+"""Signing of tokens: for LiveKit servers with HS256, for dTelecom's nodes with EdDSA.
 
-`Issuer` is the token server's interface for each kind of server.
+`Issuer` is the interface for both kinds of server. `appliance.dtelecom` is imported
+only for the second.
 """
 
 import hmac
@@ -11,10 +12,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
 
 from appliance.net.url import base64url
+from appliance.token_server.access import Refused
+from appliance.token_server.config import TokenServerSettings
+from appliance.token_server.request import Grant
 
 if TYPE_CHECKING:
-    from appliance.token_server.config import TokenServerSettings
-    from appliance.token_server.request import Grant
+    import httpx
 
 _LEEWAY_S: Final = 10
 """Tolerated clock difference to a server whose clock is behind."""
@@ -77,7 +80,7 @@ class Issued:
 class Issuer(Protocol):
     """Signer for one kind of server."""
 
-    async def issue(self, grant: "Grant", address: str, now_s: int, /) -> Issued:
+    async def issue(self, grant: Grant, address: str, now_s: int, /) -> Issued:
         """Return a token that allows to talk, listen and chat in one room.
 
         `address` is the client's, for the choice of a server near it; empty: unknown.
@@ -92,12 +95,12 @@ class Issuer(Protocol):
 class LiveKitIssuer:
     """Signer for a LiveKit server."""
 
-    def __init__(self, settings: "TokenServerSettings") -> None:
+    def __init__(self, settings: TokenServerSettings) -> None:
         self._url = settings.url
         self._ttl_s = settings.config.ttl_s
         self._signer = Signer(settings.api_key, settings.api_secret)
 
-    async def issue(self, grant: "Grant", _address: str, now_s: int) -> Issued:
+    async def issue(self, grant: Grant, _address: str, now_s: int) -> Issued:
         """Return a token; see `Issuer`."""
         token = self._signer.token(
             grant.identity,
@@ -112,3 +115,45 @@ class LiveKitIssuer:
             },
         )
         return Issued(token, self._url)
+
+
+class DTelecomIssuer:
+    """Signer for dTelecom, with the network's list of nodes."""
+
+    def __init__(
+        self,
+        settings: TokenServerSettings,
+        transport: "httpx.AsyncBaseTransport | None" = None,
+    ) -> None:
+        """Start without a list of nodes, which the first token fetches.
+
+        Key and secret were checked. `transport` replaces the network, for tests.
+        """
+        from appliance.dtelecom import node_registry, tokens
+
+        self._config = settings.config
+        self._signer = tokens.Signer(settings.api_key, settings.api_secret)
+        registry = node_registry.RegistrySettings(**settings.registry)
+        self._registry = node_registry.NodeRegistry(registry, transport)
+        self._transport = transport
+
+    async def issue(self, grant: Grant, address: str, now_s: int) -> Issued:
+        """Return a token, and the node that the network recommends for the client."""
+        from appliance.dtelecom.node_registry import RegistryError, choose_nodes
+
+        own = self._config.dtelecom
+        try:
+            nodes = own.nodes or await self._registry.nodes()
+        except RegistryError as exc:
+            raise Refused(503, str(exc)) from exc
+        url, *others = await choose_nodes(nodes, address, self._transport)
+        token = self._signer.token(
+            grant.identity,
+            grant.name,
+            grant.room,
+            ttl_s=self._config.ttl_s,
+            now_s=now_s,
+            metadata=grant.metadata,
+            web_hook_url=own.web_hook_url or "",
+        )
+        return Issued(token, url, tuple(others))

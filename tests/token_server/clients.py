@@ -8,9 +8,8 @@ from typing import Any
 import httpx
 import jwt
 
-from appliance.token_server.application import app
-from appliance.token_server.command import client_limits
 from appliance.token_server.config import TokenServerSettings, read_settings
+from appliance.token_server.server import app, client_limits
 from appliance.token_server.signing import Issuer
 
 NOW_S = 1_700_000_000

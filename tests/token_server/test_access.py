@@ -10,8 +10,7 @@ import yaml
 
 from appliance.config import RoomConfig
 from appliance.token_server.access import Networks
-from appliance.token_server.application import app
-from appliance.token_server.command import client_limits
+from appliance.token_server.server import app, client_limits
 from appliance.tokens.adapter import token_request
 from tests.token_server.clients import (
     BOX,

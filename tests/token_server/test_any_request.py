@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.token_server.application import LINES, PATHS
+from appliance.token_server.server import LINES, PATHS
 from tests.token_server.clients import BOX, SECRET, SHARED, asking, claims_of
 
 PROXY = "192.168.1.2"

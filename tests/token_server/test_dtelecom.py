@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from appliance.dtelecom.tokens import encode_base58
 from appliance.errors import ConfigError
-from appliance.token_server.dtelecom import DTelecomIssuer
+from appliance.token_server.signing import DTelecomIssuer
 from appliance.tokens.token_parser import read_claims
 from tests.token_server.clients import NOW_S, asking_server, settings
 
@@ -181,7 +181,7 @@ def test_secrets_are_known_to_the_log():
 
 def test_a_server_for_livekit_does_not_load_the_signatures_of_dtelecom():
     code = (
-        "import sys, appliance.token_server.command as s, os;"
+        "import sys, appliance.token_server.server as s, os;"
         "from appliance.token_server.config import read_settings as r;"
         "c = r(None, None, os.environ);"
         "s.server(c, s.client_limits(c.config));"

@@ -6,7 +6,7 @@ import logging
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from appliance.token_server.command import client_limits, listening_socket, server
+from appliance.token_server.server import client_limits, listening_socket, server
 from tests.net.hostile import WIDE, Target, assault, seeds, status_of, unlimited
 from tests.token_server.clients import settings
 

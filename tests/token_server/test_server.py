@@ -15,12 +15,12 @@ from prometheus_client import generate_latest
 from appliance.net.http_server import HEAD_BYTES
 from appliance.net.rate_limit import Rate
 from appliance.process.logs import Redacting
-from appliance.token_server.command import (
+from appliance.token_server.config import TokenServerConfig
+from appliance.token_server.server import (
     client_limits,
     listening_socket,
     server,
 )
-from appliance.token_server.config import TokenServerConfig
 from tests.token_server.clients import ENVIRONMENT, SECRET, asking, settings
 
 ROOT = Path(__file__).parents[2]

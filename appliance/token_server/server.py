@@ -1,17 +1,22 @@
-"""ASGI application of the token server: endpoints, CORS and the `Host` check.
+"""HTTP server of `ptt-appliance token-server`: start, limits, endpoints.
 
-It implements LiveKit's standard endpoint and the ones of other projects, with every
-spelling of the fields, so that each client can use it. A request passes `access` (who
-asks) and `request` (what for), then `signing` makes the token.
+It stores nothing. The endpoints are LiveKit's standard one and those of other projects,
+with every spelling of the fields, so that each client can use them. A request passes
+`access` (who asks) and `request` (what for), then `signing` makes the token.
 """
 
 import logging
+import os
+import signal
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 import msgspec
+import uvicorn
 from prometheus_client import Counter, generate_latest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -21,14 +26,21 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from appliance.errors import ListenError
 from appliance.net.http_server import (
+    UVICORN,
     BodyTooLongError,
+    BoundedServer,
+    ConnectionLimits,
     RateLimited,
     ServerLimits,
     read_body,
 )
-from appliance.net.server_address import HostCheck, named_host
-from appliance.process.logs import LogLimit
+from appliance.net.rate_limit import Rate, RateLimit
+from appliance.net.server_address import HostCheck, listener, named_host, parsed
+from appliance.net.url import is_local
+from appliance.process.logs import LogLimit, start_logging
+from appliance.process.systemd import systemd_notify
 from appliance.token_server.access import (
     Access,
     Networks,
@@ -36,10 +48,21 @@ from appliance.token_server.access import (
     Refused,
     header_text,
 )
-from appliance.token_server.config import TokenServerConfig, TokenServerSettings
+from appliance.token_server.config import (
+    TokenServerConfig,
+    TokenServerSettings,
+    read_settings,
+)
 from appliance.token_server.request import USER_ID, grant
-from appliance.token_server.signing import Issuer, LiveKitIssuer
+from appliance.token_server.signing import DTelecomIssuer, Issuer, LiveKitIssuer
 
+BACKLOG: Final = 256
+"""Connections that wait to be accepted: after a power cut all boxes ask at once, and a
+client that finds no place tries again after a second."""
+BURST: Final = 5
+"""Seconds' worth of requests in a burst over all addresses."""
+BURST_EACH: Final = 20
+"""The same from one address: many boxes behind one router may start at once."""
 LINES: Final = 20
 """Log lines a minute for issued tokens; further ones are only counted."""
 MAX_BODY: Final = 16 * 1024
@@ -51,10 +74,114 @@ REFUSED: Final = Counter(
     "ptt_token_requests_refused", "Requests refused, by status.", ["status"]
 )
 _NO_SECRET: Final = 401
+_TOO_MANY: Final = 429
 _URL_NAMES: Final = ("server_url", "serverUrl", "wsUrl")
 _TOKEN_NAMES: Final = ("participant_token", "participantToken", "token", "accessToken")
 
 _log = logging.getLogger(__name__)
+
+
+def serve(path: Path | None, listen: str | None, environment: Mapping[str, str]) -> int:
+    """Issue tokens until SIGTERM or Ctrl-C, and return the exit status.
+
+    Raises:
+        ConfigError: the configuration cannot be used.
+        ListenError: the server cannot listen on the address.
+    """
+    settings = read_settings(path, listen, environment)
+    start_logging("info", settings.secrets)
+    listening = listening_socket(settings.config.listen)
+    host, port = listening.getsockname()[:2]
+    allowed = ",".join(settings.config.allow)
+    message = "token server listens  address=%s allow=%s port=%d"
+    _log.info(message, host, allowed, port)
+    if settings.is_development:
+        _log.warning("the keys are those of livekit-server --dev, for trying only")
+    elif is_local(f"http://{settings.config.listen}"):
+        _log.info(
+            "only programs on this machine reach this address; for boxes elsewhere "
+            "write listen: 0.0.0.0:8787, and who may ask: allow, secret or boxes"
+        )
+    serves = server(settings, client_limits(settings.config))
+
+    def end(*_: object) -> None:
+        serves.should_exit = True
+
+    # For the time before uvicorn handles signals; it also raises each once more after
+    # it has shut down cleanly.
+    for ending in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(ending, end)
+    try:
+        # The socket listens: connections wait in its backlog until they are accepted.
+        systemd_notify(environment)("READY=1")
+    except OSError as exc:
+        _log.warning("systemd cannot be told that the server is ready: %s", exc)
+    serves.run(sockets=[listening])
+    return 0
+
+
+def listening_socket(listen: str) -> socket.socket:
+    """Return a socket that listens on `HOST:PORT`.
+
+    Raises:
+        ListenError: the port is in use or privileged, or no interface has the address.
+    """
+    try:
+        return listener(*parsed(listen), BACKLOG)
+    except OSError as exc:
+        reason = os.strerror(exc.errno or 0).lower()
+        remedy = "Choose another address, or a port from 1024 on."
+        message = f"cannot listen on {listen}: {reason}. {remedy}"
+        raise ListenError(message) from exc
+
+
+def server(
+    settings: TokenServerSettings,
+    limits: ServerLimits,
+    issuer: Issuer | None = None,
+) -> BoundedServer:
+    """Return the server; its sockets are passed to `run` or `serve`."""
+    served = app(settings, limits, issuer=issuer)
+    # No warnings: anybody could fill the journal with malformed requests.
+    config = uvicorn.Config(served, **UVICORN, ws="none", log_level="error")
+    return BoundedServer(config, limits)
+
+
+def client_limits(config: TokenServerConfig) -> ServerLimits:
+    """Return the limits on clients of the server.
+
+    Trusted proxies bring all clients from one address: connections of one address are
+    not limited then, but requests are, by the client's own address. A second brings at
+    most as many new connections as may be open.
+    """
+    total, each = config.connections, config.connections_each
+    per_s, per_s_each = config.requests_per_s, config.requests_per_s_each
+    if config.trusted_proxies:
+        each = total
+    log_limit = LogLimit(1)
+
+    def refused(_address: str) -> None:
+        REFUSED.labels(_TOO_MANY).inc()
+        log_limit.log(_log, logging.INFO, "requests refused for rate")
+
+    headers = {"retry-after": "5", "connection": "close"}
+    if config.origins:
+        # Sent before Origin is read; says nothing that a page may not know.
+        headers["access-control-allow-origin"] = "*"
+        headers["access-control-expose-headers"] = "retry-after"
+    return ServerLimits(
+        connections=ConnectionLimits(
+            total=total, each=each, rate=Rate(total, total), rate_each=Rate(each, each)
+        ),
+        requests=RateLimit(
+            Rate(BURST_EACH * per_s_each, per_s_each), Rate(BURST * per_s, per_s)
+        ),
+        refusal=JSONResponse(
+            {"error": "too many requests; wait a few seconds."}, _TOO_MANY, headers
+        ),
+        on_refused=refused,
+        proxies=Networks(config.trusted_proxies),
+    )
 
 
 def app(
@@ -69,7 +196,10 @@ def app(
     `now_s` returns seconds since the epoch, and `issuer` replaces the configured one
     for tests.
     """
-    config, issuer = settings.config, issuer or _issuer(settings)
+    config = settings.config
+    if issuer is None:
+        is_dtelecom = config.kind == "dtelecom"
+        issuer = DTelecomIssuer(settings) if is_dtelecom else LiveKitIssuer(settings)
     endpoints = _Endpoints(config, Access(config), now_s, issuer)
     return Starlette(
         routes=[
@@ -160,14 +290,6 @@ class _Endpoints:
         sentence = f"this host is not known here; if it is, add {name} to hosts."
         response = await self.refuse(request, Refused(400, sentence))
         await response(scope, receive, send)
-
-
-def _issuer(settings: TokenServerSettings) -> Issuer:
-    if settings.config.kind == "dtelecom":
-        from appliance.token_server.dtelecom import DTelecomIssuer
-
-        return DTelecomIssuer(settings)
-    return LiveKitIssuer(settings)
 
 
 async def _fields(request: Request) -> list[tuple[str, object]]:

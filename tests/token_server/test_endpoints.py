@@ -8,8 +8,7 @@ import httpx
 import pytest
 
 from appliance.net import http_server
-from appliance.token_server.application import MAX_BODY, PATHS, app
-from appliance.token_server.command import client_limits
+from appliance.token_server.server import MAX_BODY, PATHS, app, client_limits
 from tests.token_server.clients import (
     BOX,
     NOW_S,
