@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from itertools import chain
 from typing import Final
 
@@ -14,7 +15,7 @@ from appliance.config import (
     RoomSettings,
     TalkMode,
 )
-from appliance.config.schema import fields_of, join
+from appliance.config.schema import join
 from appliance.config.yaml import found
 from appliance.net.url import address_fault, host_and_port, is_host, placeholders
 
@@ -173,7 +174,7 @@ def _pins(config: Config) -> Iterator[KeyFault]:
 
 
 def _wired(section: ButtonsConfig | LampsConfig, key: str) -> Iterator[tuple[str, int]]:
-    for field in fields_of(type(section), key, section):
-        match field.default:
-            case (int() as number) | Pin(pin=int() as number):
-                yield (field.key, number)
+    for field in fields(section):
+        match getattr(section, field.name):
+            case (int() as number) | Pin(pin=number):
+                yield (join(key, field.name), number)

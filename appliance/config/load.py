@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -64,15 +65,12 @@ def load(
     `path` is from `--config` (None: from the environment, else the default one), each
     of `settings` is `KEY=VALUE` from `--set`.
     """
-    where, is_wished = _path(path, environment)
-    layers, faults = read_layers(where, settings, environment, is_wished=is_wished)
-    reading = Reading(Config, layers)
+    where, reading = _reading(path, settings, environment)
     room = _with_inherited(reading.values.get("room", {}))
     config = msgspec.convert(reading.values | {"room": room}, Config)
     reading.blame_all(findings(config))
-    faults += reading.faults
-    if faults:
-        raise ConfigError(*faults)
+    if reading.faults:
+        raise ConfigError(*reading.faults)
     origins = {key: layer.source for key, layer in reading.origins.items()}
     if config.name is None:
         # Once, so that the screen, the page, the token and the reports agree.
@@ -85,9 +83,8 @@ def screen_of(
     path: Path | None, settings: Sequence[str], environment: Mapping[str, str]
 ) -> ScreenConfig:
     """Return the screen's section of a configuration with faults, as far as usable."""
-    where, is_wished = _path(path, environment)
-    layers, _ = read_layers(where, settings, environment, is_wished=is_wished)
-    return msgspec.convert(Reading(Config, layers).values, Config).screen
+    _, reading = _reading(path, settings, environment)
+    return msgspec.convert(reading.values, Config).screen
 
 
 def need_room(loaded: Loaded, remark: str = "") -> None:
@@ -102,10 +99,14 @@ def need_room(loaded: Loaded, remark: str = "") -> None:
         raise ConfigError(Fault("room.token_url", sentence, str(loaded.path)))
 
 
-def _path(path: Path | None, environment: Mapping[str, str]) -> tuple[Path, bool]:
-    """Return the file to read, and whether it has to exist."""
+def _reading(
+    path: Path | None, settings: Sequence[str], environment: Mapping[str, str]
+) -> tuple[Path, Reading]:
+    """Return the file, which has to exist if it is named, and the values of all."""
+    is_wished = path is not None or PATH_VARIABLE in environment
     where = path or Path(environment.get(PATH_VARIABLE) or DEFAULT_PATH)
-    return where, path is not None or PATH_VARIABLE in environment
+    layers = read_layers(where, settings, environment, is_wished=is_wished)
+    return where, Reading(Config, *layers)
 
 
 def read_layers(
@@ -242,16 +243,17 @@ def show(loaded: Loaded) -> str:
 def values(loaded: Loaded) -> dict[str, dict[str, object]]:
     """Return full key → value and origin, for scripts; secrets are hidden."""
     return {
-        field.key: {"value": _shown(field), "origin": loaded.origin(field.key)}
-        for field in leaves(Config, "", loaded.config)
+        field.key: {
+            "value": _shown(field, attrgetter(field.key)(loaded.config)),
+            "origin": loaded.origin(field.key),
+        }
+        for field in leaves(Config)
     }
 
 
-def _shown(field: SchemaField) -> object:
+def _shown(field: SchemaField, value: object) -> object:
     """Return the value as it may be shown: no secret, no query of an address."""
-    value = field.default
-    if as_section(list_item(field.wanted)) is not None:
-        assert isinstance(value, tuple)
+    if isinstance(value, tuple) and as_section(list_item(field.wanted)) is not None:
         return [_given(item) for item in value]
     if isinstance(value, dict) and field.is_secret:
         return dict.fromkeys(value, "…")
@@ -264,6 +266,8 @@ def _shown(field: SchemaField) -> object:
 
 def _given(section: Section) -> dict[str, object]:
     """Return what differs from the defaults in an item of a list."""
-    shape = type(section)
-    both = zip(fields_of(shape, "", section), fields_of(shape), strict=True)
-    return {field.key: _shown(field) for field, x in both if field.default != x.default}
+    return {
+        field.key: _shown(field, value)
+        for field in fields_of(type(section))
+        if (value := getattr(section, field.key)) != field.default
+    }

@@ -48,9 +48,14 @@ class Layer:
 class Reading:
     """Usable values of all layers, and the faults of the others."""
 
-    def __init__(self, root: type[Section], layers: Sequence[Layer]) -> None:
-        """Merge the layers, lowest first; `root` is the class of the configuration."""
-        self.faults: list[Fault] = []
+    def __init__(
+        self, root: type[Section], layers: Sequence[Layer], faults: Iterable[Fault]
+    ) -> None:
+        """Merge the layers, lowest first; `root` is the class of the configuration.
+
+        `faults` are those found in reading the layers.
+        """
+        self.faults = [*faults]
         self.origins: dict[str, Layer] = {}
         """Full key → highest layer that gives it."""
         self._blamed: set[str] = set()

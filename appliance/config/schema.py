@@ -33,28 +33,20 @@ class SchemaField:
     is_secret: bool
 
 
-def fields_of(
-    shape: type[Section], key: str = "", base: object = None
-) -> Iterator[SchemaField]:
-    """Yield the keys of a section, required ones first.
-
-    `key` is its full key; the defaults are the values of `base`, if it is given.
-    """
+def fields_of(shape: type[Section], key: str = "") -> Iterator[SchemaField]:
+    """Yield the keys of a section, required ones first; `key` is its full key."""
     hints = get_type_hints(shape, include_extras=True)
     for field in sorted(fields(shape), key=lambda x: _default(x) is not MISSING):
-        default = _default(field) if base is None else getattr(base, field.name)
-        full = join(key, field.name)
-        yield SchemaField(full, hints[field.name], default, is_secret=not field.repr)
+        full, wanted = join(key, field.name), hints[field.name]
+        yield SchemaField(full, wanted, _default(field), is_secret=not field.repr)
 
 
-def leaves(
-    shape: type[Section], key: str = "", base: object = None
-) -> Iterator[SchemaField]:
-    """Yield every key that holds a value, at any depth; arguments as `fields_of`."""
-    for field in fields_of(shape, key, base):
+def leaves(shape: type[Section], key: str = "") -> Iterator[SchemaField]:
+    """Yield every key that holds a value, at any depth; `key` is the section's."""
+    for field in fields_of(shape, key):
         inner = as_section(field.wanted)
         if inner is not None:
-            yield from leaves(inner, field.key, base and field.default)
+            yield from leaves(inner, field.key)
         else:
             yield field
 

@@ -69,7 +69,6 @@ PREFIX: Final = "TOKEN_SERVER_"
 CREDENTIAL: Final = "token-server_"
 """Prefix that systemd adds for `LoadCredential=token-server:FOLDER`."""
 _KNOWN: Final = {*chain(*WANTED.values(), REGISTRY_VARIABLES.values())}
-_SLASHES_OF_AN_ORIGIN: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,9 +106,7 @@ class TokenServerConfig:
     hosts: tuple[Text, ...] = ()
     origins: tuple[Text, ...] = ()
     request_headers: tuple[HeaderName, ...] = (
-        "authorization",
-        "content-type",
-        "x-user-id",
+        *("authorization", "content-type", "x-user-id"),
     )
     metadata: bool = False
     metadata_fields: tuple[Text, ...] = ("provider", "voice_id")
@@ -122,6 +119,11 @@ class TokenServerConfig:
     connections_each: Annotated[int, Meta(ge=1, le=10_000)] = 128
     dtelecom: DTelecomConfig = DTelecomConfig()
     allow_insecure: tuple[Text, ...] = ()
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Secrets of clients."""
+        return tuple(filter(None, (self.secret, *self.boxes.values())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,34 +146,27 @@ class TokenServerSettings:
     @property
     def secrets(self) -> tuple[str, ...]:
         """Values that must never be logged."""
-        config = self.config
-        values = (self.api_secret, config.secret, *config.boxes.values())
-        return tuple(filter(None, values))
+        return tuple(filter(None, (self.api_secret, *self.config.secrets)))
 
 
 def read_settings(
     path: Path | None, listen: str | None, environment: Mapping[str, str]
 ) -> TokenServerSettings:
-    """Return the settings from the file and the environment.
+    """Return the settings from the file and the environment; `ConfigError`: all faults.
 
-    Args:
-        path: of the file; None: the default one, which may be absent.
-        listen: from the command line; overrides the other sources.
-        environment: variables `TOKEN_SERVER_…` and `LIVEKIT_…` are used.
-
-    Raises:
-        ConfigError: contains every fault.
+    `path` None is the default file, which may be absent; `listen` is from the command
+    line and overrides the other sources.
     """
     variables, faults = _with_credentials(environment)
-    layers, more = read_layers(
+    layers = read_layers(
         path or DEFAULT_PATH, (), variables, is_wished=path is not None, prefix=PREFIX
     )
-    reading = Reading(TokenServerConfig, layers)
+    reading = Reading(TokenServerConfig, *layers)
     config = msgspec.convert(reading.values, TokenServerConfig)
     config = replace(config, listen=listen or config.listen)
     reading.blame_all(findings(config))
     settings = _settings(variables, config)
-    faults += [*more, *reading.faults]
+    faults += reading.faults
     faults += [Fault(name, x, "environment") for name, x in key_faults(settings)]
     if faults:
         raise ConfigError(*faults)
@@ -218,8 +213,8 @@ def findings(config: TokenServerConfig) -> Iterator[KeyFault]:
         sentence = f"expected HOST:PORT, found {found(config.listen)}."
         yield ("listen", f"{sentence} Write 127.0.0.1:8787.")
     for origin in config.origins:
-        plain = config.allow_insecure
-        if origin.count("/") != _SLASHES_OF_AN_ORIGIN:
+        host, plain = origin.partition("://")[2], config.allow_insecure
+        if not host or "/" in host:
             sentence = f"expected scheme and host only, found {found(origin)}."
             yield ("origins", f"{sentence} Write https://app.example.com.")
         elif fault := address_fault(origin, "https", plain, "allow_insecure"):
@@ -227,8 +222,7 @@ def findings(config: TokenServerConfig) -> Iterator[KeyFault]:
     if config.user_header is not None and not config.trusted_proxies:
         sentence = "only trusted proxies are believed, and there are none."
         yield ("user_header", f"{sentence} Write trusted_proxies: [127.0.0.1].")
-    secrets = [x for x in (config.secret, *config.boxes.values()) if x is not None]
-    if len(set(secrets)) < len(secrets):
+    if len(set(config.secrets)) < len(config.secrets):
         sentence = "expected secrets that differ, found one twice: it would be unclear "
         yield ("boxes", f"{sentence}whose it is. Write one for each box.")
     yield from _wrong_items(config)
@@ -239,13 +233,13 @@ def findings(config: TokenServerConfig) -> Iterator[KeyFault]:
 def _wrong_items(config: TokenServerConfig) -> Iterator[KeyFault]:
     networks = "addresses and networks"
     words = f"{', '.join(WORDS)}, {networks}"
-    for key, is_valid, wanted, example in (
-        ("hosts", is_host, "host names and nothing more", "[tokens.example.com]"),
-        ("allow", _is_allowable, words, "[loopback, 192.168.1.0/24]"),
-        ("trusted_proxies", _is_network, networks, "[127.0.0.1]"),
+    for key, known, is_valid, wanted, example in (
+        ("hosts", (), is_host, "host names and nothing more", "[tokens.example.com]"),
+        ("allow", WORDS, _is_network, words, "[loopback, 192.168.1.0/24]"),
+        ("trusted_proxies", (), _is_network, networks, "[127.0.0.1]"),
     ):
         for value in getattr(config, key):
-            if not is_valid(value):
+            if value not in known and not is_valid(value):
                 sentence = f"expected {wanted}, found {found(value)}."
                 yield (key, f"{sentence} Write {example}.")
 
@@ -263,10 +257,6 @@ def _dtelecom_findings(config: TokenServerConfig) -> Iterator[KeyFault]:
     hook, key = own.web_hook_url, "allow_insecure"
     if hook is not None and (fault := address_fault(hook, "https", plain, key)):
         yield ("dtelecom.web_hook_url", fault)
-
-
-def _is_allowable(text: str) -> bool:
-    return text in WORDS or _is_network(text)
 
 
 def _is_network(text: str) -> bool:

@@ -88,7 +88,9 @@ def test_other_yaml_is_reported_with_line_and_column(text, start):
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "- " * 50_000, "{a: " * 50_000])
 def test_a_hundred_thousand_brackets_are_a_fault_and_not_a_crash(text):
-    assert "nested too deeply" in fault_of(text)
+    # PyYAML's newer parser has a limit of its own.
+    fault = fault_of(text)
+    assert "nested too deeply" in fault or "maximum nesting depth" in fault
 
 
 @given(st.text())
