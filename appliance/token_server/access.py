@@ -1,9 +1,9 @@
 """Access to the token server: who sends a request, and which identities they may use.
 
-Address and headers decide, in this order: a secret (`Authorization: Bearer …`), the
-user that a trusted proxy names, the address. A wrong secret is refused unless the
-proxy names a user: `Authorization` may then be the log-in at the proxy. The address of
-a request through a proxy that is not trusted is unknown.
+In this order: a secret (`Authorization: Bearer …`), the user that a trusted proxy
+names, the address. A wrong secret is refused unless the proxy names a user:
+`Authorization` may then be the log-in at the proxy. The address of a request through a
+proxy that is not trusted is unknown.
 """
 
 import hmac
@@ -114,7 +114,7 @@ class Access:
     def identity(self, wished: str | None, own: str | None) -> str | None:
         """Return the identity for a token; None: the request leaves it open.
 
-        `own` is the only one that the sender may use, if there is such a one.
+        `own` is what `caller` returned.
 
         Raises:
             Refused: 403: it is another's.
@@ -134,11 +134,7 @@ class Access:
         return own
 
     def check_metrics(self, scope: Scope) -> None:
-        """Check that the request is from this machine or has the shared secret.
-
-        Raises:
-            Refused: it is not.
-        """
+        """Refuse a request that is not of this machine and lacks the shared secret."""
         headers = Headers(scope=scope)
         owners = self._owners(header_text(headers, "authorization") or "")
         if "" not in owners and _address(scope, headers) not in _LOOPBACK:
@@ -172,16 +168,13 @@ class Access:
         if self._secrets:
             sentence = "expected a secret in the header Authorization: Bearer …"
             raise Refused(401, f"{sentence}, found none.")
-        if not address:
-            sentence = (
-                "the request came through a proxy that is not trusted, or that does "
-                "not name its client; see trusted_proxies."
-            )
-        else:
-            sentence = (
-                f"requests from {address} are not allowed; add the address to allow, "
-                "or set a secret."
-            )
+        if address:
+            advice = "add the address to allow, or set a secret."
+            raise Refused(403, f"requests from {address} are not allowed; {advice}")
+        sentence = (
+            "the request came through a proxy that is not trusted, or that does not "
+            "name its client; see trusted_proxies."
+        )
         raise Refused(403, sentence)
 
 

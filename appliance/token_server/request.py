@@ -19,9 +19,9 @@ from appliance.token_server.config import TokenServerConfig
 LONGEST_TEXT: Final = 4096
 """Characters of metadata, and of all attributes together."""
 DEPARTURE_S: Final = 1
-"""Seconds after which a room with agents is closed when the last person left. An agent
+"""Seconds from the last person's leaving to the end of a room with agents. An agent
 stops listening when the participant it serves leaves: with LiveKit's 20 s somebody who
-comes back meets that agent, after one second a new room with a new one."""
+comes back meets that agent, after one second a new one."""
 MAX_AGENTS: Final = 8
 MAX: Final = 86_400
 """Largest number: a day in seconds."""
@@ -82,9 +82,7 @@ class Grant:
 def grant(
     fields: Fields, own: str | None, access: Access, config: TokenServerConfig
 ) -> Grant:
-    """Return what the token says.
-
-    `own` is the only identity that the sender may use, if there is such a one.
+    """Return what the token says; `own` is what `Access.caller` returned.
 
     Raises:
         Refused: with the name of the field.

@@ -54,7 +54,7 @@ from appliance.token_server.config import (
     read_settings,
 )
 from appliance.token_server.request import USER_ID, grant
-from appliance.token_server.signing import DTelecomIssuer, Issuer, LiveKitIssuer
+from appliance.token_server.signing import Issue, dtelecom_issuer, livekit_issuer
 
 BACKLOG: Final = 256
 """Connections that wait to be accepted: after a power cut all boxes ask at once, and a
@@ -121,11 +121,7 @@ def serve(path: Path | None, listen: str | None, environment: Mapping[str, str])
 
 
 def listening_socket(listen: str) -> socket.socket:
-    """Return a socket that listens on `HOST:PORT`.
-
-    Raises:
-        ListenError: the port is in use or privileged, or no interface has the address.
-    """
+    """Return a socket that listens on `HOST:PORT`, or raise `ListenError`."""
     try:
         return listener(*parsed(listen), BACKLOG)
     except OSError as exc:
@@ -138,21 +134,20 @@ def listening_socket(listen: str) -> socket.socket:
 def server(
     settings: TokenServerSettings,
     limits: ServerLimits,
-    issuer: Issuer | None = None,
+    issue: Issue | None = None,
 ) -> BoundedServer:
     """Return the server; its sockets are passed to `run` or `serve`."""
-    served = app(settings, limits, issuer=issuer)
+    served = app(settings, limits, issue=issue)
     # No warnings: anybody could fill the journal with malformed requests.
     config = uvicorn.Config(served, **UVICORN, ws="none", log_level="error")
     return BoundedServer(config, limits)
 
 
 def client_limits(config: TokenServerConfig) -> ServerLimits:
-    """Return the limits on clients of the server.
+    """Return the limits on clients; a second brings at most as many as may be open.
 
     Trusted proxies bring all clients from one address: connections of one address are
-    not limited then, but requests are, by the client's own address. A second brings at
-    most as many new connections as may be open.
+    not limited then, but requests are, by the client's own address.
     """
     total, each = config.connections, config.connections_each
     per_s, per_s_each = config.requests_per_s, config.requests_per_s_each
@@ -189,18 +184,18 @@ def app(
     limits: ServerLimits,
     now_s: Callable[[], float] = time.time,
     *,
-    issuer: Issuer | None = None,
+    issue: Issue | None = None,
 ) -> Starlette:
     """Return the ASGI application.
 
-    `now_s` returns seconds since the epoch, and `issuer` replaces the configured one
+    `now_s` returns seconds since the epoch, and `issue` replaces the configured one
     for tests.
     """
     config = settings.config
-    if issuer is None:
+    if issue is None:
         is_dtelecom = config.kind == "dtelecom"
-        issuer = DTelecomIssuer(settings) if is_dtelecom else LiveKitIssuer(settings)
-    endpoints = _Endpoints(config, Access(config), now_s, issuer)
+        issue = dtelecom_issuer(settings) if is_dtelecom else livekit_issuer(settings)
+    endpoints = _Endpoints(config, Access(config), now_s, issue)
     return Starlette(
         routes=[
             *(Route(path, endpoints.token, methods=["GET", "POST"]) for path in PATHS),
@@ -230,7 +225,7 @@ class _Endpoints:
     config: TokenServerConfig
     access: Access
     now_s: Callable[[], float]
-    issuer: Issuer
+    issue: Issue
     issued_log: LogLimit = field(default_factory=lambda: LogLimit(LINES))
     refused_log: LogLimit = field(default_factory=lambda: LogLimit(1))
 
@@ -247,7 +242,7 @@ class _Endpoints:
         except RecursionError as exc:
             raise Refused(400, "the JSON is nested too deeply.") from exc
         address, now_s = request.scope["client"][0], int(self.now_s())
-        issued = await self.issuer.issue(granted, address, now_s)
+        issued = await self.issue(granted, address, now_s)
         ISSUED.inc()
         message = "token issued  room=%s identity=%.6s"
         facts = (granted.room, granted.identity)

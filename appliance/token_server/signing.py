@@ -1,15 +1,11 @@
-"""Signing of tokens: for LiveKit servers with HS256, for dTelecom's nodes with EdDSA.
-
-`Issuer` is the interface for both kinds of server. `appliance.dtelecom` is imported
-only for the second.
-"""
+"""Signing of tokens: HS256 for LiveKit servers, EdDSA for nodes of dTelecom."""
 
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from appliance.net.url import base64url
 from appliance.token_server.access import Refused
@@ -77,36 +73,20 @@ class Issued:
     """Further servers that accept it, in the order in which to try them."""
 
 
-class Issuer(Protocol):
-    """Signer for one kind of server."""
-
-    async def issue(self, grant: Grant, address: str, now_s: int, /) -> Issued:
-        """Return a token that allows to talk, listen and chat in one room.
-
-        `address` is the client's, for the choice of a server near it; empty: unknown.
-        `now_s` is in seconds since the epoch.
-
-        Raises:
-            Refused: 503: no server is known.
-        """
-        ...
+Issue = Callable[[Grant, str, int], Awaitable[Issued]]
+"""Issuer of tokens, given the client's address (empty: unknown), for a server near it,
+and the time in seconds since the epoch. Raises `Refused` (503) if no server is known.
+"""
 
 
-class LiveKitIssuer:
-    """Signer for a LiveKit server."""
+def livekit_issuer(settings: TokenServerSettings) -> Issue:
+    """Return the issuer for a LiveKit server."""
+    signer = Signer(settings.api_key, settings.api_secret)
 
-    def __init__(self, settings: TokenServerSettings) -> None:
-        self._url = settings.url
-        self._ttl_s = settings.config.ttl_s
-        self._signer = Signer(settings.api_key, settings.api_secret)
-
-    async def issue(self, grant: Grant, _address: str, now_s: int) -> Issued:
-        """Return a token; see `Issuer`."""
-        token = self._signer.token(
-            grant.identity,
-            grant.name,
-            grant.room,
-            ttl_s=self._ttl_s,
+    async def issue(grant: Grant, _address: str, now_s: int) -> Issued:
+        token = signer.token(
+            *(grant.identity, grant.name, grant.room),
+            ttl_s=settings.config.ttl_s,
             now_s=now_s,
             further={
                 "metadata": grant.metadata,
@@ -114,46 +94,41 @@ class LiveKitIssuer:
                 "roomConfig": grant.room_config,
             },
         )
-        return Issued(token, self._url)
+        return Issued(token, settings.url)
+
+    return issue
 
 
-class DTelecomIssuer:
-    """Signer for dTelecom, with the network's list of nodes."""
+def dtelecom_issuer(
+    settings: TokenServerSettings,
+    transport: "httpx.AsyncBaseTransport | None" = None,
+) -> Issue:
+    """Return the issuer for dTelecom, which chooses a node for each client.
 
-    def __init__(
-        self,
-        settings: TokenServerSettings,
-        transport: "httpx.AsyncBaseTransport | None" = None,
-    ) -> None:
-        """Start without a list of nodes, which the first token fetches.
+    Key and secret were checked. `transport` replaces the network, for tests.
+    """
+    # Imported only for such rooms.
+    from appliance.dtelecom import node_registry, tokens
 
-        Key and secret were checked. `transport` replaces the network, for tests.
-        """
-        from appliance.dtelecom import node_registry, tokens
+    own, ttl_s = settings.config.dtelecom, settings.config.ttl_s
+    signer = tokens.Signer(settings.api_key, settings.api_secret)
+    registry = node_registry.NodeRegistry(
+        node_registry.RegistrySettings(**settings.registry), transport
+    )
 
-        self._config = settings.config
-        self._signer = tokens.Signer(settings.api_key, settings.api_secret)
-        registry = node_registry.RegistrySettings(**settings.registry)
-        self._registry = node_registry.NodeRegistry(registry, transport)
-        self._transport = transport
-
-    async def issue(self, grant: Grant, address: str, now_s: int) -> Issued:
-        """Return a token, and the node that the network recommends for the client."""
-        from appliance.dtelecom.node_registry import RegistryError, choose_nodes
-
-        own = self._config.dtelecom
+    async def issue(grant: Grant, address: str, now_s: int) -> Issued:
         try:
-            nodes = own.nodes or await self._registry.nodes()
-        except RegistryError as exc:
+            nodes = own.nodes or await registry.nodes()
+        except node_registry.RegistryError as exc:
             raise Refused(503, str(exc)) from exc
-        url, *others = await choose_nodes(nodes, address, self._transport)
-        token = self._signer.token(
-            grant.identity,
-            grant.name,
-            grant.room,
-            ttl_s=self._config.ttl_s,
+        url, *others = await node_registry.choose_nodes(nodes, address, transport)
+        token = signer.token(
+            *(grant.identity, grant.name, grant.room),
+            ttl_s=ttl_s,
             now_s=now_s,
             metadata=grant.metadata,
             web_hook_url=own.web_hook_url or "",
         )
         return Issued(token, url, tuple(others))
+
+    return issue

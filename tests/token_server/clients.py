@@ -10,7 +10,7 @@ import jwt
 
 from appliance.token_server.config import TokenServerSettings, read_settings
 from appliance.token_server.server import app, client_limits
-from appliance.token_server.signing import Issuer
+from appliance.token_server.signing import Issue
 
 NOW_S = 1_700_000_000
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -48,11 +48,11 @@ async def asking_server(
     chosen: TokenServerSettings,
     address: str = "127.0.0.1",
     host: str = "127.0.0.1",
-    issuer: Issuer | None = None,
+    issue: Issue | None = None,
     now_s: Callable[[], float] = lambda: NOW_S,
 ):
     """Yield a client at `address` of a server with these settings."""
-    serves = app(chosen, client_limits(chosen.config), now_s, issuer=issuer)
+    serves = app(chosen, client_limits(chosen.config), now_s, issue=issue)
     transport = httpx.ASGITransport(serves, client=(address, 5000))
     async with httpx.AsyncClient(
         transport=transport, base_url=f"http://{host}:8787"

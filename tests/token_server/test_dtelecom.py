@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from appliance.dtelecom.tokens import encode_base58
 from appliance.errors import ConfigError
-from appliance.token_server.signing import DTelecomIssuer
+from appliance.token_server.signing import dtelecom_issuer
 from appliance.tokens.token_parser import read_claims
 from tests.token_server.clients import NOW_S, asking_server, settings
 
@@ -46,8 +46,8 @@ class Network:
 async def ask(network=None, body=None, headers=None, address="127.0.0.1", **keys):
     keys = {"kind": "dtelecom", "dtelecom": NODE, "allow": ["anybody"]} | keys
     chosen = settings(KEYS, **keys)
-    issuer = DTelecomIssuer(chosen, (network or Network()).transport)
-    async with asking_server(chosen, address, issuer=issuer) as client:
+    issue = dtelecom_issuer(chosen, (network or Network()).transport)
+    async with asking_server(chosen, address, issue=issue) as client:
         body = {"room": "kitchen", "identity": "box"} | (body or {})
         return await client.post("/api/join", json=body, headers=headers)
 

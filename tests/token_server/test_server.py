@@ -227,17 +227,15 @@ def test_all_connections_with_a_long_incomplete_head_take_little_memory():
     assert grown_kb < 16 * 1024
 
 
-class FailingIssuer:
-    """Issuer whose unexpected error contains the secret."""
-
-    async def issue(self, _grant, _address, _now_s):
-        raise RuntimeError(SECRET)
+async def fail(_grant, _address, _now_s):
+    """Fail unexpectedly, with the secret in the error."""
+    raise RuntimeError(SECRET)
 
 
 async def test_an_unexpected_error_shows_no_secret(caplog):
     """Through the handlers of the root logger, which hide secrets, and no others."""
     chosen = settings()
-    serves = server(chosen, client_limits(chosen.config), FailingIssuer())
+    serves = server(chosen, client_limits(chosen.config), fail)
     with listening_socket("127.0.0.1:0") as listening:
         task = asyncio.create_task(serves.serve([listening]))
         host, port = listening.getsockname()

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 
 from appliance.token_server.config import TokenServerConfig, TokenServerSettings
 from appliance.token_server.request import Grant
-from appliance.token_server.signing import LiveKitIssuer, Signer
+from appliance.token_server.signing import Signer, livekit_issuer
 from appliance.tokens.token_parser import read_claims
 from tests.token_server.clients import NOW_S, SECRET
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 URL = "wss://lk.example.com"
-ISSUER = LiveKitIssuer(TokenServerSettings(TokenServerConfig(), "key", SECRET, URL))
+ISSUE = livekit_issuer(TokenServerSettings(TokenServerConfig(), "key", SECRET, URL))
 
 
 def signed():
@@ -59,7 +59,7 @@ def test_read_claims_parses_an_issued_token():
 
 
 async def issued(grant):
-    return await ISSUER.issue(grant, "192.0.2.1", NOW_S)
+    return await ISSUE(grant, "192.0.2.1", NOW_S)
 
 
 @given(TEXT, TEXT, TEXT, st.dictionaries(TEXT, TEXT, max_size=3))
@@ -83,7 +83,7 @@ async def test_a_token_is_byte_for_byte_pyjwts(room, name, metadata, attributes)
 async def test_the_client_parses_an_issued_token():
     answer = await issued(Grant("kitchen", "box", "K"))
     assert answer.url == "wss://lk.example.com"
-    assert SECRET not in repr(ISSUER)
+    assert SECRET not in repr(ISSUE)
     assert answer.token not in repr(answer)
     claims = read_claims(answer.token)
     assert claims is not None
