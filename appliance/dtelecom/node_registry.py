@@ -35,7 +35,6 @@ _PRIME: Final = 2**255 - 19
 _CURVE_D: Final = -121665 * pow(121666, -1, _PRIME) % _PRIME
 
 CONTRACT: Final = "E2FcHsC9STeB6FEtxBKGAwMTX7cbfYMyjSHKs4QbBAmh"
-RPC_URL: Final = "https://api.mainnet-beta.solana.com"
 AUTHORITY: Final = "6KVRs6Yr2oYzddepFdtWrFmVq8sgELcXzbUy7apwuQX4"
 FRESH_S: Final = 300.0
 """Time for which a list is used without asking again; our choice."""
@@ -48,8 +47,7 @@ MAX_BODY: Final = 2 * 1024 * 1024
 ANSWER_S: Final = 1.0
 """Time-out for each node that is asked. Source: npm `@dtelecom/server-sdk-js`."""
 NAMED: Final = 4
-"""Nodes that are asked, and that a client is told, at most; our choice: a box waits
-10 s for its token, and if four nodes are dead, it asks again."""
+"""Nodes that are asked, and that a client is told; our choice: a box waits 10 s."""
 _NOT_JSON: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _log = logging.getLogger(__name__)
 
@@ -69,7 +67,7 @@ def read_account(raw: bytes) -> str | None:
 def is_domain(text: str) -> bool:
     """Return whether the text is a DNS name of two labels or more, and no IP address.
 
-    A hostile list cannot direct the requests to this machine or its network.
+    So a hostile list cannot direct the requests to this machine or its network.
     """
     before, _, last = text.lower().rpartition(".")
     is_public = not last.isdecimal() and last not in {"", "localhost", "local"}
@@ -102,7 +100,7 @@ class RegistrySettings:
     """Program, JSON-RPC server and owner of the list; defaults of the npm package."""
 
     contract: str = CONTRACT
-    rpc_url: str = RPC_URL
+    rpc_url: str = "https://api.mainnet-beta.solana.com"
     authority: str = AUTHORITY
 
 
@@ -130,10 +128,7 @@ class NodeRegistry:
         transport: httpx.AsyncBaseTransport | None = None,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start with an empty list, which the first call fetches.
-
-        The settings were checked; `transport` is for tests.
-        """
+        """Start with an empty list; the settings are valid; `transport`: for tests."""
         self._settings = settings
         self._transport = transport
         self._now_s = now_s
@@ -143,9 +138,7 @@ class NodeRegistry:
         self._failure = ""
 
     async def nodes(self) -> tuple[str, ...]:
-        """Return the domains of the active nodes; never empty.
-
-        The old list is used if the registry does not answer.
+        """Return the domains of the active nodes, of an old list if necessary.
 
         Raises:
             RegistryError: there has never been a list.
@@ -164,11 +157,10 @@ class NodeRegistry:
             level = logging.DEBUG if self._failure else logging.WARNING
             _log.log(level, "node list not fetched  reason=%s", exc)
             self._failure = str(exc)
-            self._until_s = self._now_s() + RETRY_S
-            return
-        self._failure = ""
-        self._until_s = self._now_s() + FRESH_S
-        _log.info("node list fetched  nodes=%d", len(self._nodes))
+        else:
+            _log.info("node list fetched  nodes=%d", len(self._nodes))
+            self._failure = ""
+        self._until_s = self._now_s() + (RETRY_S if self._failure else FRESH_S)
 
 
 async def fetch_nodes(
@@ -206,11 +198,8 @@ async def fetch_nodes(
 def _request(settings: RegistrySettings) -> bytes:
     seeds = (decode_base58(settings.authority), b"dtel-nodes")
     registry = program_address(seeds, decode_base58(settings.contract))
-    memcmp = {
-        "offset": REGISTRY_OFFSET,
-        "bytes": encode_base58(registry),
-        "encoding": "base58",
-    }
+    address = {"bytes": encode_base58(registry), "encoding": "base58"}
+    memcmp = {"offset": REGISTRY_OFFSET, **address}
     filters = [{"memcmp": memcmp}, {"dataSize": ACCOUNT_BYTES}]
     parameters = [settings.contract, {"encoding": "base64", "filters": filters}]
     request = {"jsonrpc": "2.0", "id": 1, "method": "getProgramAccounts"}
@@ -221,11 +210,9 @@ def _domains(accounts: list[_Keyed]) -> Iterator[str]:
     """Yield the domain of each active node."""
     for keyed in accounts:
         text, encoding = keyed.account.data
-        if encoding != "base64":
-            continue
         with suppress(ValueError):
             domain = read_account(b64decode(text, validate=True))
-            if domain is not None:
+            if encoding == "base64" and domain is not None:
                 yield domain
 
 
@@ -241,10 +228,9 @@ async def choose_nodes(
 ) -> tuple[str, ...]:
     """Return the URLs of the node that the network recommends, and of further ones.
 
-    The nodes are asked in random order; the first that recommends one decides, else the
-    first node is used. `client_ip` is the address from which the client reaches the
-    internet; if it is not such a one, nobody is asked: a node cannot know where a
-    private address is. `transport` and `shuffle` are for tests.
+    The nodes are asked in random order; the first that recommends one decides. None is
+    asked about a `client_ip` that is not of the internet: it cannot know where that is.
+    `transport` and `shuffle` are for tests.
     """
     domains = list(nodes)
     shuffle(domains)

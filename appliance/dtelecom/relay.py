@@ -37,11 +37,7 @@ from websockets import http11
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.connection import Connection
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.exceptions import (
-    ConnectionClosed,
-    InvalidStatus,
-    WebSocketException,
-)
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.http11 import Request, Response
 from websockets.protocol import Event, State
 
@@ -126,9 +122,9 @@ class _NodeConnection(ClientConnection):
 class Relay:
     """Relay for one session in a room; several connections one after the other.
 
-    Until a node has accepted the session, the next one in the list is tried when one
-    cannot be reached, and is tried last from then on. Afterwards the session belongs to
-    its node, and while that is away the answer is 503.
+    Until a node has accepted the session, the next one is tried when one cannot be
+    reached, which is tried last from then on. Afterwards the session belongs to its
+    node, and while that is away the answer is 503.
 
     Thread: the loop's.
     """
@@ -140,12 +136,10 @@ class Relay:
         *,
         refused: Callable[[], None] = lambda: None,
     ) -> None:
-        """Start with a secret path and no listening socket; `open` starts listening.
+        """Start with the addresses of nodes, checked and in the order to try them.
 
-        The addresses of nodes, at least one, were checked before; they are in the order
-        in which to try them. `tls` is for tests. `refused` is called when the session's
-        node does not accept the token any more: nodes never renew it, so the session
-        cannot be resumed.
+        `tls` is for tests. `refused` is called when the session's node does not accept
+        the token any more: nodes never renew it, so the session cannot be resumed.
         """
         self._nodes = tuple(urls)
         self.longest_answer_s = NODE_S * len(self._nodes)
@@ -200,11 +194,7 @@ class Relay:
     async def _answer(
         self, sdk: ServerConnection, request: Request, response: Response
     ) -> Response | None:
-        """Return the node's answer; None: that of websockets, which may be 101.
-
-        The SDK's only request that is no WebSocket asks why it was refused; the node
-        answers it in the same way.
-        """
+        """Return the node's answer; None: that of websockets, which may be 101."""
         path, _, rest = request.path[1:].partition("/")
         if not secrets.compare_digest(f"/{path}".encode(), self._path.encode()):
             return sdk.respond(HTTPStatus.NOT_FOUND, "not found\n")

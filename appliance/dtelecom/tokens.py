@@ -1,11 +1,7 @@
 """Signing of tokens for dTelecom rooms with Ed25519, and base58, its keys' encoding.
 
-The tokens are byte-identical with those of npm `@dtelecom/server-sdk-js` 3.2.0, which
-the tests compare. `cryptography` signs; it is only imported here, so that an appliance
-without a token server does not need it.
-
-Source of base58: the alphabet of Bitcoin's `base58.h`, which Solana uses without a
-checksum.
+The tokens are byte-identical with those of npm `@dtelecom/server-sdk-js` 3.2.0. An
+appliance without a token server does not need `cryptography`, which signs.
 """
 
 import json
@@ -15,6 +11,7 @@ from appliance.errors import ApplianceError
 from appliance.net.url import base64url
 
 _ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+"""Source: Bitcoin's `base58.h`; Solana uses it without a checksum."""
 _DIGITS: Final = {sign: value for value, sign in enumerate(_ALPHABET)}
 KEY_BYTES: Final = 32
 """Length of an Ed25519 public key."""
@@ -42,8 +39,7 @@ def decode_base58(text: str) -> bytes:
     """Return the bytes of a base58 text.
 
     Raises:
-        ValueError: it is none; the message does not contain the text, which may be a
-            secret.
+        ValueError: it is none; without the text, which may be a secret.
     """
     if len(text) > _LONGEST:
         message = f"longer than {_LONGEST} characters"
@@ -74,11 +70,7 @@ class Signer:
     """Signer with one API key of dTelecom."""
 
     def __init__(self, api_key: str, api_secret: str) -> None:
-        """Check that key and secret belong together.
-
-        Args:
-            api_key: base58 of the 32 bytes of the public key.
-            api_secret: base58 of 64 bytes: the seed, then the public key.
+        """Check the pair, in base58: the public key; the seed and the public key.
 
         Raises:
             KeyPairError: they are malformed or do not belong together, or the package
@@ -120,10 +112,10 @@ class Signer:
         """Return a token that allows `identity` to talk, listen and chat in one room.
 
         It can be used to join for `ttl_s` seconds from `now_s`, which is since the
-        epoch. The node posts the room's events to `web_hook_url`. Empty texts are left
-        out, as the npm package does.
+        epoch. The node posts the room's events to `web_hook_url`.
         """
         texts = {"metadata": metadata, "name": name, "webHookURL": web_hook_url}
+        # In the order of the npm package, which leaves empty texts out.
         claims: dict[str, object] = {
             **{key: text for key, text in texts.items() if text},
             "video": {

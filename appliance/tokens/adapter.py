@@ -1,7 +1,4 @@
-"""Adapter for tokens: implements `ports.Tokens` as client of the token source.
-
-`token_request` builds the request from the configuration of a room.
-"""
+"""Adapter for tokens: implements `ports.Tokens` as client of the token source."""
 
 import asyncio
 import contextlib
@@ -40,7 +37,7 @@ class Request:
     """HTTP request, ready to be sent."""
 
     where: str
-    """The address without its query, which may contain keys; for error sentences."""
+    """Address for error sentences: without its query, which may contain keys."""
     method: str
     url: str = field(repr=False)
     headers: dict[str, bytes] = field(repr=False)
@@ -51,17 +48,10 @@ class Request:
 
 
 def token_request(room: RoomConfig | Preset, identity: str, name: str) -> Request:
-    """Return the request for a token to join `room` as `identity`.
-
-    `{room}` is the name of the room, or of the preset.
-    """
+    """Return the request for a token to join `room` as `identity`."""
     assert room.token_url is not None
-    fills = {
-        "identity": identity,
-        "display_name": name,
-        "name": name,
-        "room": room.name or "",
-    }
+    names = {"identity": identity, "display_name": name, "name": name}
+    fills = names | {"room": room.name or ""}
     body = None
     headers = {"accept": b"application/json"}
     if room.token_method == "POST":
@@ -131,7 +121,7 @@ def _header(text: str) -> bytes:
 def _secrets(room: RoomConfig | Preset, fills: dict[str, str]) -> frozenset[str]:
     """Return the texts that may authenticate the appliance, and the words in them.
 
-    Identity and names are no secrets: everybody in the room sees them.
+    Without identity and names: everybody in the room sees them.
     """
     values = {filled(text, fills) for text in _room_secrets(room)}
     words = {word for text in values for word in text.split()}
@@ -175,10 +165,10 @@ class TokenAdapter:
         transport: "httpx.AsyncBaseTransport | None" = None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
-        """Store the settings; the first request is sent by `do`.
+        """Store the settings.
 
         `identity` is used where the configuration sets none, and `now_s` returns
-        seconds since the epoch.
+        seconds since the epoch. `transport` replaces the network, for tests.
         """
         self._rooms: dict[str | None, RoomConfig | Preset] = {
             None: config.room,
@@ -203,10 +193,7 @@ class TokenAdapter:
         await self._background.close(*failure)
 
     def do(self, command: FetchToken) -> None:
-        """Start a request, and give up the one before.
-
-        Thread: the loop's.
-        """
+        """Start a request, and give up the one before. Thread: the loop's."""
         if self._fetching is not None:
             self._fetching.cancel()
         self._fetching = self._background.start(self._fetch(command))
@@ -214,7 +201,7 @@ class TokenAdapter:
     async def asked(self, most_s: float = START_S) -> None:
         """Wait until the first request has been sent or has failed, at most this long.
 
-        Imports in the meantime would delay the request.
+        Imports in the meantime would delay it.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(most_s):
@@ -279,7 +266,7 @@ class TokenAdapter:
         return answer
 
     def _log_failure(self, exc: TokenError) -> None:
-        """Log the failure once, not at every retry, which may bring another remark."""
+        """Log the failure once, though each retry may bring another remark."""
         is_repeat = exc.sentence == self._last_sentence
         level = logging.DEBUG if is_repeat else logging.WARNING
         self._last_sentence = exc.sentence

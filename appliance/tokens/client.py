@@ -171,7 +171,7 @@ def redirected(request: Request, status: int, location: str) -> Request:
     the configuration.
 
     Raises:
-        TokenUnreachable: the address is not one to follow.
+        TokenUnreachable: the address must not be followed.
     """
     before = httpx.URL(request.url)
     after = before.join(location)
@@ -260,9 +260,9 @@ def no_response_error(exc: Exception, where: str) -> TokenError:
 
 
 def _retry_after_s(headers: httpx.Headers) -> float:
-    """Return the wait that the server asks for, in seconds or until a date; 0: none.
+    """Return the wait that the server asks for; 0: none. A date is by its own clock.
 
-    Source: RFC 9110, section 10.2.3. Its own clock counts, if it is known.
+    Source: RFC 9110, section 10.2.3.
     """
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():

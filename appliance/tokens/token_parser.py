@@ -1,8 +1,7 @@
 """Parser of a token source's response, and of the access token in it.
 
 The token's claims are read without verifying the signature, for which only the server
-has the key. Each error's sentence begins with its subject, so that it can be shown
-unchanged.
+has the key.
 """
 
 import binascii
@@ -23,8 +22,7 @@ from appliance.process.logs import HIDDEN, redacted
 MAX_TOKEN_CHARACTERS: Final = 16_384
 """Our choice: servers accept 8 KiB in a header; a longer text is not a token."""
 LONGEST_WAIT_S: Final = 8.0
-"""Longest wait for a token to become valid; with the 10 s of the request it is less
-than the core's time limit."""
+"""Longest wait for a token to become valid; with the request less than the core's."""
 LONGEST_SHOWN: Final = 300
 """Characters of an error sentence that the token source may determine."""
 # Python's decoder skips all other characters, the server's does not.
@@ -42,8 +40,6 @@ _WRAPPERS: Final = ("result", "data", "body")
 _REMARK_KEYS: Final = ("error", "message", "detail")
 _LONGEST_REMARK: Final = 120
 """Characters of a text in an error sentence that the token source itself writes."""
-_FALLBACKS_KEY: Final = "fallback_urls"
-"""Key of our own token server's answers about dTelecom rooms."""
 _MAX_FALLBACKS: Final = 4
 _NOT_JSON: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
@@ -99,11 +95,8 @@ def read_claims(token: str) -> Claims | None:
         from appliance.dtelecom.tokens import is_public_key
 
         is_dtelecom = is_public_key(payload.iss)
-    match payload.room_config:
-        case {"agents": [_, *_]}:
-            expects_agent = True
-        case _:
-            expects_agent = False
+    config = payload.room_config
+    agents = config.get("agents") if isinstance(config, dict) else None
     return Claims(
         identity=payload.sub,
         room=payload.video.room,
@@ -111,12 +104,12 @@ def read_claims(token: str) -> Claims | None:
         expires_at_s=payload.exp,
         not_before_s=payload.nbf,
         is_dtelecom=is_dtelecom,
-        expects_agent=expects_agent,
+        expects_agent=isinstance(agents, list) and bool(agents),
     )
 
 
 def _values(body: bytes) -> dict[str, object] | None:
-    """Return the keys of a response in any known form; None: it is none of them.
+    """Return the keys of a response; None: it has no known form.
 
     The forms: a JSON object, perhaps inside another one; JSON in a JSON string; the
     token alone, as plain text or as a JSON string.
@@ -147,10 +140,7 @@ def _object(value: object) -> dict[str, object] | None:
 
 
 def _texts(values: dict[str, object], keys: tuple[str, ...]) -> list[str]:
-    """Return the texts of these keys that are not empty.
-
-    A value from an environment file may end with a line break.
-    """
+    """Return the texts of these keys that are not empty, without spaces around them."""
     found = (values.get(key) for key in keys)
     return [*filter(None, (x.strip() for x in found if isinstance(x, str)))]
 
@@ -159,7 +149,7 @@ def remark(body: bytes, secrets: frozenset[str]) -> str:
     """Return what a token source says about an error, as a sentence; "": nothing.
 
     The body is JSON with `error` or `message`, and perhaps the field in `key`, or plain
-    text, of which the first line counts. The `secrets` in it are hidden.
+    text, of which the first line counts. `secrets` are hidden.
     """
     values = _values(body)
     if values is None:
@@ -207,12 +197,8 @@ def read_answer(
 ) -> TokenAnswer:
     """Return token and server address from a 2xx response, whatever its Content-Type.
 
-    Args:
-        body: of the response.
-        room: names the server if the response does not.
-        where: address of the token source without secrets.
-        clock: the token source's, if it is known.
-        secrets: texts that no error sentence may contain.
+    `room` names the server if the response does not, `where` is the address of the
+    token source without `secrets`, which no error sentence contains either.
 
     Raises:
         TokenUnreachable: the response cannot be used. A retry may help, because a token
@@ -261,11 +247,7 @@ def fixed_answer(room: RoomSettings, now_s: float) -> TokenAnswer:
 
 
 def _claims(token: str, room: RoomSettings, where: str, clock: Clock) -> Claims:
-    """Return the claims of a token that can be used now or within `LONGEST_WAIT_S`.
-
-    Raises:
-        TokenUnreachable: it cannot.
-    """
+    """Return the claims of a token that can be used now or within `LONGEST_WAIT_S`."""
     claims = read_claims(token)
     if claims is None:
         fault = "a text that is not a JSON Web Token."
@@ -292,11 +274,9 @@ def _server(
     where: str,
     secrets: frozenset[str] = frozenset(),
 ) -> str:
-    """Return the address of the server.
+    """Return the address of the server, to which connecting is allowed.
 
-    Raises:
-        TokenUnreachable: there is none, or connecting to it is not allowed. Only this
-            machine itself may name a service on it.
+    Only this machine itself may name a service on it.
     """
     url = next(iter(answered), room.url)
     if url is None:
@@ -321,7 +301,8 @@ def _fallbacks(
     values: dict[str, object], room: RoomSettings, where: str
 ) -> tuple[str, ...]:
     """Return the other servers to which connecting is allowed; no fault is an error."""
-    named = values.get(_FALLBACKS_KEY)
+    # Our own token server's answers about dTelecom rooms have them.
+    named = values.get("fallback_urls")
     found = []
     for url in named[:_MAX_FALLBACKS] if isinstance(named, list) else ():
         with contextlib.suppress(TokenUnreachable):
