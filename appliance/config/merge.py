@@ -57,7 +57,7 @@ class Reading:
         """
         self.faults = [*faults]
         self.origins: dict[str, Layer] = {}
-        """Full key → highest layer that gives it."""
+        """Full key → highest layer that gives it; of a section, the lowest one."""
         self._blamed: set[str] = set()
         self._root = root
         self._lowest = layers[0]

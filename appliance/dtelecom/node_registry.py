@@ -47,7 +47,7 @@ MAX_BODY: Final = 2 * 1024 * 1024
 ANSWER_S: Final = 1.0
 """Time-out for each node that is asked. Source: npm `@dtelecom/server-sdk-js`."""
 NAMED: Final = 4
-"""Nodes that are asked, and that a client is told; our choice: a box waits 10 s."""
+"""Nodes that are asked or named at most; our choice: a box waits 10 s for a token."""
 _NOT_JSON: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _log = logging.getLogger(__name__)
 

@@ -292,7 +292,7 @@ async def _copy(
 
 def _response_class() -> type[Message]:
     """Return the class of a `SignalResponse` with the fields that concern us."""
-    file = FileDescriptorProto(name="signal_filter.proto")
+    file = FileDescriptorProto(name="signal_response.proto")
     shapes: dict[str, DescriptorProto] = {}
     for message, name, number, kind in _FIELDS:
         if message not in shapes:

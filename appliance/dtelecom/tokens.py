@@ -70,7 +70,9 @@ class Signer:
     """Signer with one API key of dTelecom."""
 
     def __init__(self, api_key: str, api_secret: str) -> None:
-        """Check the pair, in base58: the public key; the seed and the public key.
+        """Check that key and secret belong together.
+
+        Both are base58 texts: of the public key; of the seed and the public key.
 
         Raises:
             KeyPairError: they are malformed or do not belong together, or the package

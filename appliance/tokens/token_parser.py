@@ -22,7 +22,7 @@ from appliance.process.logs import HIDDEN, redacted
 MAX_TOKEN_CHARACTERS: Final = 16_384
 """Our choice: servers accept 8 KiB in a header; a longer text is not a token."""
 LONGEST_WAIT_S: Final = 8.0
-"""Longest wait for a token to become valid; with the request less than the core's."""
+"""Longest wait until a token is valid; less than the core's, even after a request."""
 LONGEST_SHOWN: Final = 300
 """Characters of an error sentence that the token source may determine."""
 # Python's decoder skips all other characters, the server's does not.

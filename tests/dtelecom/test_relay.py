@@ -29,7 +29,7 @@ from appliance.room.connection import CONNECT_S
 from appliance.tokens.token_parser import MAX_TOKEN_CHARACTERS
 from tests.dtelecom.fake_node import FakeNode, frame, http
 from tests.dtelecom.real_node import response_of_fork
-from tests.dtelecom.test_signal_filter import JOIN, UPDATE
+from tests.dtelecom.test_relay_filter import JOIN, UPDATE
 from tests.room.fakes import DEADLINE_S
 
 TOKEN = "eyJhbGciOiJFZERTQSJ9.e30.c2ln"
