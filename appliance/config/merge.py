@@ -61,6 +61,7 @@ class Reading:
         self._blamed: set[str] = set()
         self._root = root
         self._lowest = layers[0]
+        self._sections = {x.key for x in fields_of(root) if as_section(x.wanted)}
         merged: dict[str, object] = {}
         for layer in layers:
             self._merge(merged, layer.values, layer)
@@ -92,11 +93,11 @@ class Reading:
         """Add the values of one layer, at the full key, to those of the lower ones."""
         for name, value in values.items():
             full, known = join(key, name), below.get(name)
-            is_section = not key and isinstance(known, dict)
-            if is_section and value is None:
-                # All of its keys are left out.
+            is_again = full in self._sections and known is not None
+            if is_again and (value is None or not isinstance(known, dict)):
+                # All of its keys are left out, or a lower layer has a fault here.
                 continue
-            if not (is_section and isinstance(value, dict)):
+            if not (is_again and isinstance(value, dict)):
                 self.origins[full] = layer
             if isinstance(value, dict):
                 inner = known if isinstance(known, dict) else {}

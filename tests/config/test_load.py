@@ -164,10 +164,12 @@ def test_a_button_of_the_file_can_be_left_out(file):
         ({"PTT_TALK__X": "1"}, "environment: PTT_TALK__X: unknown key."),
         ({"PTT_X__Y": "1"}, "environment: PTT_X: unknown key."),
         ({"PTT_TALK": "1"}, "environment: PTT_TALK: expected keys and values"),
+        ({"PTT_PAGE__ENABLED": "no"}, "config.yaml: page: expected keys and values"),
     ],
 )
 def test_a_fault_names_the_source_that_has_to_be_changed(file, environment, starts):
-    path = file("room: {display_name: x}\ntalk: {mode: hold}")
+    page = "page: 8080" if "PTT_PAGE__ENABLED" in environment else ""
+    path = file(f"room: {{display_name: x}}\ntalk: {{mode: hold}}\n{page}")
     (line,) = faults_of(path, (), environment)
     assert line.startswith(starts)
 
