@@ -26,7 +26,7 @@ from appliance.config.schema import (
     list_item,
     split_key,
 )
-from appliance.config.yaml import read_mapping, read_yaml, written
+from appliance.config.yaml import MAX_DEPTH, read_mapping, read_yaml, written
 from appliance.errors import ConfigError, Fault
 from appliance.net.url import without_query
 
@@ -136,7 +136,7 @@ def read_layers(
             add(_variable_layer, prefix, name, value)
     for setting in settings:
         key, _, value = setting.partition("=")
-        add(_one_value, "--set", str, key.strip().split("."), value)
+        add(_one_value, "--set", str, key.strip().split(".", MAX_DEPTH), value)
     # A missing key is reported for the file, so there is always its layer.
     return layers or [Layer(str(path), {})], faults
 
@@ -183,7 +183,7 @@ def _variable_layer(prefix: str, name: str, value: str) -> Layer:
         parts = (part.upper() if part.islower() else part for part in key.split("."))
         return prefix + "__".join(parts)
 
-    parts = name.removeprefix(prefix).split("__")
+    parts = name.removeprefix(prefix).split("__", MAX_DEPTH)
     path = [part.lower() if part.isupper() else part for part in parts]
     return _one_value("environment", spell, path, value)
 

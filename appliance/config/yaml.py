@@ -26,7 +26,8 @@ from appliance.errors import ConfigError, Fault
 
 MAX_BYTES = 256 * 1024
 """Our choice: fifty times the size of `config.yaml`."""
-_MAX_DEPTH = 20
+MAX_DEPTH = 20
+"""Levels of keys and lists; our choice: four times those of `config.yaml`."""
 _LONGEST_FOUND = 60
 
 _NULL = {"", "~", "null", "Null", "NULL"}
@@ -131,7 +132,7 @@ def _value(event: Event, events: Iterator[Event], path: tuple[str, ...]) -> obje
     assert isinstance(event, ScalarEvent | CollectionStartEvent)
     if event.tag is not None:
         raise _unwanted(event, "found a tag (!). Use quotes if it is text.")
-    if len(path) > _MAX_DEPTH:
+    if len(path) > MAX_DEPTH:
         raise _unwanted(event, "nested too deeply. Write it flatter.")
     if isinstance(event, ScalarEvent):
         return scalar(event.value) if _is_plain(event) else event.value

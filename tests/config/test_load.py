@@ -464,6 +464,13 @@ def test_a_variable_with_one_underline_is_explained(written, meant):
     assert line == f"environment: {written}: unknown key. Did you mean {meant}?"
 
 
+@pytest.mark.parametrize("above", ["x", "room.token_body"])
+def test_a_key_of_a_thousand_levels_is_no_crash(above):
+    key = f"{above}{'.x' * 2000}"
+    outcome = loaded_or_faults([f"{key}=1"], {f"PTT_{key.replace('.', '__')}": "1"})
+    assert isinstance(outcome, Loaded) == (above == "room.token_body")
+
+
 def test_other_variables_are_ignored():
     assert load(None, (), {"HOME": "/root", "ptt_name": "x", "PTT": "1"})
 
