@@ -293,7 +293,7 @@ def _run(args: argparse.Namespace) -> int:
         loaded = _loaded(args)
         need_room(loaded)
     except ConfigError as exc:
-        from appliance.panel.fault_display import show_faults_of_service
+        from appliance.panel.screen import show_faults_of_service
 
         show_faults_of_service(args.config, args.settings, exc.faults)
         raise

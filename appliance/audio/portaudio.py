@@ -51,7 +51,7 @@ from appliance.audio.sound_process import (
 )
 from appliance.core import fault_table
 from appliance.errors import SoundError
-from appliance.sound_cards.alsa_devices import OURS
+from appliance.sound_cards.devices import OURS
 
 ANY_CARD: Final = "sound"
 """Device name in errors that concern no single card."""

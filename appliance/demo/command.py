@@ -42,7 +42,8 @@ from appliance.net.url import address_fault
 from appliance.panel.simulated import SimulatedPins
 from appliance.ports import Viewer
 from appliance.process.logs import start_logging
-from appliance.sound_cards.devices import chosen, listed
+from appliance.sound_cards.devices import listed
+from appliance.sound_cards.selected_devices import chosen
 from appliance.token_server.signing import Signer
 
 SUMMARY: Final = """

@@ -73,17 +73,6 @@ def load() -> None:
         font()
 
 
-@cache
-def has_shaping() -> bool:
-    """Return whether Pillow can join letters and order right-to-left text.
-
-    Its wheels contain Raqm and HarfBuzz, but load the system's libfribidi.
-    """
-    from PIL import features
-
-    return bool(features.check("raqm"))
-
-
 def _is_in_unifont(character: str) -> bool:
     is_basic = ord(character) < _BMP_END
     return is_basic and unicodedata.category(character) not in _NOT_DRAWN
@@ -100,8 +89,7 @@ def _bitmap_font(name: str, height_px: int, width_px: int) -> Font:
 def _load(name: str, height_px: int) -> "FreeTypeFont":
     from PIL import ImageFont
 
-    engine = ImageFont.Layout.RAQM if has_shaping() else ImageFont.Layout.BASIC
-    return ImageFont.truetype(_FOLDER / name, height_px, layout_engine=engine)
+    return ImageFont.truetype(_FOLDER / name, height_px)
 
 
 @lru_cache(1024)

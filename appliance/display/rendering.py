@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Final
 from appliance.core.view import View
 from appliance.display import fonts
 from appliance.display.fonts import Font
-from appliance.display.layout import layout
-from appliance.display.line import SHIFT_PX, Look, Size, TextLine, is_tall
+from appliance.display.layout import SHIFT_PX, Look, Size, TextLine, is_tall, layout
 from appliance.display.text import cut
 
 if TYPE_CHECKING:
@@ -130,6 +129,10 @@ class _Pen:
         self, text: str, font: Font, at: Size, ink: int = _LIT, *, is_rtl: bool = False
     ) -> None:
         """Write the text with the top left corner of its cells here."""
+        from PIL.ImageFont import Layout
+
+        # Pillow has no Raqm, which orders right-to-left text, without libfribidi.
+        has_raqm = font.pillow.layout_engine == Layout.RAQM
+        direction = ("rtl" if is_rtl else "ltr") if has_raqm else None
         if text:
-            direction = ("rtl" if is_rtl else "ltr") if fonts.has_shaping() else None
             self._canvas.text(at, text, fill=ink, font=font.pillow, direction=direction)

@@ -21,33 +21,36 @@ from appliance.core import fault_table
 from appliance.doctor.checks import Finding, finding, finished, ignore
 from appliance.errors import PanelError, SoundError
 from appliance.panel.gpio_chip import LGPIO, in_use
-from appliance.panel.i2c import NAME, OpenBus, found_address, open_smbus, opened
-from appliance.panel.lamps import OutputPin
+from appliance.panel.oled import (
+    NAME,
+    OpenBus,
+    found_address,
+    open_smbus,
+    opened_bus,
+)
 from appliance.panel.pins import (
     PINS,
     Factory,
     InputPin,
+    OutputPin,
     PinSource,
     import_errors,
     label,
     wired,
 )
 from appliance.sound_cards import alsa_mixer
-from appliance.sound_cards.alsa_devices import (
-    OURS,
-    PROCESSES,
-    AlsaCards,
-    obstacle_error,
-)
 from appliance.sound_cards.card_volume import OpenMixer, card_volume_found
 from appliance.sound_cards.devices import (
     ALSA_CARDS,
+    OURS,
+    PROCESSES,
+    AlsaCards,
     Device,
     Direction,
-    chosen,
     listed,
-    not_the_first,
+    obstacle_error,
 )
+from appliance.sound_cards.selected_devices import chosen, not_the_first
 
 RUNTIME: Final = Path("/run/ptt-appliance")
 """Folder that systemd makes for the running service, and removes when it stops."""
@@ -159,7 +162,7 @@ def screen(config: ScreenConfig, open_bus: OpenBus = open_smbus) -> Finding:
         with import_errors(NAME):
             import_module("luma.oled")
             import_module("PIL")
-            bus = opened(config.bus, open_bus)
+            bus = opened_bus(config.bus, open_bus)
         try:
             address = found_address(bus, config)
         finally:

@@ -14,7 +14,7 @@ from appliance.config import PageConfig
 from appliance.core import fault_table
 from appliance.core.events import PageServed, Part
 from appliance.core.view import View
-from appliance.display.line import Size
+from appliance.display.layout import Size
 from appliance.net import server_address
 from appliance.page.messages import LatestView
 from appliance.page.pairing import Pairing, PairingFile

@@ -21,7 +21,7 @@ from appliance.core.events import Caption
 from appliance.core.state import State
 from appliance.core.view import View, view
 from appliance.display import fonts
-from appliance.display.line import Size
+from appliance.display.layout import Size
 from appliance.display.rendering import lines, picture
 from appliance.errors import ApplianceError
 

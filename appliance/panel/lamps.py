@@ -50,30 +50,5 @@ class Lamps:
             await self._group.find()
             await asyncio.sleep(self._retry_s)
 
-    def _open_pin(self, factory: pins.Factory, name: str, pin: Pin) -> "OutputPin":
-        return OutputPin(factory, pin, is_lit=getattr(self._wanted, name))
-
-
-class OutputPin:
-    """Output pin; every method raises `PanelError` if it is busy or has failed."""
-
-    def __init__(self, factory: pins.Factory, pin: Pin, *, is_lit: bool) -> None:
-        self._name = f"GPIO{pin.pin}"
-        is_high = pins.is_active_high(pin, is_button=False)
-        with pins.pin_errors(self._name):
-            from gpiozero import OutputDevice
-
-            pins.claim(factory, pin)
-            self._device = OutputDevice(
-                pin.pin, active_high=is_high, initial_value=is_lit, pin_factory=factory
-            )
-
-    def light(self, *, is_lit: bool) -> None:
-        """Switch the lamp."""
-        with pins.pin_errors(self._name):
-            self._device.value = is_lit
-
-    def close(self) -> None:
-        """Switch the lamp off and release the pin."""
-        with pins.pin_errors(self._name), self._device:
-            self._device.off()
+    def _open_pin(self, factory: pins.Factory, name: str, pin: Pin) -> pins.OutputPin:
+        return pins.OutputPin(factory, pin, is_lit=getattr(self._wanted, name))

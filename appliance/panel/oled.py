@@ -9,17 +9,34 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from appliance.config import ScreenConfig
-from appliance.display.line import Size
+from appliance.core import fault_table
+from appliance.display.layout import Size
 from appliance.errors import PanelError
-from appliance.panel import i2c
 from appliance.panel.pins import import_errors
+from appliance.process.device_access import refusal
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from smbus2 import SMBus
 
+NAME: Final = "OLED"
+ADDRESSES: Final = (0x3C, 0x3D)
+"""Addresses of such screens, selected by a resistor on their back."""
+COMMAND: Final = 0x00
+"""Control byte: commands follow."""
+DATA: Final = 0x40
+"""Control byte: bytes for the chip's memory follow."""
+NOTHING: Final = 0xE3
+"""Command NOP, used to probe for a device."""
+PROBES: Final = 3
+"""Attempts at one address: a single lost byte does not mean that nobody is there."""
+_NOBODY: Final = (errno.ENXIO, errno.EREMOTEIO)
+"""No device acknowledges its address: ENXIO as in Linux, Documentation/i2c/
+fault-codes.rst, or EREMOTEIO from i2c-bcm2835."""
 TRIES: Final = 4
 """Attempts for one command or one memory page; our choice: a page fails once in 100
 days of pictures if one transfer in a thousand does."""
@@ -45,15 +62,74 @@ _WINDOW: Final = 0x21
 """First command of luma's horizontal addressing, which an SH1106 has not."""
 _IS_OFF: Final = 0x40
 
+OpenBus = Callable[[int], "SMBus"]
+"""Opens the I²C bus of this number; raises `OSError`."""
+LumaDevice = Any
+"""luma.oled has no type annotations."""
+
 _log = logging.getLogger(__name__)
 
 
-def open_oled(config: ScreenConfig, open_bus: i2c.OpenBus = i2c.open_smbus) -> "Oled":
-    """Return the first screen that responds, lit and cleared, or raise `PanelError`."""
-    with import_errors(i2c.NAME):
-        bus = i2c.opened(config.bus, open_bus)
+def open_smbus(number: int) -> "SMBus":
+    """Open a bus of this machine."""
+    from smbus2 import SMBus
+
+    return SMBus(number)
+
+
+def opened_bus(number: int, open_bus: OpenBus) -> "SMBus":
+    """Return the opened bus, or raise `PanelError`."""
+    try:
+        return open_bus(number)
+    except FileNotFoundError as exc:
+        is_usual = number == ScreenConfig().bus
+        fault = fault_table.NO_BUS if is_usual else fault_table.NO_OTHER_BUS
+        raise PanelError(NAME, fault.text(bus=number)) from exc
+    except PermissionError as exc:
+        raise PanelError(NAME, refusal(Path(f"/dev/i2c-{number}"))) from exc
+    except OSError as exc:
+        raise PanelError(NAME, bus_reason(exc, number)) from exc
+
+
+def found_address(bus: "SMBus", config: ScreenConfig) -> int:
+    """Return the first address with a device, or raise `PanelError`."""
+    wanted = ADDRESSES if config.address == "auto" else (config.address,)
+    tried = " or ".join(f"0x{address:02X}" for address in wanted)
+    reason = fault_table.SCREEN_ABSENT.text(addresses=tried, bus=config.bus)
+    for address in wanted * PROBES:
         try:
-            return Oled(bus, i2c.found_address(bus, config), config)
+            bus.write_i2c_block_data(address, COMMAND, [NOTHING])
+        except OSError as exc:
+            if exc.errno == errno.EBUSY:
+                held = f"0x{address:02X}"
+                reason = fault_table.SCREEN_TAKEN.text(address=held, bus=config.bus)
+            elif exc.errno not in _NOBODY:
+                raise PanelError(NAME, bus_reason(exc, config.bus)) from exc
+        else:
+            return address
+    raise PanelError(NAME, reason)
+
+
+def bus_reason(exc: OSError, number: int) -> str:
+    """Return what is wrong with the bus, in words."""
+    match exc.errno:
+        case errno.ENXIO | errno.EREMOTEIO:
+            return fault_table.SCREEN_STOPPED.text(bus=number)
+        case errno.EBUSY:
+            return fault_table.SCREEN_TAKEN.text(address="the screen", bus=number)
+        case errno.ETIMEDOUT | errno.EAGAIN | errno.EIO:
+            # EIO is i2c-bcm2835's error for a clock that is stretched for too long.
+            return fault_table.BUS_BLOCKED.text(bus=number)
+        case _:
+            return fault_table.BUS_FAILED.text(bus=number, error=exc.strerror or exc)
+
+
+def open_oled(config: ScreenConfig, open_bus: OpenBus = open_smbus) -> "Oled":
+    """Return the first screen that responds, lit and cleared, or raise `PanelError`."""
+    with import_errors(NAME):
+        bus = opened_bus(config.bus, open_bus)
+        try:
+            return Oled(bus, found_address(bus, config), config)
         except (PanelError, ImportError):
             bus.close()
             raise
@@ -62,7 +138,7 @@ def open_oled(config: ScreenConfig, open_bus: i2c.OpenBus = i2c.open_smbus) -> "
 class PageInterface:
     """Interface of luma's device to the bus; every method may raise `PanelError`."""
 
-    def __init__(self, bus: i2c.Bus, address: int, config: ScreenConfig) -> None:
+    def __init__(self, bus: "SMBus", address: int, config: ScreenConfig) -> None:
         """Keep the open bus; nothing is sent."""
         self._bus = bus
         self._address = address
@@ -80,7 +156,7 @@ class PageInterface:
     def command(self, *codes: int) -> None:
         """Send command bytes; those of horizontal addressing are left out."""
         if codes[0] != _WINDOW:
-            self._repeat(lambda: self._write(i2c.COMMAND, codes))
+            self._repeat(lambda: self._write(COMMAND, codes))
 
     def data(self, data: Sequence[int]) -> None:
         """Send a picture."""
@@ -96,9 +172,9 @@ class PageInterface:
     def _send_page(self, page: int, start: tuple[int, ...], row: Sequence[int]) -> None:
         def send() -> None:
             # The page comes last, in case that a mode command changes it.
-            self._write(i2c.COMMAND, (*_PAGE_MODE, *start, _PAGE | page))
+            self._write(COMMAND, (*_PAGE_MODE, *start, _PAGE | page))
             for first in range(0, len(row), TRANSFER):
-                self._write(i2c.DATA, row[first : first + TRANSFER])
+                self._write(DATA, row[first : first + TRANSFER])
 
         self._repeat(send)
 
@@ -110,11 +186,11 @@ class PageInterface:
             except OSError as exc:
                 # Each attempt on a blocked bus takes a second.
                 if exc.errno == errno.ETIMEDOUT or not tries_left:
-                    reason = i2c.bus_reason(exc, self._number)
-                    raise PanelError(i2c.NAME, reason) from exc
+                    reason = bus_reason(exc, self._number)
+                    raise PanelError(NAME, reason) from exc
                 with suppress(OSError):
                     # End a command whose argument got lost: it must take no other byte.
-                    self._write(i2c.COMMAND, (i2c.NOTHING,))
+                    self._write(COMMAND, (NOTHING,))
             else:
                 return
 
@@ -128,7 +204,7 @@ class PageInterface:
 class Oled:
     """Opened screen; every method may raise `PanelError`, and then it is unusable."""
 
-    def __init__(self, bus: i2c.Bus, address: int, config: ScreenConfig) -> None:
+    def __init__(self, bus: "SMBus", address: int, config: ScreenConfig) -> None:
         """Send the start commands and clear its memory."""
         self._bus = bus
         self._address = address
@@ -136,13 +212,13 @@ class Oled:
         self._is_lit = True
         self._start()
 
-    def show(self, picture: "Image") -> None:
+    def show(self, picture: "Image", /) -> None:
         """Send the picture; the panel stays lit or dark."""
         self._device.display(picture)
 
     def check(self) -> bool:
         """Return False if the chip was without power; it is then as just opened."""
-        self._device.command(i2c.NOTHING)
+        self._device.command(NOTHING)
         if not (self._is_lit and self._says_power) or self._is_on():
             return True
         _log.info("screen was without power")
@@ -181,10 +257,10 @@ class Oled:
         Source: u8g2, `u8x8_d_ssd1306_128x64_noname.c`: one sequence for both chips.
         """
         width, height = size_px(self._config)
-        self._device, start = _device()
+        self._device = _device()
         pages = PageInterface(self._bus, self._address, self._config)
         pages.clear(height // 8)
-        start(self._device, pages, width, height, self._config.rotate // 90)
+        self._device.__init__(pages, width, height, self._config.rotate // 90)
         # Disables luma's exit handler; `close` switches the panel off.
         self._device.persist = True
         self._says_power = self._is_on()
@@ -196,7 +272,7 @@ class Oled:
         Source: SSD1306 data sheet rev 1.1, table 9-2 (read status: D6); SH1106 too.
         """
         try:
-            status = self._bus.read_byte_data(self._address, i2c.COMMAND)
+            status = self._bus.read_byte_data(self._address, COMMAND)
         except OSError:
             return True
         return not status & _IS_OFF
@@ -209,11 +285,7 @@ def size_px(config: ScreenConfig) -> Size:
 
 
 @cache
-def _device() -> tuple[Any, Callable[..., None]]:
-    """Return luma's device, and the initialiser that starts it.
-
-    One object is initialised again for each connection, because luma's exit handler
-    keeps each in memory for ever.
-    """
+def _device() -> LumaDevice:
+    """Return luma's device, not started: its exit handler keeps each one for ever."""
     kind = import_module("luma.oled.device").ssd1306
-    return kind.__new__(kind), kind.__init__
+    return kind.__new__(kind)

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from appliance.config import ButtonsConfig, LampsConfig, Pin
 from appliance.core import fault_table
@@ -212,14 +212,32 @@ class InputPin:
         self._on_edge(Edge(bool(state) == self._is_active_high, float(ticks)))
 
 
-class Closable(Protocol):
-    """An opened pin."""
+class OutputPin:
+    """Output pin; every method raises `PanelError` if it is busy or has failed."""
+
+    def __init__(self, factory: Factory, pin: Pin, *, is_lit: bool) -> None:
+        self._name = f"GPIO{pin.pin}"
+        is_high = is_active_high(pin, is_button=False)
+        with pin_errors(self._name):
+            from gpiozero import OutputDevice
+
+            claim(factory, pin)
+            self._device = OutputDevice(
+                pin.pin, active_high=is_high, initial_value=is_lit, pin_factory=factory
+            )
+
+    def light(self, *, is_lit: bool) -> None:
+        """Switch the lamp."""
+        with pin_errors(self._name):
+            self._device.value = is_lit
 
     def close(self) -> None:
-        """Release the pin; raises `PanelError` if it has failed."""
+        """Switch the lamp off and release the pin."""
+        with pin_errors(self._name), self._device:
+            self._device.off()
 
 
-PinT = TypeVar("PinT", bound=Closable)
+PinT = TypeVar("PinT", bound=InputPin | OutputPin)
 
 
 class PinGroup(Generic[PinT]):
@@ -321,7 +339,7 @@ class PinGroup(Generic[PinT]):
         return self._reports[name]
 
 
-def _close(pin: Closable) -> None:
+def _close(pin: InputPin | OutputPin) -> None:
     try:
         pin.close()
     except PanelError as exc:

@@ -1,27 +1,35 @@
-"""OLED screen: probed, drawn, dimmed and saved by a thread of its own."""
+"""OLED screen: probed, drawn, dimmed and saved by a thread of its own.
+
+A box that cannot run shows the faults of its configuration (`show_faults`).
+"""
 
 import asyncio
 import logging
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from enum import Enum, auto
 from math import inf
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
 
-from appliance.config import ScreenConfig
+from appliance.config import Config, ScreenConfig
+from appliance.config.load import screen_of
 from appliance.core.events import Part
+from appliance.core.state import ScreenPage, State
 from appliance.core.view import ConnectionState, View
+from appliance.core.view import view as view_of
 from appliance.display.rendering import picture, pixel_shift
-from appliance.errors import PanelError
-from appliance.panel.i2c import NAME
-from appliance.panel.oled import open_oled, size_px
+from appliance.errors import Fault, PanelError
+from appliance.panel.oled import NAME, Oled, open_oled, size_px
 from appliance.panel.pins import import_errors
 from appliance.ports import Post
 from appliance.process.background import Background
 from appliance.process.fault_report import FaultLog, FaultReport
+from appliance.process.logs import is_run_by_systemd
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -35,6 +43,11 @@ PROBE_S: Final = 1.5
 PATIENCE: Final = 2
 """Probes of a missing screen that are not reported; our choice: it is to be named
 within 5 s of the start."""
+FAULT_TRIES: Final = 10
+"""Attempts to open the screen for faults: its bus may be some seconds late at boot."""
+FAULT_RETRY_S: Final = 0.5
+OpenDisplay = Callable[[ScreenConfig], Oled]
+"""Opens the screen; raises `PanelError` if there is none."""
 
 _log = logging.getLogger(__name__)
 
@@ -76,29 +89,6 @@ def _talk(view: View) -> tuple[object, ...]:
 def _requests(view: View) -> tuple[object, ...]:
     settings = view.screen_page, view.volume_percent, view.preset
     return *settings, view.wakes, view.fault_ids
-
-
-class Display(Protocol):
-    """Opened screen; every call may raise `PanelError`, and then it is unusable."""
-
-    def show(self, picture: "Image", /) -> None:
-        """Show a picture; a display that was just opened is lit."""
-
-    def check(self) -> bool:
-        """Return False if it is as just opened: lit, bright, and without a picture."""
-
-    def dim(self, *, is_dim: bool) -> None:
-        """Dim the panel, or end dimming."""
-
-    def light(self, *, is_lit: bool) -> None:
-        """Switch the panel off, or on as if just opened."""
-
-    def close(self) -> None:
-        """Switch the panel off and release the bus."""
-
-
-OpenDisplay = Callable[[ScreenConfig], Display]
-"""Opens the screen; raises `PanelError` if there is none."""
 
 
 class Screen:
@@ -172,7 +162,7 @@ class DisplaySupervisor:
         self._config = config
         self._size = size_px(config)
         self._open_display = open_display
-        self._display: Display | None = None
+        self._display: Oled | None = None
         self._probe_at_s = -inf
         log = FaultLog(_log, "screen lost", "screen found")
         self._report = FaultReport(post, Part.SCREEN, NAME, log, PATIENCE)
@@ -217,9 +207,7 @@ class DisplaySupervisor:
             return
         self._shown = self._brightness = None
 
-    def _update(
-        self, display: Display, view: View, now_s: float, idle_s: float
-    ) -> None:
+    def _update(self, display: Oled, view: View, now_s: float, idle_s: float) -> None:
         wanted, before = brightness(idle_s, self._config), self._brightness
         is_lit = wanted is not Brightness.DARK
         if wanted is not before and Brightness.DARK in {wanted, before}:
@@ -234,3 +222,47 @@ class DisplaySupervisor:
             if wanted is not before:
                 display.dim(is_dim=wanted is Brightness.DIM)
         self._brightness = wanted
+
+
+def show_faults_of_service(
+    path: Path | None, settings: Sequence[str], faults: tuple[Fault, ...]
+) -> None:
+    """Show the faults of a configuration, unless a person sees them in a terminal."""
+    if is_run_by_systemd(os.environ):
+        show_faults(screen_of(path, settings, os.environ), faults)
+
+
+def show_faults(
+    config: ScreenConfig,
+    faults: tuple[Fault, ...],
+    open_display: OpenDisplay = open_oled,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Show the faults, dimmed and lasting, if there is a screen."""
+    if config.driver == "none":
+        return
+    for _ in range(FAULT_TRIES):
+        try:
+            _show_faults(open_display(config), config, faults)
+        except PanelError:
+            sleep(FAULT_RETRY_S)
+        else:
+            return
+
+
+def _show_faults(
+    display: Oled, config: ScreenConfig, faults: tuple[Fault, ...]
+) -> None:
+    # Only the name of the file: its path would fill two lines.
+    sentences = tuple(
+        str(replace(fault, source=Path(fault.source).name)) for fault in faults
+    )
+    shown = view_of(State(config=Config(screen=config)), 0.0)
+    fault_view = replace(shown, screen_page=ScreenPage.HEALTH, faults=sentences)
+    try:
+        with import_errors(NAME):
+            display.show(picture(fault_view, size_px(config)))
+        # It stays for days, perhaps: protect the OLED from burn-in.
+        display.dim(is_dim=True)
+    finally:
+        display.release()

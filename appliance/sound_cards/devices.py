@@ -1,19 +1,27 @@
-"""Sound devices as PortAudio lists them, with the kernel's data, and the choice of one.
+"""Sound devices as PortAudio and the kernel list them.
 
-A device is chosen by name, ALSA id, USB id or USB port, never by index, which changes
-with every hot-plug and every boot.
+PortAudio lists a device only while it can open it: one that a program holds open is in
+the kernel's list only.
+
+Source: Linux, Documentation/sound/designs/procfile.rst: `cards`, `cardN/id`,
+`cardN/usbid`, `cardN/pcmM{p,c}/info` and `.../subS/status`.
 """
 
 import math
+import os
 import re
-from collections.abc import Iterable, Mapping
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Final, Literal
 
 from appliance.core import fault_table
 from appliance.core.events import Part
 from appliance.errors import SoundError
+from appliance.process.device_access import join_group
 
 Direction = Literal["microphone", "speaker"]
 PARTS: Final[dict[Direction, Part]] = {
@@ -22,15 +30,19 @@ PARTS: Final[dict[Direction, Part]] = {
 }
 
 ALSA_CARDS: Final = Path("/proc/asound")
-"""Source: Linux, Documentation/sound/designs/procfile.rst: `cardN/id`, `usbid`."""
 SHARED: Final = frozenset({"default", "pulse", "pipewire", "sysdefault", "dmix"})
 """ALSA names that stand for a sound server or a software mixer, not for one card."""
-SERVERS: Final = frozenset({"pulse", "pipewire"})
-"""Those that stand for a sound server."""
 HARDWARE: Final = re.compile(r" \(hw:(\d+),(\d+)\)$")
 """End of the names that PortAudio gives to hardware devices: card and PCM."""
-_ALSA_ID: Final = re.compile(r"(?:plug)?hw:(?:CARD=)?([A-Za-z_]\w*)(?:,.*)?")
-"""ALSA's own way to name a card by its id."""
+PROCESSES: Final = Path("/proc")
+NODES: Final = Path("/dev/snd")
+OURS: Final = "ptt-appliance"
+"""Name under which this program is reported as the user of a card."""
+ANSWER_S: Final = 2.0
+"""Time after which a PCM counts as stuck; the kernel answers at once. Our choice."""
+
+_PCMS: Final = "pcm*[cp]"
+_DIRECTIONS: Final[dict[str, Direction]] = {"c": "microphone", "p": "speaker"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,92 +173,129 @@ def _device(info: Mapping[str, object], cards: Path) -> Device:
     )
 
 
-def chosen(
-    preferred: tuple[str, ...], devices: tuple[Device, ...], direction: Direction
-) -> Device:
-    """Return the device that the first preferred name with a match selects.
+class AlsaCards:
+    """Cards that the kernel lists, and who has them open. Thread: one at a time."""
 
-    An exact match with a name or id goes before a partial one. Without names: a USB
-    card, preferably with both directions; HDMI is the last of the cards.
+    def __init__(self, cards: Path = ALSA_CARDS, processes: Path = PROCESSES) -> None:
+        self._cards = cards
+        self._processes = processes
+        self._unanswered: dict[Path, SimpleQueue[str]] = {}
+        """Status of PCMs that did not answer, once they do."""
 
-    Raises:
-        SoundError: no device matches; the error lists the devices that are there.
-    """
-    able = tuple(device for device in devices if device.channels(direction))
-    if preferred:
-        meant = [x for x in able if preference(preferred, x)[0] < len(preferred)]
-        if not meant:
-            there = ", ".join(f'"{x.stable_name}"' for x in able) or "nothing"
-            reason = fault_table.CARD_NOT_FOUND.text(there=there, direction=direction)
-            raise SoundError(" or ".join(preferred), reason)
-        return min(meant, key=lambda device: preference(preferred, device))
-    if not able:
-        wanted = f"any {direction}"
-        raise SoundError(wanted, fault_table.NO_CARD.text())
-    has_server = any(device.name in SERVERS for device in able)
-    return min(able, key=lambda device: _order(device, has_server=has_server))
+    def listing(self) -> str:
+        """Return ALSA's list of cards; empty where there is none to read."""
+        return kernel_text(self._cards / "cards")
+
+    def unlisted(self, found: Iterable[Device] = ()) -> tuple[Device, ...]:
+        """Return the directions of cards that PortAudio has not found, as devices."""
+        known: dict[tuple[str, str], set[Direction]] = defaultdict(set)
+        for device in found:
+            address = HARDWARE.search(device.name)
+            if address:
+                known[address[1], address[2]] |= device.directions
+        return tuple(
+            device
+            for card in kernel_paths(self._cards, "card[0-9]*")
+            for number in sorted({x.name[3:-1] for x in kernel_paths(card, _PCMS)})
+            for device in self._missing(card, number, known[card.name[4:], number])
+        )
+
+    def _missing(
+        self, card: Path, number: str, known: set[Direction]
+    ) -> Iterator[Device]:
+        """Yield the unlisted directions of one PCM, a device per program using it."""
+        directions: dict[str | None, set[Direction]] = defaultdict(set)
+        for letter, direction in _DIRECTIONS.items():
+            pcm = card / f"pcm{number}{letter}"
+            if direction not in known and pcm.is_dir():
+                owner = self._owner(pcm)
+                directions[self._program(owner) if owner else owner].add(direction)
+        for user, missing in directions.items():
+            yield Device(
+                name=_name(card, number),
+                microphone_channels=int("microphone" in missing),
+                speaker_channels=int("speaker" in missing),
+                rate_hz=0,
+                card_id=kernel_text(card / "id"),
+                usb_id=kernel_text(card / "usbid").lower(),
+                usb_port=usb_port(card.name[4:], card.parent),
+                obstacle=_obstacle(card, number, user),
+                used_by=user or "",
+                is_stuck=user is None,
+            )
+
+    def _owner(self, pcm: Path) -> str | None:
+        """Return the thread that has the PCM open; empty: free; None: no answer."""
+        status = self._status(pcm)
+        if status is None:
+            return None
+        owner = re.search(r"^owner_pid *: *(\d+)", status, re.MULTILINE)
+        return owner[1] if owner else ""
+
+    def _status(self, pcm: Path) -> str | None:
+        """Return the status of all substreams of a PCM; None: no answer.
+
+        A PCM whose driver is stuck holds a lock that reading its status waits for, and
+        nothing can interrupt that: only a daemon thread waits. Such a PCM costs no more
+        time, and no other thread, until it answers.
+        """
+        answer, limit_s = self._unanswered.pop(pcm, None), 0.0
+        if answer is None:
+            answer, limit_s = SimpleQueue[str](), ANSWER_S
+            threading.Thread(
+                target=_read, args=(pcm, answer), name="card status", daemon=True
+            ).start()
+        try:
+            return answer.get(timeout=limit_s)
+        except Empty:
+            self._unanswered[pcm] = answer
+            return None
+
+    def _program(self, thread_id: str) -> str:
+        """Return the name and process id of a thread's program."""
+        status = kernel_text(self._processes / thread_id / "status")
+        group = re.search(r"^Tgid:\s*(\d+)", status, re.MULTILINE)
+        process_id = group[1] if group else thread_id
+        folder = self._processes / process_id
+        words = kernel_text(folder / "cmdline").split("\0")
+        # The sound process has this name as an argument.
+        is_ours = OURS in {Path(word).name for word in words}
+        name = OURS if is_ours else kernel_text(folder / "comm")
+        return f"{name or 'another program'} (pid {process_id})"
 
 
-def preference(preferred: tuple[str, ...], device: Device) -> tuple[int, bool]:
-    """Return a sort key of the choice: index in the list, then exact before partial.
-
-    A name such as `USB` is the id of one card and part of the name of others.
-    """
-    if not preferred:
-        return int(not device.is_usb), False
-    places = range(len(preferred))
-    meant = (place for place in places if _is_meant(preferred[place], device))
-    place = next(meant, len(preferred))
-    return place, place < len(preferred) and not _is_exact(preferred[place], device)
+def obstacle_error(device: Device) -> SoundError:
+    """Return why a device with an obstacle cannot be opened, and the remedy."""
+    if not device.used_by:
+        return SoundError(device.stable_name, device.obstacle)
+    reason = fault_table.CARD_IN_USE.text(user=device.used_by)
+    return SoundError(device.stable_name, reason)
 
 
-def not_the_first(
-    preferred: tuple[str, ...],
-    device: Device,
-    direction: Direction,
-    *,
-    has_usb: bool = False,
-) -> str:
-    """Return a notice that the device in use is not the first choice; empty if it is.
-
-    `has_usb`: a USB card is or was there. If not, a card on the pin header needs no
-    notice. HDMI, the headphone jack and a sound server always do.
-    """
-    if not preference(preferred, device)[0]:
-        return ""
-    if preferred:
-        return fault_table.NOT_PREFERRED.text(wanted=preferred[0], direction=direction)
-    if has_usb or device.is_hdmi or device.is_onboard or device.is_shared:
-        return fault_table.NOT_USB.text(direction=direction)
-    return ""
+def _read(pcm: Path, answer: SimpleQueue[str]) -> None:
+    subs = kernel_paths(pcm, "sub*")
+    answer.put("\n".join(kernel_text(sub / "status") for sub in subs))
 
 
-def _is_exact(wanted: str, device: Device) -> bool:
-    ids = device.card_id, device.usb_id, device.usb_port
-    names = {name.casefold() for name in (*ids, device.stable_name) if name}
-    alsa = _ALSA_ID.fullmatch(wanted)
-    return (alsa[1] if alsa else HARDWARE.sub("", wanted)).casefold() in names
+def _obstacle(card: Path, number: str, user: str | None) -> str:
+    """Return the likely reason why a PCM cannot be opened."""
+    if user is None:
+        return fault_table.CARD_STUCK.text(call=f"{card.name}/pcm{number}, status")
+    if user:
+        return fault_table.CARD_IN_USE.described(user=user)
+    nodes = kernel_paths(NODES, f"pcmC{card.name[4:]}D{number}[cp]")
+    if all(os.access(node, os.R_OK | os.W_OK) for node in nodes):
+        return fault_table.CARD_NOT_OPEN.text()
+    return fault_table.CARD_NOT_ALLOWED.text(command=join_group("audio"))
 
 
-def _is_meant(wanted: str, device: Device) -> bool:
-    part = HARDWARE.sub("", wanted).casefold().strip()
-    name = "" if device.is_plugin else device.stable_name.casefold()
-    return (bool(part) and part in name) or _is_exact(wanted, device)
-
-
-def _order(device: Device, *, has_server: bool) -> int:
-    """Return the sort key for the choice without preferred names; the lowest is taken.
-
-    HDMI is the last card: on a Raspberry Pi it is card 0 and, without a sound server,
-    also ALSA's `default`. Other plugins stand for the same cards.
-    """
-    is_both = len(device.directions) > 1
-    if device.is_usb:
-        return 0 if is_both else 1
-    if has_server and (device.is_default or device.name in SERVERS):
-        return 2 if device.is_default else 3
-    if not device.is_shared and not device.is_hdmi:
-        return 4 if is_both else 5 + device.is_onboard
-    if device.is_default:
-        return 7
-    return 8 if device.is_hdmi else 9
+def _name(card: Path, number: str) -> str:
+    """Return the name that PortAudio would give the PCM."""
+    pcms = kernel_paths(card, f"pcm{number}[cp]")
+    info = "".join(kernel_text(pcm / "info") + "\n" for pcm in pcms)
+    cards = kernel_text(card.parent / "cards")
+    short = re.search(rf"^ *{card.name[4:]} \[.*\]: .*? - (.*)$", cards, re.MULTILINE)
+    part = re.search(r"^name: (.*)$", info, re.MULTILINE)
+    first = short[1] if short else kernel_text(card / "id")
+    second = part[1] if part else "PCM"
+    return f"{first}: {second} (hw:{card.name[4:]},{number})"

@@ -1,28 +1,41 @@
-"""Devices chosen for microphone and speaker, and detection of better ones."""
+"""Choice of the devices for microphone and speaker, and detection of better ones.
 
-from collections.abc import Mapping
+A device is chosen by name, ALSA id, USB id or USB port, never by index, which changes
+with every hot-plug and every boot.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
-from appliance.config import SoundConfig
 from appliance.core import fault_table
 from appliance.core.events import PartFound
 from appliance.errors import SoundError
-from appliance.sound_cards.alsa_devices import AlsaCards, unlisted_error
 from appliance.sound_cards.devices import (
+    HARDWARE,
     PARTS,
     SHARED,
+    AlsaCards,
     Device,
     Direction,
-    chosen,
-    not_the_first,
-    preference,
+    obstacle_error,
 )
+
+if TYPE_CHECKING:
+    # It imports msgspec, which the command `devices` does not need.
+    from appliance.config import SoundConfig
+
+SERVERS: Final = frozenset({"pulse", "pipewire"})
+"""Those that stand for a sound server."""
+_ALSA_ID: Final = re.compile(r"(?:plug)?hw:(?:CARD=)?([A-Za-z_]\w*)(?:,.*)?")
+"""ALSA's own way to name a card by its id."""
 
 
 class SelectedDevices:
     """Devices chosen by the configuration, and those in use. Thread: the card's."""
 
-    def __init__(self, config: SoundConfig, alsa: AlsaCards | None = None) -> None:
+    def __init__(self, config: "SoundConfig", alsa: AlsaCards | None = None) -> None:
         """Read the preferred names; by default the cards are those of this machine."""
         self.wanted: dict[Direction, tuple[str, ...]] = {}
         """Preferred names for each direction that the box is to have."""
@@ -81,7 +94,11 @@ class SelectedDevices:
         if microphone and speaker and microphone.name == speaker.name:
             channels = microphone.microphone_channels
             return (replace(speaker, microphone_channels=channels),)
-        return tuple(_only(*used) for used in self._used.items())
+        only = (
+            microphone and replace(microphone, speaker_channels=0),
+            speaker and replace(speaker, microphone_channels=0),
+        )
+        return tuple(filter(None, only))
 
     def use(self, devices: Mapping[Direction, Device]) -> None:
         """Remember the devices that are open."""
@@ -136,8 +153,108 @@ class SelectedDevices:
         return len(preferred) or 2, False
 
 
-def _only(direction: Direction, device: Device) -> Device:
-    """Return the device with this direction only."""
-    if direction == "microphone":
-        return replace(device, speaker_channels=0)
-    return replace(device, microphone_channels=0)
+def unlisted_error(
+    preferred: tuple[str, ...], hidden: Iterable[Device], direction: Direction
+) -> SoundError | None:
+    """Return why PortAudio does not list a wanted device; None: nor does the kernel.
+
+    `hidden` are the devices that only the kernel lists, from `AlsaCards.unlisted`.
+    """
+    # An HDMI output without a screen cannot be opened, and is as good as not there.
+    there = (x for x in hidden if not (x.is_free and x.is_hdmi))
+    try:
+        device = chosen(preferred, tuple(there), direction)
+    except SoundError:
+        return None
+    return obstacle_error(device)
+
+
+def chosen(
+    preferred: tuple[str, ...], devices: tuple[Device, ...], direction: Direction
+) -> Device:
+    """Return the device that the first preferred name with a match selects.
+
+    An exact match with a name or id goes before a partial one. Without names: a USB
+    card, preferably with both directions; HDMI is the last of the cards.
+
+    Raises:
+        SoundError: no device matches; the error lists the devices that are there.
+    """
+    able = tuple(device for device in devices if device.channels(direction))
+    if preferred:
+        meant = [x for x in able if preference(preferred, x)[0] < len(preferred)]
+        if not meant:
+            there = ", ".join(f'"{x.stable_name}"' for x in able) or "nothing"
+            reason = fault_table.CARD_NOT_FOUND.text(there=there, direction=direction)
+            raise SoundError(" or ".join(preferred), reason)
+        return min(meant, key=lambda device: preference(preferred, device))
+    if not able:
+        wanted = f"any {direction}"
+        raise SoundError(wanted, fault_table.NO_CARD.text())
+    has_server = any(device.name in SERVERS for device in able)
+    return min(able, key=lambda device: _order(device, has_server=has_server))
+
+
+def preference(preferred: tuple[str, ...], device: Device) -> tuple[int, bool]:
+    """Return a sort key of the choice: index in the list, then exact before partial.
+
+    A name such as `USB` is the id of one card and part of the name of others.
+    """
+    if not preferred:
+        return int(not device.is_usb), False
+    places = range(len(preferred))
+    meant = (place for place in places if _is_meant(preferred[place], device))
+    place = next(meant, len(preferred))
+    return place, place < len(preferred) and not _is_exact(preferred[place], device)
+
+
+def not_the_first(
+    preferred: tuple[str, ...],
+    device: Device,
+    direction: Direction,
+    *,
+    has_usb: bool = False,
+) -> str:
+    """Return a notice that the device in use is not the first choice; empty if it is.
+
+    `has_usb`: a USB card is or was there. If not, a card on the pin header needs no
+    notice. HDMI, the headphone jack and a sound server always do.
+    """
+    if not preference(preferred, device)[0]:
+        return ""
+    if preferred:
+        return fault_table.NOT_PREFERRED.text(wanted=preferred[0], direction=direction)
+    if has_usb or device.is_hdmi or device.is_onboard or device.is_shared:
+        return fault_table.NOT_USB.text(direction=direction)
+    return ""
+
+
+def _is_exact(wanted: str, device: Device) -> bool:
+    ids = device.card_id, device.usb_id, device.usb_port
+    names = {name.casefold() for name in (*ids, device.stable_name) if name}
+    alsa = _ALSA_ID.fullmatch(wanted)
+    return (alsa[1] if alsa else HARDWARE.sub("", wanted)).casefold() in names
+
+
+def _is_meant(wanted: str, device: Device) -> bool:
+    part = HARDWARE.sub("", wanted).casefold().strip()
+    name = "" if device.is_plugin else device.stable_name.casefold()
+    return (bool(part) and part in name) or _is_exact(wanted, device)
+
+
+def _order(device: Device, *, has_server: bool) -> int:
+    """Return the sort key for the choice without preferred names; the lowest is taken.
+
+    HDMI is the last card: on a Raspberry Pi it is card 0 and, without a sound server,
+    also ALSA's `default`. Other plugins stand for the same cards.
+    """
+    is_both = len(device.directions) > 1
+    if device.is_usb:
+        return 0 if is_both else 1
+    if has_server and (device.is_default or device.name in SERVERS):
+        return 2 if device.is_default else 3
+    if not device.is_shared and not device.is_hdmi:
+        return 4 if is_both else 5 + device.is_onboard
+    if device.is_default:
+        return 7
+    return 8 if device.is_hdmi else 9

@@ -18,7 +18,7 @@ from appliance.assembly import Hardware
 from appliance.config import ScreenConfig
 from appliance.config.load import load
 from appliance.core.events import Button
-from appliance.panel.oled import open_oled
+from appliance.panel.oled import Oled, open_oled
 from appliance.panel.simulated import SimulatedPins
 from appliance.process.logs import start_logging
 
@@ -34,13 +34,13 @@ def main() -> None:
     asyncio.run(appliance(config, App(), hardware))
 
 
-class Screen:
+class Screen(Oled):
     """Display that writes when it is given a picture; drawing takes no time."""
 
     def __init__(self, _config: ScreenConfig) -> None:
         """Open it, which always succeeds."""
 
-    def show(self, _picture: object) -> None:
+    def show(self, _picture: object, /) -> None:
         """Write the moment."""
         print(f"picture at_ns={time.monotonic_ns()}", flush=True)
 

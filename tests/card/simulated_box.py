@@ -37,8 +37,7 @@ from appliance.panel import pins
 from appliance.panel.oled import Oled, open_oled, size_px
 from appliance.panel.simulated import SimulatedPins
 from appliance.process.logs import start_logging
-from appliance.sound_cards.alsa_devices import AlsaCards
-from appliance.sound_cards.devices import listed
+from appliance.sound_cards.devices import AlsaCards, listed
 from appliance.sound_cards.selected_devices import SelectedDevices
 from tests.panel.fakes import FakeBus, FakeKernel
 
@@ -211,19 +210,18 @@ class Panel:
             time.sleep(HUM_S)
 
 
-class WatchedScreen:
+class WatchedScreen(Oled):
     """Screen that reports each picture before it shows it."""
 
     def __init__(self, screen: Oled, report: Callable[["Image"], None]) -> None:
-        self._screen = screen
+        """Take over the open screen."""
+        vars(self).update(vars(screen))
         self._report = report
-        self.check, self.dim, self.light = screen.check, screen.dim, screen.light
-        self.close = screen.close
 
     def show(self, picture: "Image", /) -> None:
         """Show a picture."""
         self._report(picture)
-        self._screen.show(picture)
+        super().show(picture)
 
 
 Change = Callable[[Panel], object]

@@ -13,7 +13,8 @@ from appliance.audio.driver import IdleWindow, StreamRequest
 from appliance.audio.dsp import level_dbfs
 from appliance.demo.simulated_card import Recording, SimulatedCard, phrase
 from appliance.errors import DemoError, SoundError
-from appliance.sound_cards.devices import Device, chosen, listed
+from appliance.sound_cards.devices import Device, listed
+from appliance.sound_cards.selected_devices import chosen
 
 SAMPLES = np.arange(2, 12_002, dtype=np.int16)
 DEADLINE_S = 20.0

@@ -16,8 +16,7 @@ from appliance.core.events import Participant
 from appliance.core.state import ScreenPage
 from appliance.core.view import ConnectionState, TalkState
 from appliance.display import fonts
-from appliance.display.layout import SPEAKER, layout
-from appliance.display.line import Look, bar, whole
+from appliance.display.layout import SPEAKER, Look, bar, layout, whole
 from appliance.display.rendering import lines, picture, pixel_shift
 from tests.pictures.situations import SCRIPTS, SILENT, SITUATIONS, line
 

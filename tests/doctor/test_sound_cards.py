@@ -8,7 +8,7 @@ import pytest
 from appliance.audio.driver import PeriodCallback, Stream, StreamRequest
 from appliance.doctor.hardware import all_devices, card_name, line, print_devices
 from appliance.errors import SoundError
-from appliance.sound_cards.devices import chosen
+from appliance.sound_cards.selected_devices import chosen
 from tests.sound_cards.proc_asound import JABRA, kernel, speakerphone
 
 

@@ -3,17 +3,19 @@
 import asyncio
 import errno
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpiozero.pins.mock import MockPin
+from smbus2 import SMBus
 
 from appliance.config import ScreenConfig
 from appliance.core.events import Event
 from appliance.errors import PanelError
 from appliance.panel.gpio_chip import CHIP_INFO, LINE_INFO, GpioChips
+from appliance.panel.oled import Oled
 from appliance.panel.pins import Factory, PinSource
 
 if TYPE_CHECKING:
@@ -91,7 +93,7 @@ def failing_pin(failure: list[Exception]) -> type:
     return type("FailingPin", (MockPin,), {"state": property(read, write)})
 
 
-class SimulatedDisplay:
+class SimulatedDisplay(Oled):
     """Display that keeps the picture instead of showing it."""
 
     def __init__(self) -> None:
@@ -163,7 +165,7 @@ class FakeKernel:
         return answer.ljust(256, b"\0")
 
 
-class FakeBus:
+class FakeBus(SMBus):
     """An I²C bus with one screen on it, which keeps pixels as the real chips do.
 
     It replaces smbus2's `SMBus`. An argument whose command got lost is taken for a
@@ -178,6 +180,7 @@ class FakeBus:
     ARGUMENTS = {0x20: 1, 0x21: 2, 0x22: 2, 0x81: 1, 0x8D: 1} | dict.fromkeys(
         (0xA8, 0xD3, 0xD5, 0xD9, 0xDA, 0xDB), 1
     )
+    address: int
     NOT_IN_SH1106 = frozenset((0x20, 0x21, 0x22, 0x8D))
     """Commands that an SH1106 does not know: it skips them, not their arguments."""
 
@@ -213,8 +216,14 @@ class FakeBus:
         self.is_closed = False
         return self
 
-    def write_i2c_block_data(self, address: int, register: int, data: list[int]):
-        self._check(address)
+    def write_i2c_block_data(
+        self,
+        i2c_addr: int,
+        register: int,
+        data: Sequence[int],
+        _force: bool | None = None,
+    ) -> None:
+        self._check(i2c_addr)
         assert 0 < len(data) <= 32
         take = self._take if register == 0x40 else self._command
         if self._fails():
@@ -223,8 +232,10 @@ class FakeBus:
             raise OSError(errno.EREMOTEIO, "Remote I/O error")
         take(data)
 
-    def read_byte_data(self, address: int, _register: int) -> int:
-        self._check(address)
+    def read_byte_data(
+        self, i2c_addr: int, _register: int, _force: bool | None = None
+    ) -> int:
+        self._check(i2c_addr)
         if self._fails() or not self.is_readable:
             raise OSError(errno.EREMOTEIO, "Remote I/O error")
         return self.status | (0 if self.is_on else 0x40)
@@ -280,7 +291,7 @@ class FakeBus:
         if address != self.address:
             raise OSError(errno.ENXIO, "No such device or address")
 
-    def _take(self, data: list[int]) -> None:
+    def _take(self, data: Sequence[int]) -> None:
         self.sent_bytes += len(data)
         for byte in data:
             # An SH1106 ignores what follows its last column.
@@ -294,7 +305,7 @@ class FakeBus:
                 first, last = self._pages
                 self._page = first if self._page == last else self._page + 1
 
-    def _command(self, data: list[int]) -> None:
+    def _command(self, data: Sequence[int]) -> None:
         for code in data:
             self._pending.append(code)
             first = self._pending[0]

@@ -12,8 +12,8 @@ import pytest
 from appliance.config import ScreenConfig
 from appliance.config.load import screen_of
 from appliance.errors import Fault
-from appliance.panel.fault_display import RETRY_S, TRIES, show_faults
 from appliance.panel.oled import open_oled
+from appliance.panel.screen import FAULT_RETRY_S, FAULT_TRIES, show_faults
 from tests.panel.fakes import FakeBus
 
 pytestmark = pytest.mark.filterwarnings("ignore:Image.Image.getdata:DeprecationWarning")
@@ -39,8 +39,8 @@ class SlowBus(FakeBus):
             raise FileNotFoundError(errno.ENOENT, "No such file")
         return super().__call__(number)
 
-    def show(self, config: ScreenConfig) -> bool:
-        return show_faults(
+    def show(self, config: ScreenConfig) -> None:
+        show_faults(
             config, FAULTS, lambda config: open_oled(config, self), self.slept_s.append
         )
 
@@ -48,7 +48,7 @@ class SlowBus(FakeBus):
 @pytest.mark.parametrize("size", ["128x64", "128x32"])
 def test_the_faults_stay_on_the_screen_dimmed_when_the_process_ends(size):
     bus = SlowBus(0)
-    assert bus.show(ScreenConfig(size=size))
+    bus.show(ScreenConfig(size=size))
     assert (bus.is_on, bus.is_closed, bus.contrast) == (True, True, 0x01)
     lit = bus.picture(int(size[-2:])).histogram()[-1]
     assert lit > 300
@@ -56,20 +56,21 @@ def test_the_faults_stay_on_the_screen_dimmed_when_the_process_ends(size):
 
 def test_a_bus_that_is_late_at_boot_is_waited_for():
     bus = SlowBus(3)
-    assert bus.show(ScreenConfig())
-    assert bus.slept_s == [RETRY_S] * 3
+    bus.show(ScreenConfig())
+    assert bus.slept_s == [FAULT_RETRY_S] * 3
     assert bus.is_on
 
 
 def test_a_box_without_a_screen_ends_after_some_attempts():
     bus = SlowBus(100)
-    assert not bus.show(ScreenConfig())
-    assert len(bus.slept_s) == TRIES - 1
+    bus.show(ScreenConfig())
+    assert len(bus.slept_s) == FAULT_TRIES
+    assert not bus.is_on
 
 
 def test_a_box_whose_screen_is_switched_off_opens_none():
     bus = SlowBus(0)
-    assert not bus.show(ScreenConfig(driver="none"))
+    bus.show(ScreenConfig(driver="none"))
     assert bus.transfers == 0
 
 

@@ -14,13 +14,13 @@ from appliance.config import Pin
 from appliance.core.events import Event, Part, PartFound, PartLost
 from appliance.errors import PanelError
 from appliance.panel.gpio_chip import CHIP_INFO, GpioChips, query_device
-from appliance.panel.lamps import OutputPin
 from appliance.panel.pins import (
     PATIENCE,
     RETRY_S,
     Factory,
     InputPin,
     OpenFactory,
+    OutputPin,
     PinGroup,
     PinSource,
 )

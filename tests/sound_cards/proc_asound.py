@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.sound_cards.alsa_devices import AlsaCards
+from appliance.sound_cards.devices import AlsaCards
 
 CLOSED = "closed\n"
 JABRA = "Jabra SPEAK 410 USB"

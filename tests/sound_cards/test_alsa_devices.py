@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from appliance.config import SoundConfig
-from appliance.sound_cards.alsa_devices import AlsaCards, unlisted_error
-from appliance.sound_cards.devices import Device
-from appliance.sound_cards.selected_devices import SelectedDevices
+from appliance.sound_cards.devices import AlsaCards, Device
+from appliance.sound_cards.selected_devices import SelectedDevices, unlisted_error
 from tests.sound_cards.proc_asound import JABRA, kernel, speakerphone
 
 

@@ -5,13 +5,8 @@ from dataclasses import replace
 import pytest
 
 from appliance.errors import SoundError
-from appliance.sound_cards.devices import (
-    Device,
-    chosen,
-    listed,
-    not_the_first,
-    preference,
-)
+from appliance.sound_cards.devices import Device, listed
+from appliance.sound_cards.selected_devices import chosen, not_the_first, preference
 
 USB = Device(
     "USB PnP Sound Device: Audio (hw:1,0)", 1, 2, 48_000, "Device", "0d8c:0014"
