@@ -52,111 +52,87 @@ class ContactReport:
     """The release before it was bounce: the press before that continues."""
 
 
-ContactReports = tuple[ContactReport, ...]
-"""Oldest first; presses and releases alternate."""
-
-
-@dataclass(frozen=True, slots=True)
 class Contact:
-    """State of one contact."""
+    """Debouncing of one contact. Reports come in order; press and release alternate."""
 
-    is_reported: bool
-    """The newest report was a press."""
-    is_closed: bool
-    """Level after the newest edge, bounce or not."""
-    changed_at_s: float
-    """Stamp of the newest edge."""
-    differs_since_s: float = inf
-    """First reading that differed from `is_closed`: an edge is late, or was lost."""
-
-    @property
-    def settled_at_s(self) -> float:
-        """Stamp from which another edge is not bounce of the newest one."""
-        return self.changed_at_s + SETTLED_S
+    def __init__(self, now_s: float, *, is_closed: bool) -> None:
+        """Start with the level that it had when its pin was opened."""
+        self.is_reported = is_closed
+        """The newest report was a press."""
+        self._is_closed = is_closed
+        """Level after the newest edge, bounce or not."""
+        self._changed_at_s = now_s - SETTLED_S
+        """Stamp of the newest edge."""
+        self._differs_since_s = inf
+        """First reading that differed from the level: an edge is late, or was lost."""
 
     @property
     def due_s(self) -> float:
         """Time from which a reading may yield a report; infinity: none will."""
-        is_settled = self.is_reported == self.is_closed
-        settles_s = inf if is_settled else self.settled_at_s
-        return min(settles_s, self.differs_since_s) + LATE_S
+        is_settled = self.is_reported == self._is_closed
+        settles_s = inf if is_settled else self._changed_at_s + SETTLED_S
+        return min(settles_s, self._differs_since_s) + LATE_S
+
+    def edge(self, at_s: float, *, is_closed: bool) -> list[ContactReport]:
+        """Take an edge with its stamp: the first is reported, its bounce is not."""
+        # The same level twice: an edge between them was lost, and how long the level
+        # stayed is unknown.
+        reports = self._settle(at_s) if is_closed != self._is_closed else []
+        is_bounce = at_s < self._changed_at_s + SETTLED_S
+        if not is_bounce and is_closed != self.is_reported:
+            self.is_reported = is_closed
+            reports.append(ContactReport(is_closed, at_s))
+        self._is_closed, self._changed_at_s = is_closed, at_s
+        self._differs_since_s = inf
+        return reports
+
+    def reading(self, now_s: float, *, is_closed: bool) -> list[ContactReport]:
+        """Take the level as it was read, which finds lost edges.
+
+        A different level counts as an edge if none arrives within `LATE_S`.
+        """
+        reports = self._settle(now_s - LATE_S)
+        if is_closed == self._is_closed:
+            self._differs_since_s = inf
+            return reports
+        self._differs_since_s = min(self._differs_since_s, now_s)
+        if now_s >= self._differs_since_s + LATE_S:
+            reports += self.edge(self._differs_since_s, is_closed=is_closed)
+        return reports
+
+    def _settle(self, until_s: float) -> list[ContactReport]:
+        """Report a level that lasted until this stamp and is not reported yet."""
+        is_closed, at_s = self._is_closed, self._changed_at_s
+        if self.is_reported == is_closed or until_s < at_s + SETTLED_S:
+            return []
+        # An edge that closes the contact is reported at once, unless it follows the
+        # edge of a release by less than `SETTLED_S`.
+        self.is_reported = is_closed
+        return [ContactReport(is_closed, at_s, is_resumed=is_closed)]
 
 
-def new_contact(now_s: float, *, is_closed: bool) -> Contact:
-    """Return the contact with the level that it had when its pin was opened."""
-    return Contact(is_closed, is_closed, now_s - SETTLED_S)
-
-
-def after_edge(
-    contact: Contact, at_s: float, *, is_closed: bool
-) -> tuple[Contact, ContactReports]:
-    """Return the contact after an edge: the first is reported, its bounce is not.
-
-    `at_s` is the stamp of the edge, not the time of its arrival.
-    """
-    reports: ContactReports = ()
-    # The same level twice: an edge between them was lost, and how long the level stayed
-    # is unknown.
-    if is_closed != contact.is_closed:
-        contact, reports = _settled(contact, at_s)
-    if at_s >= contact.settled_at_s and is_closed != contact.is_reported:
-        contact = replace(contact, is_reported=is_closed)
-        reports = (*reports, ContactReport(is_closed, at_s))
-    changed = replace(
-        contact, is_closed=is_closed, changed_at_s=at_s, differs_since_s=inf
-    )
-    return changed, reports
-
-
-def after_reading(
-    contact: Contact, now_s: float, *, is_closed: bool
-) -> tuple[Contact, ContactReports]:
-    """Return the contact after its level was read, which finds lost edges.
-
-    A different level counts as an edge if none arrives within `LATE_S`.
-    """
-    contact, reports = _settled(contact, now_s - LATE_S)
-    if is_closed == contact.is_closed:
-        return replace(contact, differs_since_s=inf), reports
-    since_s = min(contact.differs_since_s, now_s)
-    if now_s < since_s + LATE_S:
-        return replace(contact, differs_since_s=since_s), reports
-    contact, found = after_edge(contact, since_s, is_closed=is_closed)
-    return contact, (*reports, *found)
-
-
-def _settled(contact: Contact, until_s: float) -> tuple[Contact, ContactReports]:
-    """Report a level that lasted until this stamp and is not reported yet."""
-    is_settled = contact.is_reported == contact.is_closed
-    if is_settled or until_s < contact.settled_at_s:
-        return contact, ()
-    # An edge that closes the contact is reported at once, unless it follows the edge of
-    # a release by less than `SETTLED_S`.
-    is_closed = contact.is_closed
-    report = ContactReport(is_closed, contact.changed_at_s, is_resumed=is_closed)
-    return replace(contact, is_reported=is_closed), (report,)
-
-
-@dataclass(frozen=True, slots=True)
 class EdgeRate:
-    """Recent edges of one contact."""
+    """Recent edges of one contact, which tell whether its wire floats."""
 
-    newest_s: float
-    """Time of the newest edge."""
-    edges: int = 0
-    """Edges in its slot."""
-    suspicion: float = 0.0
-    """From `FLOAT_LIMIT` on no finger can have made these edges."""
+    def __init__(self, now_s: float) -> None:
+        self.newest_s = now_s
+        """Time of the newest edge."""
+        self.suspicion = 0.0
+        """From `FLOAT_LIMIT` on no finger can have made these edges."""
+        self._edges = 0
+        """Edges in the slot of the newest."""
 
-    def after(self, edge_s: float) -> "EdgeRate":
-        """Return the rate after an edge at this time."""
+    def add(self, edge_s: float) -> None:
+        """Count an edge at this time."""
         passed = int(edge_s / SLOT_S) - int(self.newest_s / SLOT_S)
+        self.newest_s = edge_s
         if passed > 0:
-            suspicion = max(0.0, self.suspicion - FLOAT_DECAY * (passed - 1))
-            return EdgeRate(edge_s, 1, suspicion + 1 - FLOAT_DECAY)
-        edges = self.edges + 1
-        suspicion = self.suspicion + (edges % EDGES_PER_COUNT == 0)
-        return EdgeRate(edge_s, edges, suspicion)
+            quiet = FLOAT_DECAY * (passed - 1)
+            self.suspicion = max(0.0, self.suspicion - quiet) + 1 - FLOAT_DECAY
+            self._edges = 1
+        else:
+            self._edges += 1
+            self.suspicion += self._edges % EDGES_PER_COUNT == 0
 
 
 class Buttons:
@@ -215,13 +191,13 @@ class Buttons:
         if contact is None:
             # The pin has failed since.
             return
-        rate = self._rates[name] = self._rates[name].after(edge.at_s)
+        rate = self._rates[name]
+        rate.add(edge.at_s)
         if rate.suspicion >= FLOAT_LIMIT:
             self._fail(name, PanelError(name, fault_table.WIRE_FLOATS.text()))
             self._group.suspects.add(name)
             return
-        result = after_edge(contact, edge.at_s, is_closed=edge.is_closed)
-        self._report(name, *result)
+        self._report(name, contact.edge(edge.at_s, is_closed=edge.is_closed))
 
     def _read(self, name: str) -> None:
         try:
@@ -235,15 +211,12 @@ class Buttons:
             self._group.trust(name)
             self._begin(name, is_closed=is_closed)
         contact = self._contacts[name]
-        self._report(name, *after_reading(contact, now_s, is_closed=is_closed))
+        self._report(name, contact.reading(now_s, is_closed=is_closed))
 
-    def _report(self, name: str, contact: Contact, reports: ContactReports) -> None:
-        self._contacts[name] = contact
-        if name in self._group.suspects:
-            return
-        button = Button(name)
-        for report in reports:
-            self._post(_event(button, report))
+    def _report(self, name: str, reports: list[ContactReport]) -> None:
+        if name not in self._group.suspects:
+            for report in reports:
+                self._post(_event(Button(name), report))
 
     def _open_pin(self, factory: pins.Factory, name: str, pin: Pin) -> pins.InputPin:
         """Open a pin; a button that is pressed already is reported as held at boot."""
@@ -262,7 +235,7 @@ class Buttons:
 
     def _begin(self, name: str, *, is_closed: bool) -> None:
         """Report a button that is closed already as held since the start."""
-        self._contacts[name] = new_contact(self._clock(), is_closed=is_closed)
+        self._contacts[name] = Contact(self._clock(), is_closed=is_closed)
         if is_closed and name not in self._group.suspects:
             _log.warning("button is held down at the start  name=%s", name)
             self._post(ButtonPressed(Button(name), is_at_boot=True))

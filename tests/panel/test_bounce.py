@@ -10,14 +10,7 @@ import pytest
 from appliance.config import TalkMode
 from appliance.core.commands import CloseGate, OpenGate
 from appliance.core.events import Button, ButtonPressed, ButtonReleased, Event
-from appliance.panel.buttons import (
-    Contact,
-    ContactReport,
-    ContactReports,
-    after_edge,
-    after_reading,
-    new_contact,
-)
+from appliance.panel.buttons import Contact, ContactReport
 from tests.core.story import in_room, with_mode
 
 BOUNCE_S = 0.020
@@ -47,10 +40,11 @@ class Press:
     up_s: float
 
     @property
-    def reports(self) -> ContactReports:
-        return ContactReport(is_pressed=True, at_s=self.down_s), ContactReport(
-            is_pressed=False, at_s=self.up_s
-        )
+    def reports(self) -> list[ContactReport]:
+        return [
+            ContactReport(is_pressed=True, at_s=self.down_s),
+            ContactReport(is_pressed=False, at_s=self.up_s),
+        ]
 
 
 class Finger:
@@ -101,21 +95,18 @@ def debounced(edges: list[Edge]) -> Iterator[tuple[float, ContactReport]]:
     After each edge that is seen, and whenever it is due, the level is read as it is at
     that moment: a reading may know more than the edges seen so far.
     """
-    contact = new_contact(0.0, is_closed=False)
+    contact = Contact(0.0, is_closed=False)
     pending, now_s = list(edges), 0.0
     end_s = edges[-1].seen_s + 1.0
     while now_s < end_s:
         now_s = _next_s(contact, pending, now_s)
-        reports: ContactReports = ()
+        reports: list[ContactReport] = []
         while pending and pending[0].seen_s <= now_s:
             edge = pending.pop(0)
-            contact, found = after_edge(contact, edge.at_s, is_closed=edge.is_closed)
-            reports = (*reports, *found)
+            reports += contact.edge(edge.at_s, is_closed=edge.is_closed)
         level = [edge.is_closed for edge in edges if edge.at_s <= now_s]
-        contact, found = after_reading(
-            contact, now_s, is_closed=bool(level) and level[-1]
-        )
-        yield from ((now_s, report) for report in (*reports, *found))
+        reports += contact.reading(now_s, is_closed=bool(level) and level[-1])
+        yield from ((now_s, report) for report in reports)
 
 
 def _next_s(contact: Contact, pending: list[Edge], now_s: float) -> float:
@@ -128,7 +119,7 @@ def test_ten_thousand_bouncing_presses_are_reported_as_they_were():
     for seed in range(PATTERNS):
         finger = Finger(seed)
         presses = finger.presses(1)
-        reports = tuple(report for _, report in debounced(finger.edges(presses)))
+        reports = [report for _, report in debounced(finger.edges(presses))]
         if reports != presses[0].reports:
             wrong.append((seed, reports))
     assert wrong == []
@@ -169,7 +160,7 @@ def test_a_contact_that_opens_while_held_has_no_lasting_effect(mode, flickers):
 def gates(
     mode: TalkMode, reports: list[tuple[float, ContactReport]]
 ) -> list[tuple[float, bool]]:
-    """Return the times at which the core new_contact and closed the gate."""
+    """Return the times at which the core opened and closed the gate."""
     box = in_room(with_mode(mode))
     start_s, before = box.now_s, len(box.commands)
     moves: list[tuple[float, bool]] = []
