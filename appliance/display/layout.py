@@ -188,7 +188,6 @@ class _About:
 
 
 def _talk_page(view: View, chat: Chat, size: Size) -> tuple[TextLine, ...]:
-    """Return the lines of the screen page about talking."""
     is_flat = not is_tall(size)
     is_connected = view.connection is ConnectionState.CONNECTED
     title = readable(view.banner if is_connected else view.name or view.address)
@@ -296,7 +295,6 @@ def _cause(view: View) -> str:
 
 
 def _person(person: Participant, agent: VoiceAgent | None) -> str:
-    """Return the name of a participant, an agent's with its state."""
     if agent is None or agent.id != person.id:
         return person.name
     return f"{person.name} is {agent.state}"
@@ -358,13 +356,11 @@ def bar(text: str, look: Look, area: Area) -> TextLine:
 
 
 def _fault_count(view: View) -> str:
-    """Return the number of faults in words; empty: none."""
     count = len(view.faults)
     return {0: "", 1: "1 fault"}.get(count, f"{count} faults")
 
 
 def _mark_px(mark: str) -> int:
-    """Return the indent of a line with this mark."""
     return fonts.small().width_px(mark) + 2 * GAP_PX if mark else 0
 
 

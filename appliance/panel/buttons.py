@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 from typing import Final, Self
 
@@ -187,17 +187,18 @@ class Buttons:
             self._take(*self._edges.get_nowait())
 
     def _take(self, name: str, edge: pins.Edge) -> None:
+        at_s, is_closed = edge
         contact = self._contacts.get(name)
         if contact is None:
             # The pin has failed since.
             return
         rate = self._rates[name]
-        rate.add(edge.at_s)
+        rate.add(at_s)
         if rate.suspicion >= FLOAT_LIMIT:
             self._fail(name, PanelError(name, fault_table.WIRE_FLOATS.text()))
             self._group.suspects.add(name)
             return
-        self._report(name, contact.edge(edge.at_s, is_closed=edge.is_closed))
+        self._report(name, contact.edge(at_s, is_closed=is_closed))
 
     def _read(self, name: str) -> None:
         try:
@@ -222,11 +223,12 @@ class Buttons:
         """Open a pin; a button that is pressed already is reported as held at boot."""
 
         def on_edge(edge: pins.Edge) -> None:
-            now_s = self._clock()
-            if not now_s - OLD_S <= edge.at_s <= now_s:
+            now_s, (at_s, is_closed) = self._clock(), edge
+            if not now_s - OLD_S <= at_s <= now_s:
                 # Its time stamp is from another clock.
-                edge = replace(edge, at_s=now_s)
-            self._loop.call_soon_threadsafe(self._edges.put_nowait, (name, edge))
+                at_s = now_s
+            item = name, (at_s, is_closed)
+            self._loop.call_soon_threadsafe(self._edges.put_nowait, item)
 
         wire = pins.InputPin(factory, pin, on_edge)
         self._rates[name] = EdgeRate(self._clock())

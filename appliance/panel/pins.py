@@ -26,6 +26,9 @@ RETRY_S: Final = 1.0
 """Time between two attempts; our choice: a repaired part is to work within 3 s."""
 PATIENCE: Final = 3
 """Failed attempts to open the chip at the start that are not reported; our choice."""
+Edge = tuple[float, bool]
+"""Time stamp, with lgpio the kernel's on the monotonic clock, and whether the contact
+is closed after the edge."""
 Factory = Any
 """A gpiozero pin factory; gpiozero has no type annotations."""
 OpenFactory = Callable[[], Factory]
@@ -141,24 +144,6 @@ def _pin_errors() -> tuple[type[Exception], ...]:
     return errors
 
 
-def claim(factory: Factory, pin: Pin) -> None:
-    """Take a pin from the kernel before gpiozero's device reserves it.
-
-    A device whose pin is refused would keep the reservation for minutes.
-    """
-    factory.pin(pin.pin)
-
-
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """Edge seen by a thread of gpiozero's."""
-
-    is_closed: bool
-    """Level of the contact after the edge."""
-    at_s: float
-    """Time stamp; with lgpio the kernel's, on the monotonic clock."""
-
-
 class InputPin:
     """Input pin, with a callback for both edges in one of gpiozero's threads.
 
@@ -175,7 +160,8 @@ class InputPin:
         with pin_errors(self._name):
             from gpiozero import GPIODevice
 
-            claim(factory, pin)
+            # First, because a device whose pin is refused would keep it for minutes.
+            factory.pin(pin.pin)
             self._device = GPIODevice(pin.pin, pin_factory=factory)
         try:
             with pin_errors(self._name):
@@ -209,7 +195,7 @@ class InputPin:
 
     def _changed(self, ticks: float, state: object) -> None:
         # Source: gpiozero `pins/lgpio.py`: the kernel's time stamp, in seconds.
-        self._on_edge(Edge(bool(state) == self._is_active_high, float(ticks)))
+        self._on_edge((float(ticks), bool(state) == self._is_active_high))
 
 
 class OutputPin:
@@ -221,7 +207,8 @@ class OutputPin:
         with pin_errors(self._name):
             from gpiozero import OutputDevice
 
-            claim(factory, pin)
+            # As for an input.
+            factory.pin(pin.pin)
             self._device = OutputDevice(
                 pin.pin, active_high=is_high, initial_value=is_lit, pin_factory=factory
             )
@@ -255,13 +242,14 @@ class PinGroup(Generic[PinT]):
         self.pins: dict[str, PinT] = {}
         self.suspects: set[str] = set()
         """Names of pins that count as lost also while they are open, until `trust`."""
-        self._part = part
         self._wired = wiring
-        self._post = post
         self._source = source
         self._open_pin = open_pin
         self._factory: Factory | None = None
-        self._reports: dict[str, FaultReport] = {}
+        self._factory_report = _report(post, part, ALL_PINS, PATIENCE)
+        self._reports = {
+            name: _report(post, part, label(name, pin)) for name, pin in wiring.items()
+        }
         self._background = Background()
 
     async def open(self, run: Callable[[], Work]) -> None:
@@ -272,28 +260,32 @@ class PinGroup(Generic[PinT]):
     async def find(self) -> None:
         """Try to open the pins that are not open; to be repeated after `RETRY_S`."""
         if self._factory is None:
-            await self._find_factory()
-        if self._factory is None:
-            return
+            try:
+                # In a thread: the imports are slow.
+                self._factory = await asyncio.to_thread(self._source.open_factory)
+            except PanelError as exc:
+                self._factory_report.lost(exc.reason)
+                return
+            self._factory_report.found()
         for name in self._wired.keys() - self.pins.keys():
             try:
                 self.pins[name] = self._opened(name)
             except PanelError as exc:
-                self._report(name).lost(exc.reason)
+                self._reports[name].lost(exc.reason)
             else:
                 if name not in self.suspects:
-                    self._report(name).found()
+                    self._reports[name].found()
 
     def lose(self, name: str, exc: PanelError) -> None:
         """Close and report a pin that has failed; `find` opens it again."""
         pin = self.pins.pop(name)
-        self._report(name).lost(exc.reason)
+        self._reports[name].lost(exc.reason)
         _close(pin)
 
     def trust(self, name: str) -> None:
         """Report that a suspect pin works."""
         self.suspects.discard(name)
-        self._report(name).found()
+        self._reports[name].found()
 
     async def close(self, *failure: object) -> None:
         """Stop the task and release all pins; `failure` is that of `__aexit__`."""
@@ -303,15 +295,6 @@ class PinGroup(Generic[PinT]):
             while self.pins:
                 _, pin = self.pins.popitem()
                 _close(pin)
-
-    async def _find_factory(self) -> None:
-        try:
-            # In a thread: the imports are slow.
-            self._factory = await asyncio.to_thread(self._source.open_factory)
-        except PanelError as exc:
-            self._report(ALL_PINS).lost(exc.reason)
-        else:
-            self._report(ALL_PINS).found()
 
     def _opened(self, name: str) -> PinT:
         pin = self._wired[name]
@@ -323,20 +306,10 @@ class PinGroup(Generic[PinT]):
                 raise
             raise PanelError(exc.part, in_use(consumer)) from exc
 
-    def _report(self, name: str) -> FaultReport:
-        """Return the report of a wired pin or of `ALL_PINS`, made at its first use."""
-        if name not in self._reports:
-            pin = self._wired.get(name)
-            shown = label(name, pin) if pin else name
-            log = FaultLog(
-                _log,
-                f'{self._part} lost  name="{shown}"',
-                f'{self._part} found  name="{shown}"',
-            )
-            patience = 0 if pin else PATIENCE
-            report = FaultReport(self._post, self._part, shown, log, patience)
-            self._reports[name] = report
-        return self._reports[name]
+
+def _report(post: Post, part: Part, name: str, patience: int = 0) -> FaultReport:
+    log = FaultLog(_log, f'{part} lost  name="{name}"', f'{part} found  name="{name}"')
+    return FaultReport(post, part, name, log, patience)
 
 
 def _close(pin: InputPin | OutputPin) -> None:

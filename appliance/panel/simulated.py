@@ -4,7 +4,7 @@ from typing import Final
 
 from gpiozero.pins.mock import MockFactory, MockPin
 
-from appliance.config import ButtonsConfig, LampsConfig, Pin
+from appliance.config import ButtonsConfig, LampsConfig
 from appliance.core.events import Button
 from appliance.panel import pins
 
@@ -40,8 +40,7 @@ class SimulatedPins:
 
     def lit(self) -> frozenset[str]:
         """Return the names of the lamps whose pins have the level for lit."""
-        lamps = self._lamps.items()
-        return frozenset(name for name, pin in lamps if self._is_lit(pin))
+        return frozenset(filter(self._is_lit, self._lamps))
 
     def _drive(self, button: Button, *, is_closed: bool) -> None:
         pin = self._buttons.get(button)
@@ -51,7 +50,8 @@ class SimulatedPins:
         is_high = is_closed == pins.is_active_high(pin, is_button=True)
         wire.drive_high() if is_high else wire.drive_low()
 
-    def _is_lit(self, pin: Pin) -> bool:
+    def _is_lit(self, lamp: str) -> bool:
+        pin = self._lamps[lamp]
         wire = self.factory.pin(pin.pin)
         is_high = pins.is_active_high(pin, is_button=False)
         return wire.function == "output" and bool(wire.state) == is_high

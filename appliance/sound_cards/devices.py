@@ -151,9 +151,8 @@ def usb_port(number: str, cards: Path) -> str:
     Source: Linux, sound/usb/card.c, `usb_audio_make_longname`: "... at usb-BUS-PORT,
     full speed", the second line of each card in `/proc/asound/cards`.
     """
-    at = rf"^ *{number} \[.*\n.* at (usb-[^ ,]+)"
-    found = re.search(at, kernel_text(cards / "cards") + "\n", re.MULTILINE)
-    return found[1] if found else ""
+    text = kernel_text(cards / "cards")
+    return _match(rf"^ *{number} \[.*\n.* at (usb-[^ ,]+)", text)
 
 
 def _device(info: Mapping[str, object], cards: Path) -> Device:
@@ -227,10 +226,7 @@ class AlsaCards:
     def _owner(self, pcm: Path) -> str | None:
         """Return the thread that has the PCM open; empty: free; None: no answer."""
         status = self._status(pcm)
-        if status is None:
-            return None
-        owner = re.search(r"^owner_pid *: *(\d+)", status, re.MULTILINE)
-        return owner[1] if owner else ""
+        return status and _match(r"^owner_pid *: *(\d+)", status)
 
     def _status(self, pcm: Path) -> str | None:
         """Return the status of all substreams of a PCM; None: no answer.
@@ -254,8 +250,7 @@ class AlsaCards:
     def _program(self, thread_id: str) -> str:
         """Return the name and process id of a thread's program."""
         status = kernel_text(self._processes / thread_id / "status")
-        group = re.search(r"^Tgid:\s*(\d+)", status, re.MULTILINE)
-        process_id = group[1] if group else thread_id
+        process_id = _match(r"^Tgid:\s*(\d+)", status) or thread_id
         folder = self._processes / process_id
         words = kernel_text(folder / "cmdline").split("\0")
         # The sound process has this name as an argument.
@@ -294,8 +289,13 @@ def _name(card: Path, number: str) -> str:
     pcms = kernel_paths(card, f"pcm{number}[cp]")
     info = "".join(kernel_text(pcm / "info") + "\n" for pcm in pcms)
     cards = kernel_text(card.parent / "cards")
-    short = re.search(rf"^ *{card.name[4:]} \[.*\]: .*? - (.*)$", cards, re.MULTILINE)
-    part = re.search(r"^name: (.*)$", info, re.MULTILINE)
-    first = short[1] if short else kernel_text(card / "id")
-    second = part[1] if part else "PCM"
+    short = _match(rf"^ *{card.name[4:]} \[.*\]: .*? - (.*)$", cards)
+    first = short or kernel_text(card / "id")
+    second = _match("^name: (.*)$", info) or "PCM"
     return f"{first}: {second} (hw:{card.name[4:]},{number})"
+
+
+def _match(pattern: str, text: str) -> str:
+    """Return the group of the first match; empty: there is none."""
+    found = re.search(pattern, text, re.MULTILINE)
+    return found[1] if found else ""
