@@ -242,12 +242,10 @@ def show_faults(
     if config.driver == "none":
         return
     for _ in range(FAULT_TRIES):
-        try:
+        with suppress(PanelError):
             _show_faults(open_display(config), config, faults)
-        except PanelError:
-            sleep(FAULT_RETRY_S)
-        else:
             return
+        sleep(FAULT_RETRY_S)
 
 
 def _show_faults(
