@@ -67,7 +67,11 @@ class _Pen:
     """Pen that draws the lines of a layout on one picture."""
 
     def __init__(self, draw: "ImageDraw", size: Size) -> None:
+        from PIL.ImageFont import Layout
+
         self._canvas = draw
+        # Pillow has no Raqm, which orders right-to-left text, without libfribidi.
+        self._has_raqm = fonts.text().pillow.layout_engine == Layout.RAQM
         # No anti-aliasing: a pixel is lit or dark.
         self._canvas.fontmode = "1"
         self._right = size[0] - SHIFT_PX[0]
@@ -129,10 +133,6 @@ class _Pen:
         self, text: str, font: Font, at: Size, ink: int = _LIT, *, is_rtl: bool = False
     ) -> None:
         """Write the text with the top left corner of its cells here."""
-        from PIL.ImageFont import Layout
-
-        # Pillow has no Raqm, which orders right-to-left text, without libfribidi.
-        has_raqm = font.pillow.layout_engine == Layout.RAQM
-        direction = ("rtl" if is_rtl else "ltr") if has_raqm else None
         if text:
+            direction = ("rtl" if is_rtl else "ltr") if self._has_raqm else None
             self._canvas.text(at, text, fill=ink, font=font.pillow, direction=direction)

@@ -1,7 +1,4 @@
-"""Buttons on the GPIO pins: debouncing, floating wires, and the adapter itself.
-
-All but the adapter is pure; time is an argument.
-"""
+"""Buttons on the GPIO pins: debouncing, floating wires, and the adapter itself."""
 
 import asyncio
 import logging
@@ -53,7 +50,10 @@ class ContactReport:
 
 
 class Contact:
-    """Debouncing of one contact. Reports come in order; press and release alternate."""
+    """Debouncing of one contact; reports are in order, presses and releases alternate.
+
+    Time is an argument.
+    """
 
     def __init__(self, now_s: float, *, is_closed: bool) -> None:
         """Start with the level that it had when its pin was opened."""

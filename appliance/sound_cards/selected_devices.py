@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from appliance.config import SoundConfig
 
 SERVERS: Final = frozenset({"pulse", "pipewire"})
-"""Those that stand for a sound server."""
+"""ALSA names that stand for a sound server."""
 _ALSA_ID: Final = re.compile(r"(?:plug)?hw:(?:CARD=)?([A-Za-z_]\w*)(?:,.*)?")
 """ALSA's own way to name a card by its id."""
 
