@@ -39,7 +39,7 @@ from appliance.demo.simulated_card import Recording, SimulatedCard, phrase
 from appliance.errors import DemoError, SoundError
 from appliance.net.server_address import listener, pairing_url, parsed
 from appliance.net.url import address_fault
-from appliance.panel.simulated import SimulatedPins
+from appliance.panel.pins import SimulatedPins
 from appliance.ports import Viewer
 from appliance.process.logs import start_logging
 from appliance.sound_cards.devices import listed

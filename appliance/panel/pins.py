@@ -1,4 +1,4 @@
-"""GPIO pins through gpiozero: their factory, inputs, error sentences and retries."""
+"""GPIO pins through gpiozero: opening, errors, retries, and simulated ones."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from appliance.config import ButtonsConfig, LampsConfig, Pin
 from appliance.core import fault_table
-from appliance.core.events import Part
+from appliance.core.events import Button, Part
 from appliance.core.fault_table import HardwareFault
 from appliance.errors import PanelError
 from appliance.panel.gpio_chip import ALL_PINS, GpioChips, in_use
@@ -26,6 +26,8 @@ RETRY_S: Final = 1.0
 """Time between two attempts; our choice: a repaired part is to work within 3 s."""
 PATIENCE: Final = 3
 """Failed attempts to open the chip at the start that are not reported; our choice."""
+SIMULATED_REVISION: Final = "902120"
+"""Revision of a Zero 2 W; with it gpiozero does not read this machine's."""
 Edge = tuple[float, bool]
 """Time stamp, with lgpio the kernel's on the monotonic clock, and whether the contact
 is closed after the edge."""
@@ -98,7 +100,7 @@ def is_active_high(pin: Pin, *, is_button: bool) -> bool:
     return not is_button or pin.pull == "down"
 
 
-def gpiozero_pull(pull: str) -> str:
+def _gpiozero_pull(pull: str) -> str:
     """Return gpiozero's name for the state of the Pi's own resistor."""
     return "floating" if pull == "none" else pull
 
@@ -187,7 +189,7 @@ class InputPin:
         wire = self._device.pin
         if wire.function != "input":
             wire.function = "input"
-        wanted = gpiozero_pull(pull)
+        wanted = _gpiozero_pull(pull)
         if wire.pull != wanted:
             wire.pull = wanted
         wire.edges = "both"
@@ -317,3 +319,53 @@ def _close(pin: InputPin | OutputPin) -> None:
         pin.close()
     except PanelError as exc:
         _log.debug("pin cannot be released  reason=%s", exc)
+
+
+class SimulatedPins:
+    """Mock pins of gpiozero, wired as configured. Thread: any."""
+
+    def __init__(
+        self,
+        buttons: ButtonsConfig,
+        lamps: LampsConfig,
+        pin_class: type | None = None,
+    ) -> None:
+        """Make the pins; those of tests may have another class."""
+        from gpiozero.pins.mock import MockFactory
+
+        self.factory: Factory = MockFactory(
+            revision=SIMULATED_REVISION, pin_class=pin_class
+        )
+        self.source = PinSource(lambda: self.factory)
+        """For `Buttons` and `Lamps`."""
+        self._buttons = wired(buttons)
+        self._lamps = wired(lamps)
+        for pin in self._buttons.values():
+            # Set the resistor, so that a button can be pressed before it is opened.
+            self.factory.pin(pin.pin).pull = _gpiozero_pull(pin.pull)
+
+    def press(self, button: Button) -> None:
+        """Close the button's contact, if it is wired."""
+        self._drive(button, is_closed=True)
+
+    def release(self, button: Button) -> None:
+        """Open the button's contact."""
+        self._drive(button, is_closed=False)
+
+    def lit(self) -> frozenset[str]:
+        """Return the names of the lamps whose pins have the level for lit."""
+        return frozenset(filter(self._is_lit, self._lamps))
+
+    def _drive(self, button: Button, *, is_closed: bool) -> None:
+        pin = self._buttons.get(button)
+        if pin is None:
+            return
+        wire = self.factory.pin(pin.pin)
+        is_high = is_closed == is_active_high(pin, is_button=True)
+        wire.drive_high() if is_high else wire.drive_low()
+
+    def _is_lit(self, lamp: str) -> bool:
+        pin = self._lamps[lamp]
+        wire = self.factory.pin(pin.pin)
+        is_high = is_active_high(pin, is_button=False)
+        return wire.function == "output" and bool(wire.state) == is_high

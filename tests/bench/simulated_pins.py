@@ -19,7 +19,7 @@ from appliance.config import ScreenConfig
 from appliance.config.load import load
 from appliance.core.events import Button
 from appliance.panel.oled import Oled, open_oled
-from appliance.panel.simulated import SimulatedPins
+from appliance.panel.pins import SimulatedPins
 from appliance.process.logs import start_logging
 
 

@@ -35,7 +35,7 @@ from appliance.core.events import Button
 from appliance.core.view import View
 from appliance.panel import pins
 from appliance.panel.oled import Oled, open_oled, size_px
-from appliance.panel.simulated import SimulatedPins
+from appliance.panel.pins import SimulatedPins
 from appliance.process.logs import start_logging
 from appliance.sound_cards.devices import AlsaCards, listed
 from appliance.sound_cards.selected_devices import SelectedDevices

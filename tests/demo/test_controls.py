@@ -7,7 +7,7 @@ import pytest
 from appliance.config import ButtonsConfig, LampsConfig
 from appliance.core.events import Button
 from appliance.demo.command import KEY_REPEAT_S, TAP_S, Keyboard
-from appliance.panel.simulated import SimulatedPins
+from appliance.panel.pins import SimulatedPins
 from tests.clock import Clock
 
 

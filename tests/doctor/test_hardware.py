@@ -14,8 +14,7 @@ from appliance.doctor.checks import Finding
 from appliance.doctor.hardware import pins, screen, wifi
 from appliance.errors import PanelError
 from appliance.net.network_monitor import current_address, current_interface
-from appliance.panel.pins import Factory, PinSource
-from appliance.panel.simulated import REVISION
+from appliance.panel.pins import SIMULATED_REVISION, Factory, PinSource
 from tests.panel.fakes import NO_PINS, FakeBus, FakeKernel
 
 BUTTONS = ButtonsConfig(talk=17, leave=27)
@@ -63,7 +62,7 @@ def busy_factory() -> Factory:
         raise BUSY
 
     pin = type("BusyPin", (MockPin,), {"__init__": request})
-    factory = MockFactory(revision=REVISION, pin_class=pin)
+    factory = MockFactory(revision=SIMULATED_REVISION, pin_class=pin)
     factory.chip = 0
     return factory
 
@@ -80,7 +79,7 @@ def runtime(tmp_path):
 
 
 def test_every_wired_pin_is_opened_as_the_box_does_and_released(kernel, runtime):
-    factory = MockFactory(revision=REVISION)
+    factory = MockFactory(revision=SIMULATED_REVISION)
     source = PinSource(lambda: factory, kernel.chips)
     for _ in range(2):
         finding = pins(BUTTONS, LAMPS, source, runtime)
@@ -91,7 +90,7 @@ def test_every_wired_pin_is_opened_as_the_box_does_and_released(kernel, runtime)
 
 
 def test_a_pressed_button_is_said(kernel, runtime):
-    factory = MockFactory(revision=REVISION)
+    factory = MockFactory(revision=SIMULATED_REVISION)
     factory.pin(17).pull = "up"
     factory.pin(17).drive_low()
     source = PinSource(lambda: factory, kernel.chips)

@@ -19,8 +19,7 @@ from appliance.core.events import (
     PartLost,
 )
 from appliance.panel.buttons import QUIET_S, Buttons
-from appliance.panel.pins import RETRY_S, PinSource
-from appliance.panel.simulated import REVISION, SimulatedPins
+from appliance.panel.pins import RETRY_S, SIMULATED_REVISION, PinSource, SimulatedPins
 from tests.clock import Clock
 from tests.panel.fakes import Inbox, MissingPins, failing_pin, stamped_pin
 
@@ -197,7 +196,7 @@ async def test_a_busy_pin_is_reported_once_and_found_when_it_is_free():
 
 
 async def test_a_pin_without_the_wanted_resistor_is_reported():
-    inbox, factory = Inbox(), MockFactory(revision=REVISION)
+    inbox, factory = Inbox(), MockFactory(revision=SIMULATED_REVISION)
     config = ButtonsConfig(talk=Pin(pin=2, pull="down"), leave=None)
     async with Buttons(config, inbox.post, PinSource(lambda: factory)):
         lost = await inbox.next()
@@ -208,7 +207,7 @@ async def test_a_pin_without_the_wanted_resistor_is_reported():
 
 async def test_a_pin_that_fails_while_pressed_is_released_and_reported():
     inbox, clock, failure = Inbox(), Clock(), list[Exception]()
-    factory = MockFactory(revision=REVISION, pin_class=failing_pin(failure))
+    factory = MockFactory(revision=SIMULATED_REVISION, pin_class=failing_pin(failure))
     config = ButtonsConfig(talk=17, leave=None)
     async with Buttons(config, inbox.post, PinSource(lambda: factory), clock):
         wire = factory.pin(17)
@@ -228,7 +227,7 @@ async def test_a_pin_that_fails_while_pressed_is_released_and_reported():
 async def test_a_pin_that_fails_while_its_button_is_up_is_released_too():
     """A tap may have begun a talk that only this button can end."""
     inbox, failure = Inbox(), list[Exception]()
-    factory = MockFactory(revision=REVISION, pin_class=failing_pin(failure))
+    factory = MockFactory(revision=SIMULATED_REVISION, pin_class=failing_pin(failure))
     config = ButtonsConfig(talk=17, leave=None)
     async with Buttons(config, inbox.post, PinSource(lambda: factory), Clock()):
         while factory.pin(17).when_changed is None:

@@ -12,8 +12,7 @@ from appliance.config import ButtonsConfig, LampsConfig, Pin
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.core.view import LampStates, View
 from appliance.panel.lamps import Lamps
-from appliance.panel.pins import PinSource
-from appliance.panel.simulated import REVISION, SimulatedPins
+from appliance.panel.pins import SIMULATED_REVISION, PinSource, SimulatedPins
 from tests.panel.fakes import Inbox, MissingPins, failing_pin
 from tests.pictures.situations import SILENT
 
@@ -85,7 +84,7 @@ async def test_a_busy_pin_is_reported_and_the_others_work():
 
 async def test_a_lamp_that_fails_is_reported_and_found_again():
     inbox, failure = Inbox(), list[Exception]()
-    factory = MockFactory(revision=REVISION, pin_class=failing_pin(failure))
+    factory = MockFactory(revision=SIMULATED_REVISION, pin_class=failing_pin(failure))
     config = LampsConfig(online=22, talking=None)
     async with Lamps(
         config, inbox.post, PinSource(lambda: factory), retry_s=0.01

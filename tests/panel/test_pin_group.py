@@ -17,6 +17,7 @@ from appliance.panel.gpio_chip import CHIP_INFO, GpioChips, query_device
 from appliance.panel.pins import (
     PATIENCE,
     RETRY_S,
+    SIMULATED_REVISION,
     Factory,
     InputPin,
     OpenFactory,
@@ -24,7 +25,6 @@ from appliance.panel.pins import (
     PinGroup,
     PinSource,
 )
-from appliance.panel.simulated import REVISION
 from tests.panel.fakes import NO_PINS, FakeKernel
 
 BUSY = PanelError("GPIO17", "'GPIO busy'")
@@ -51,7 +51,7 @@ class Group:
 
 def mock_factory() -> Factory:
     """Return mock pins on a numbered chip, as lgpio's are."""
-    factory = MockFactory(revision=REVISION)
+    factory = MockFactory(revision=SIMULATED_REVISION)
     factory.chip = 0
     return factory
 
@@ -122,7 +122,7 @@ def test_a_pin_that_was_refused_is_not_held_by_the_attempt(open_pin):
 def test_a_closed_button_leaves_no_callback_at_its_pin():
     # As lgpio's pins, these keep it when they are closed.
     pin = type("KeepingPin", (MockPin,), {"close": lambda _self: None})
-    factory = MockFactory(revision=REVISION, pin_class=pin)
+    factory = MockFactory(revision=SIMULATED_REVISION, pin_class=pin)
     button = InputPin(factory, Pin(pin=17), print)
     assert factory.pin(17).when_changed is not None
     button.close()
