@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from enum import Enum, auto
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -50,23 +49,6 @@ OpenDisplay = Callable[[ScreenConfig], Oled]
 """Opens the screen; raises `PanelError` if there is none."""
 
 _log = logging.getLogger(__name__)
-
-
-class Brightness(Enum):
-    """Brightness of the screen, reduced while idle to protect the OLED from burn-in."""
-
-    BRIGHT = auto()
-    DIM = auto()
-    DARK = auto()
-
-
-def brightness(idle_s: float, config: ScreenConfig) -> Brightness:
-    """Return the brightness after this idle time."""
-    if 0 < config.sleep_after_s <= idle_s:
-        return Brightness.DARK
-    if 0 < config.dim_after_s <= idle_s:
-        return Brightness.DIM
-    return Brightness.BRIGHT
 
 
 def is_awake(before: View, view: View) -> bool:
@@ -167,7 +149,9 @@ class DisplaySupervisor:
         log = FaultLog(_log, "screen lost", "screen found")
         self._report = FaultReport(post, Part.SCREEN, NAME, log, PATIENCE)
         self._shown: Image | None = None
-        self._brightness: Brightness | None = None
+        self._is_lit = True
+        self._is_dim: bool | None = None
+        """None: not yet set."""
 
     def refresh(self, view: View | None, now_s: float, idle_s: float) -> float:
         """Do everything that is due, and return the seconds until the next probe.
@@ -205,23 +189,25 @@ class DisplaySupervisor:
             self._display = self._open_display(self._config)
         elif self._display.check():
             return
-        self._shown = self._brightness = None
+        self._shown, self._is_lit, self._is_dim = None, True, None
 
     def _update(self, display: Oled, view: View, now_s: float, idle_s: float) -> None:
-        wanted, before = brightness(idle_s, self._config), self._brightness
-        is_lit = wanted is not Brightness.DARK
-        if wanted is not before and Brightness.DARK in {wanted, before}:
+        """Show the view, dimmed or dark after a while to protect the OLED."""
+        is_lit = not 0 < self._config.sleep_after_s <= idle_s
+        is_dim = 0 < self._config.dim_after_s <= idle_s
+        if is_lit != self._is_lit:
             display.light(is_lit=is_lit)
-            self._shown = None
-        if is_lit:
-            with import_errors(NAME):
-                shown = picture(view, self._size, pixel_shift(int(now_s // SHIFT_S)))
-            if shown != self._shown:
-                display.show(shown)
-                self._shown = shown
-            if wanted is not before:
-                display.dim(is_dim=wanted is Brightness.DIM)
-        self._brightness = wanted
+            self._shown, self._is_lit, self._is_dim = None, is_lit, None
+        if not is_lit:
+            return
+        with import_errors(NAME):
+            shown = picture(view, self._size, pixel_shift(int(now_s // SHIFT_S)))
+        if shown != self._shown:
+            display.show(shown)
+            self._shown = shown
+        if is_dim != self._is_dim:
+            display.dim(is_dim=is_dim)
+            self._is_dim = is_dim
 
 
 def show_faults_of_service(
