@@ -209,7 +209,6 @@ class Oled:
         self._bus = bus
         self._address = address
         self._config = config
-        self._is_lit = True
         self._start()
 
     def show(self, picture: "Image", /) -> None:
@@ -219,7 +218,7 @@ class Oled:
     def check(self) -> bool:
         """Return False if the chip was without power; it is then as just opened."""
         self._device.command(NOTHING)
-        if not (self._is_lit and self._says_power) or self._is_on():
+        if not self._says_power or self._is_on():
             return True
         _log.info("screen was without power")
         self._start()
@@ -234,11 +233,11 @@ class Oled:
 
         Start commands are sent in case that the dark chip was without power.
         """
-        if not is_lit:
-            self._device.hide()
-        elif not self._is_lit:
+        if is_lit:
             self._start()
-        self._is_lit = is_lit
+        else:
+            self._device.hide()
+            self._says_power = False
 
     def close(self) -> None:
         """Switch the panel off and close the bus."""
@@ -264,7 +263,7 @@ class Oled:
         # Disables luma's exit handler; `close` switches the panel off.
         self._device.persist = True
         self._says_power = self._is_on()
-        """False: its status means nothing, because it has just been switched on."""
+        """False: its status tells nothing, because it is off, or says so while on."""
 
     def _is_on(self) -> bool:
         """Return False if the panel is off, as after a power cut; True: or unreadable.
@@ -286,6 +285,6 @@ def size_px(config: ScreenConfig) -> Size:
 
 @cache
 def _device() -> LumaDevice:
-    """Return luma's device, not started: its exit handler keeps each one for ever."""
+    """Return luma's device, not started: one, because its exit handler keeps each."""
     kind = import_module("luma.oled.device").ssd1306
     return kind.__new__(kind)
