@@ -322,11 +322,10 @@ def _doctor(args: argparse.Namespace) -> int:
 def _devices(args: argparse.Namespace) -> int:
     from appliance.audio.portaudio import PortAudio
     from appliance.doctor.hardware import all_devices, print_devices
-    from appliance.sound_cards.card_volume import device_volumes
 
     with PortAudio() as driver:
         devices = all_devices(driver)
-    return print_devices(devices, device_volumes, as_json=args.json)
+    return print_devices(devices, as_json=args.json)
 
 
 def _pair(args: argparse.Namespace) -> int:

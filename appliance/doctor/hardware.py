@@ -85,30 +85,19 @@ def card_name(
     return ", ".join(found), notice
 
 
-def print_devices(
-    devices: tuple[Device, ...],
-    volumes_of: Callable[[Device], str] = lambda _: "",
-    *,
-    as_json: bool,
-) -> int:
-    """Print the cards and the names to put into the configuration.
-
-    `volumes_of` returns the volumes of a device's own mixer in words.
-    """
+def print_devices(devices: tuple[Device, ...], *, as_json: bool) -> int:
+    """Print the cards and the names to put into the configuration."""
     if as_json:
         facts = [
-            asdict(x)
-            | {"name": x.stable_name, "levels": volumes_of(x)}
-            | {"is_default": x.is_default}
+            asdict(x) | {"name": x.stable_name, "is_default": x.is_default}
             for x in devices
         ]
         sys.stdout.write(json.dumps(facts) + "\n")
         return 0
     names = Counter(device.stable_name for device in devices)
     for device in devices:
-        levels = volumes_of(device)
         words = line(device, is_unique=names[device.stable_name] == 1)
-        sys.stdout.write(words + (f"; {levels}" if levels else "") + "\n")
+        sys.stdout.write(f"{words}\n")
     if not devices:
         sys.stderr.write(f"no sound card found. {fault_table.NO_CARD.remedy}\n")
     return 0

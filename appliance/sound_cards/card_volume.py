@@ -13,17 +13,14 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from appliance.config import MixerConfig
 from appliance.core import fault_table
 from appliance.errors import SoundError
 from appliance.process.logs import FAULT_LINES, FAULT_WINDOW_S, LogLimit
 from appliance.sound_cards.alsa_mixer import WORDS, CardMixer, Control, opened
 from appliance.sound_cards.devices import ALSA_CARDS, Device, Direction, kernel_text
-
-if TYPE_CHECKING:
-    # It imports msgspec, which the command `devices` does not need.
-    from appliance.config import MixerConfig
 
 FAINT_DB: Final = -15.0
 """A speaker at this volume or below is hard to hear; our choice."""
@@ -62,19 +59,6 @@ _log = logging.getLogger(__name__)
 
 
 OpenMixer = Callable[[str], AbstractContextManager[CardMixer]]
-
-
-def device_volumes(device: Device) -> str:
-    """Return the volumes of a device's directions in words; empty: none are known."""
-    if not device.card_id:
-        return ""
-    try:
-        with opened(device.card_id) as mixer:
-            controls = mixer.controls()
-    except SoundError:
-        return ""
-    found = {way: of_direction(controls, way) for way in sorted(device.directions)}
-    return "; ".join(f"{way} level {described(x)}" for way, x in found.items() if x)
 
 
 def of_direction(
@@ -174,7 +158,7 @@ class CardVolumeSupervisor:
 
     def __init__(
         self,
-        config: "MixerConfig | None",
+        config: MixerConfig | None,
         open_mixer: OpenMixer = opened,
         cards: Path = ALSA_CARDS,
     ) -> None:

@@ -7,8 +7,9 @@ with every hot-plug and every boot.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from appliance.config import SoundConfig
 from appliance.core import fault_table
 from appliance.core.events import PartFound
 from appliance.errors import SoundError
@@ -22,10 +23,6 @@ from appliance.sound_cards.devices import (
     obstacle_error,
 )
 
-if TYPE_CHECKING:
-    # It imports msgspec, which the command `devices` does not need.
-    from appliance.config import SoundConfig
-
 SERVERS: Final = frozenset({"pulse", "pipewire"})
 """ALSA names that stand for a sound server."""
 _ALSA_ID: Final = re.compile(r"(?:plug)?hw:(?:CARD=)?([A-Za-z_]\w*)(?:,.*)?")
@@ -35,7 +32,7 @@ _ALSA_ID: Final = re.compile(r"(?:plug)?hw:(?:CARD=)?([A-Za-z_]\w*)(?:,.*)?")
 class SelectedDevices:
     """Devices chosen by the configuration, and those in use. Thread: the card's."""
 
-    def __init__(self, config: "SoundConfig", alsa: AlsaCards | None = None) -> None:
+    def __init__(self, config: SoundConfig, alsa: AlsaCards | None = None) -> None:
         """Read the preferred names; by default the cards are those of this machine."""
         self.wanted: dict[Direction, tuple[str, ...]] = {}
         """Preferred names for each direction that the box is to have."""

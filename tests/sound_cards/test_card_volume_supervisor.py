@@ -1,18 +1,15 @@
 """Levels of virtual cards, read and set with the real libasound."""
 
-import json
 import logging
 import queue
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import replace
 
 import pytest
 
 from appliance.config import MixerConfig
 from appliance.core import fault_table
-from appliance.doctor.hardware import print_devices
 from appliance.errors import SoundError
 from appliance.process.logs import FAULT_LINES
 from appliance.sound_cards import alsa_mixer
@@ -21,7 +18,6 @@ from appliance.sound_cards.card_volume import (
     LATER_S,
     CardVolumeSupervisor,
     card_volume_found,
-    device_volumes,
 )
 from appliance.sound_cards.devices import Device, Direction
 from tests.card.alsa_mixer import Control, Mixer, mixers_here
@@ -109,21 +105,6 @@ def test_percent_decibels_and_switches_are_those_of_the_card(mixer):
     assert "sset 'Mic' capture 80% cap" in advice
     mixer.write(Control("PCM Playback Volume", 3, 0, 4))
     assert card_volume_found(DEVICE, "speaker") == ("Device: PCM 75 %", "")
-
-
-def test_the_list_of_cards_has_the_levels_of_each_direction(mixer, capsys):
-    only_heard = replace(OTHER["speaker"], card_id="Device")
-    assert device_volumes(only_heard) == "speaker level PCM 38 % (-20 dB) switched off"
-    assert device_volumes(OTHER["speaker"]) == ""
-    print_devices((DEVICE, OTHER["speaker"]), device_volumes, as_json=False)
-    first, second = capsys.readouterr().out.splitlines()
-    assert first.endswith(
-        "; microphone level Mic 0 % (0 dB) switched off"
-        "; speaker level PCM 38 % (-20 dB) switched off"
-    )
-    assert "level" not in second
-    print_devices((DEVICE,), device_volumes, as_json=True)
-    assert "PCM 38 %" in json.loads(capsys.readouterr().out)[0]["levels"]
 
 
 def test_the_configured_levels_are_set_and_switched_on_and_nothing_else(
