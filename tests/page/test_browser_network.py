@@ -102,29 +102,30 @@ async def test_what_is_typed_while_a_line_is_sent_is_kept(phone):
     await expect(field).to_have_value("Hello, and one thing more")
 
 
-@pytest.mark.parametrize("cause", WAKE)
-async def test_a_page_that_wakes_replaces_a_dead_connection_at_once(phone, cause):
+async def test_a_page_that_wakes_replaces_a_dead_connection_at_once(phone):
     sockets = await routed(phone)
-    sockets[-1].is_dead = True
-    phone.inbox.show(room="garage")
-    await phone.page.evaluate(WAKE[cause])
-    await phone.text("room").to_have_text("garage", timeout=SOON_MS)
-    await phone.text("link-text").to_have_text("live")
-    assert len(sockets) == 2
-    assert await phone.page.locator("#errors li").count() == (cause == "online")
+    for number, cause in enumerate(WAKE, 1):
+        assert len(sockets) == number
+        sockets[-1].is_dead = True
+        phone.inbox.show(room=f"room {number}")
+        await phone.page.evaluate(WAKE[cause])
+        await phone.text("room").to_have_text(f"room {number}", timeout=SOON_MS)
+        await phone.text("link-text").to_have_text("live")
+        assert await phone.page.locator("#errors li").count() == (cause == "online")
+    assert len(sockets) == len(WAKE) + 1
 
 
-@pytest.mark.parametrize("cause", WAKE)
-async def test_a_page_that_wakes_without_a_network_is_not_live(phone, cause):
+async def test_a_page_that_wakes_without_a_network_is_not_live(phone):
     sockets = await routed(phone)
-    sockets.is_network_dead = True
-    await phone.page.evaluate(WAKE[cause])
-    await phone.text("link-text").to_have_text(
-        "not connected to the box", timeout=SOON_MS
-    )
-    await expect(phone.page.locator("#send")).to_be_disabled()
-    sockets.is_network_dead = False
-    await phone.text("link-text").to_have_text("live")
+    for event in WAKE.values():
+        sockets.is_network_dead = True
+        await phone.page.evaluate(event)
+        await phone.text("link-text").to_have_text(
+            "not connected to the box", timeout=SOON_MS
+        )
+        await expect(phone.page.locator("#send")).to_be_disabled()
+        sockets.is_network_dead = False
+        await phone.text("link-text").to_have_text("live")
 
 
 async def test_a_press_on_a_page_that_has_just_woken_says_that_it_cannot_talk(phone):
@@ -227,13 +228,15 @@ async def test_the_enter_that_ends_a_word_in_safari_sends_nothing(phone):
     assert [line.text for line in phone.inbox.of(ChatTyped)] == ["日本"]
 
 
-@pytest.mark.parametrize("state", list(Delivery))
-async def test_each_state_of_a_line_has_its_words(phone, state):
-    is_own = state is not Delivery.RECEIVED
-    line = line_with(phone, state=state, sender_id="" if is_own else "anna")
-    phone.inbox.show(chat=(line,))
-    delivery = phone.page.locator("#lines .delivery")
-    await expect(delivery).to_have_text(re.compile(r"\S \w" if is_own else "^$"))
+async def test_each_state_of_a_line_has_its_words(phone):
+    for state in Delivery:
+        is_own = state is not Delivery.RECEIVED
+        sender_id = "" if is_own else "anna"
+        line = line_with(phone, state=state, sender_id=sender_id, text=state.value)
+        phone.inbox.show(chat=(line,))
+        await expect(phone.page.locator("#lines .words")).to_have_text(state.value)
+        delivery = phone.page.locator("#lines .delivery")
+        await expect(delivery).to_have_text(re.compile(r"\S \w" if is_own else "^$"))
 
 
 async def test_the_page_works_behind_a_proxy_that_strips_a_path_prefix(
