@@ -263,10 +263,10 @@ def test_a_silent_server_counts_as_a_failure():
 # a long time
 
 
-def test_a_day_of_outages_with_a_tick_each_second_accumulates_nothing():
+def test_a_day_of_outages_with_ticks_accumulates_nothing():
     box = started()
-    for _ in range(86_400):
-        box.play(1, Ticked())
+    for _ in range(0, 86_400, 5):
+        box.play(5, Ticked())
         if box.phase() is Phase.FETCHING:
             box.play(box.no_token(Cause.NO_INTERNET))
     assert 2800 < box.state.ticket < 3000
