@@ -64,6 +64,8 @@ IN_ROOM = replace(
 )
 
 
+PATIENCE_S = 30.0
+"""Time-out on a busy machine."""
 CHECK_S = 0.01
 """Interval in which changes of the PIN by the command line are looked for."""
 
@@ -90,11 +92,11 @@ class Inbox:
         if self.page is not None:
             self.page.show(self.view)
 
-    async def has(self, event: Event, wait_s: float = 10) -> None:
+    async def has(self, event: Event, wait_s: float = PATIENCE_S) -> None:
         """Wait until this event has been posted."""
         await self.until(lambda: event in self.events, wait_s)
 
-    async def until(self, is_true, wait_s: float = 10) -> None:
+    async def until(self, is_true, wait_s: float = PATIENCE_S) -> None:
         async with asyncio.timeout(wait_s), self._news:
             await self._news.wait_for(is_true)
 

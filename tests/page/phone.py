@@ -19,6 +19,8 @@ SWITCHES = [
     "--no-first-run",
 ]
 PHONE = {"width": 390, "height": 844}
+# Five seconds are too few on a busy machine.
+expect.set_options(timeout=30_000)
 
 
 @dataclass

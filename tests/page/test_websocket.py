@@ -209,7 +209,7 @@ async def test_a_phone_that_leaves_the_network_while_talking_releases_the_button
         await served.inbox.has(TalkAsked(is_on=True))
         # As when a phone leaves the Wi-Fi: no close frame, no pong.
         socket.transport.pause_reading()
-        await served.inbox.has(TalkAsked(is_on=False), wait_s=30)
+        await served.inbox.has(TalkAsked(is_on=False))
         socket.transport.abort()
 
 

@@ -37,9 +37,11 @@ from tests.dtelecom.fake_node import FakeNode
 from tests.dtelecom.real_node import ROOM_KEY, Node, answer, response_of_fork
 from tests.npm import installed
 from tests.room.conftest import join_room, open_box
-from tests.room.fakes import DEADLINE_S, strongest_hz
+from tests.room.fakes import DEADLINE_S
 from tests.room.livekit_js import SWITCHES
+from tests.room.test_browser import is_heard
 from tests.room.test_permissions import permissions_are, permit
+from tests.room.test_sound import comes, heard, listened
 
 
 @pytest.fixture
@@ -73,12 +75,8 @@ async def test_a_box_on_a_node_hears_and_is_heard(server, node):
         assert box.joined.room == "kitchen"
         assert [person.name for person in box.joined.people] == ["Ann"]
         await friend.say(700)
-        talker = await box.talker()
-        await asyncio.to_thread(box.playback.sound, talker, 1.0)
-        sound = await asyncio.to_thread(box.playback.sound, talker, 1.0)
-        assert abs(strongest_hz(sound) - 700) < 10
-        await friend.hear(0.5)
-        assert abs(strongest_hz(await friend.hear(1.0)) - 440) < 10
+        assert await comes(heard, box, 700)
+        assert await comes(listened, friend, 440)
     assert any(ROOM_KEY.encode() in message for message in node.sent)
 
 
@@ -132,8 +130,7 @@ async def test_a_box_returns_to_a_node_that_was_restarted(server, node):
         await box.until(RoomPaused)
         await node.start()
         await box.until(RoomResumed)
-        await friend.hear(0.5)
-        assert abs(strongest_hz(await friend.hear(1.0)) - 440) < 10
+        assert await comes(listened, friend, 440)
 
 
 class ExpiringNode(Node):
@@ -261,8 +258,7 @@ async def test_audio_on_a_node_is_encrypted_and_chat_is_not(
         server.friend("eve") as without_key,
         joined_box(node, encrypted(str(key_file))) as box,
     ):
-        await friend.hear(0.5)
-        assert abs(strongest_hz(await friend.hear(1.0)) - 440) < 10
+        assert await comes(listened, friend, 440)
         box.room.do(SendChat(1, "line-1", "hello", 5))
         packet = await asyncio.wait_for(without_key.packets.get(), DEADLINE_S)
         assert json.loads(packet.data)["message"] == "hello"
@@ -294,8 +290,7 @@ async def test_a_room_of_livekit_can_be_joined_as_one_of_dtelecom(server):
     async with server.friend("ann") as friend, open_box() as box:
         box.room.do(join)
         await box.until(RoomJoined)
-        await friend.hear(0.5)
-        assert abs(strongest_hz(await friend.hear(1.0)) - 440) < 10
+        assert await comes(listened, friend, 440)
 
 
 async def test_real_messages_of_livekit_pass_unchanged(server):
@@ -352,10 +347,7 @@ async def browser(server, node):
 async def test_dtelecoms_own_client_and_the_box_hear_and_read_each_other(node, browser):
     await browser.evaluate("say(700)")
     async with joined_box(node) as box:
-        talker = await box.talker()
-        await asyncio.to_thread(box.playback.sound, talker, 1.0)
-        sound = await asyncio.to_thread(box.playback.sound, talker, 1.0)
-        assert abs(strongest_hz(sound) - 700) < 10
+        await is_heard(box, 700)
         await browser.wait_for_function("Math.abs(strongestHz() - 440) < 10")
 
         await browser.evaluate("write('hello')")

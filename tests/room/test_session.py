@@ -320,7 +320,7 @@ async def test_chat_without_a_room_fails(box):
     assert (await box.until(ChatFailed)).id == "a"
 
 
-async def test_twenty_sessions_leak_nothing(server, box):
+async def test_ten_sessions_leak_nothing(server, box):
     async def sessions(first, last):
         async with server.friend("ann", listens=False) as friend:
             await friend.say(700)
@@ -331,7 +331,7 @@ async def test_twenty_sessions_leak_nothing(server, box):
 
     await sessions(1, 3)
     before = await leftovers()
-    await sessions(3, 23)
+    await sessions(3, 13)
     # The library releases some objects of the last session a little later.
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DEADLINE_S):

@@ -9,7 +9,7 @@ from livekit import rtc
 from appliance.core.events import RoomLost, RoomPaused, RoomResumed
 from tests.room.fakes import DEADLINE_S, amplitude, strongest_hz
 
-PATIENCE_S = 10
+PATIENCE_S = 30
 RECONNECTS = [
     rtc.SimulateScenarioKind.SIMULATE_SIGNAL_RECONNECT,
     rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT,
@@ -34,7 +34,7 @@ async def listened(friend):
 
 
 async def comes(listen, whom, hz):
-    """Return whether this tone is heard within a few seconds."""
+    """Return whether this tone is heard soon; a busy machine has gaps."""
     for _ in range(PATIENCE_S):
         if is_tone(await listen(whom), hz):
             return True
