@@ -17,25 +17,31 @@ TESTS = Path(__file__).parent
 BESIDE = (
     (
         *("config", "core", "display", "doctor", "dtelecom", "metrics", "net", "page"),
-        *("panel", "process", "systemd", "token_server", "tokens"),
+        *("panel", "process", "systemd", "tokens"),
         *("test_cli.py", "test_exit.py", "test_lint_and_types.py"),
     ),
-    ("room",),
-    ("agents",),
+    ("room", "test_conftest.py", "test_package_structure.py"),
+    (
+        *("agents", "demo", "guest", "token_server", "test_parallel.py"),
+        *("room/test_browser.py", "room/test_captions.py", "room/test_chat_channel.py"),
+        *("room/test_dtelecom.py", "room/test_encryption.py"),
+    ),
 )
-"""Folders and modules of the other processes; the first one has everything else."""
+"""Folders and modules of the other processes; the first one has everything else. All
+take about the same time."""
 PYTEST = (sys.executable, "-m", "pytest")
 
 
 def run(folder: Path = TESTS, beside: Sequence[Sequence[str]] = BESIDE) -> int:
     """Run all tests in the folder, and return an exit status: 0 if all have passed."""
-    groups = [[str(folder / name) for name in names] for names in beside]
-    left_out = [f"--ignore={name}" for names in groups for name in names]
+    groups = [[folder / name for name in names] for names in beside]
+    elsewhere = [path for paths in groups for path in paths]
     with ExitStack() as stack:
-        others = [stack.enter_context(_started(names)) for names in groups]
-        status = subprocess.run(
-            (*PYTEST, str(folder), *left_out), check=False
-        ).returncode
+        others = [
+            stack.enter_context(_started(_command(paths, elsewhere)))
+            for paths in groups
+        ]
+        status = subprocess.run(_command([folder], elsewhere), check=False).returncode
         statuses = [status, *(process.wait() for process, _ in others)]
         for _, output in others:
             output.seek(0)
@@ -45,8 +51,14 @@ def run(folder: Path = TESTS, beside: Sequence[Sequence[str]] = BESIDE) -> int:
     return max(statuses, key=abs)
 
 
+def _command(paths: Sequence[Path], elsewhere: Sequence[Path]) -> list[str]:
+    """Return the command for these paths, without those in them that run elsewhere."""
+    inside = [path for path in elsewhere if not set(path.parents).isdisjoint(paths)]
+    return [*PYTEST, *map(str, paths), *(f"--ignore={path}" for path in inside)]
+
+
 @contextmanager
-def _started(names: Sequence[str]) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
+def _started(command: Sequence[str]) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
     """Start pytest at a lower priority; yield the process and the file of its output.
 
     Waits for its end.
@@ -54,7 +66,7 @@ def _started(names: Sequence[str]) -> Iterator[tuple[subprocess.Popen[str], IO[s
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8") as output,
         subprocess.Popen(
-            ("nice", *PYTEST, *names),
+            ("nice", *command),
             stdout=output,
             stderr=subprocess.STDOUT,
             text=True,

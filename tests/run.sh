@@ -14,6 +14,8 @@ cd "$repository"
 .venv/bin/python -m appliance.demo.livekit_server
 .venv/bin/python -m tests.agents.venv
 .venv/bin/python -m tests.npm
+# Where Python may not write it by itself, each of many processes would compile anew.
+.venv/bin/python -m compileall -q appliance tests
 if [[ $# -gt 0 ]]; then
   exec .venv/bin/python -m pytest "$@"
 fi

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 pytest_plugins = ["pytester"]
 
 CONFTEST = Path(__file__).with_name("conftest.py")
@@ -35,11 +37,17 @@ def test_a_thread_ends():
 """
 
 
+@pytest.fixture(autouse=True)
+def few_plugins(monkeypatch):
+    """Most of the time of a start is that of plugins."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
 def test_a_forgotten_thread_or_task_fails_its_test(pytester):
     pytester.makeconftest(CONFTEST.read_text())
     pytester.makeini(SETTINGS)
     pytester.makepyfile(TESTS)
-    outcome = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    outcome = pytester.runpytest_subprocess("-p", "pytest_asyncio.plugin")
     outcome.assert_outcomes(passed=5, errors=2)
     outcome.stdout.fnmatch_lines(["*threads left behind: ?'forgotten'?*"])
     outcome.stdout.fnmatch_lines(["*tasks left behind:*"])
