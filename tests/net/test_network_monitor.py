@@ -193,7 +193,7 @@ async def test_a_kernel_that_does_not_answer_does_not_stop_the_event_loop(networ
         # Meanwhile the loop must be able to call this.
         is_called = threading.Event()
         loop.call_soon_threadsafe(is_called.set)
-        goes_on.append(is_called.wait(1))
+        goes_on.append(is_called.wait(30))
         return network.read_link()
 
     events = asyncio.Queue[object]()

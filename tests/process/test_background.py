@@ -20,7 +20,7 @@ class Adapter:
         return self
 
     async def __aexit__(self, *failure: object) -> None:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(30):
             await self.background.close(*failure)
 
 

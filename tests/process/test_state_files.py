@@ -157,7 +157,7 @@ async def test_what_could_not_be_stored_is_stored_as_soon_as_the_disk_has_room(
         with full_disk():
             store.do(StoreVolumeAndGain(6, 0))
             assert isinstance(await events.get(), PartLost)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await events.get() == PartFound(Part.STORE, str(tmp_path))
         assert stored(tmp_path) == VolumeAndGain(6, 0)
     assert events.empty()
@@ -176,7 +176,7 @@ async def test_a_full_disk_is_no_fault_any_more_once_it_has_room_also_without_ch
             assert isinstance(await events.get(), PartLost)
             store.do(StoreVolumeAndGain(5, 0))
             await asyncio.sleep(0.1)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await events.get() == PartFound(Part.STORE, str(tmp_path))
         assert stored(tmp_path) == VolumeAndGain(5, 0)
 

@@ -162,7 +162,7 @@ async def test_an_ipv4_client_of_a_server_on_ipv6_is_known_by_its_ipv4_address()
         # Refused before the head is complete.
         reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(url).port)
         writer.write(b"P")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_S):
             assert (await reader.readline()).startswith(b"HTTP/1.1 429")
         writer.close()
 
