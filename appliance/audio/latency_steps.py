@@ -6,6 +6,7 @@ that time. Both are kept over restarts.
 """
 
 import logging
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -33,6 +34,8 @@ MAX_CALM_S: Final = 3600.0
 """Shortest and longest time of use without losses before a shorter buffer. Idle
 time does not count: lateness causes no losses then."""
 FILE_NAME: Final = "latency.json"
+WRITER: Final = "latency steps"
+"""Name of the thread that writes the file."""
 _TOP: Final = len(LATENCY_STEPS_S) - 1
 _log = logging.getLogger(__name__)
 
@@ -51,6 +54,7 @@ class LatencySteps:
     def __init__(self, folder: Path | None) -> None:
         """Read the file in the state directory; None: nothing is kept."""
         self._path = None if folder is None else folder / FILE_NAME
+        self._writing = threading.Lock()
         kept = self._read()
         self.latency_step = min(max(kept.step, 0), _TOP)
         self._calm_s = min(max(kept.calm_s, CALM_S), MAX_CALM_S)
@@ -74,8 +78,11 @@ class LatencySteps:
         self._at_s = now_s
         self._counted = {}
         self._recent.clear()
-        if is_change:
-            self._keep()
+        if is_change and self._path is not None:
+            # An SD card may need seconds, in which nobody would watch the cards.
+            threading.Thread(
+                target=self._keep, args=(self._path,), name=WRITER, daemon=True
+            ).start()
 
     def update(
         self, losses: Mapping[Direction, int], now_s: float, *, is_idle: bool
@@ -108,12 +115,12 @@ class LatencySteps:
         self.latency_step, self._calm_s, self._used_s = step, calm_s, 0.0
         return True
 
-    def _keep(self) -> None:
-        if self._path is None:
-            return
+    def _keep(self, path: Path) -> None:
+        """Write the newest step, also if an earlier write ends later than this."""
         try:
-            kept = KeptStep(self.latency_step, self._calm_s)
-            write_whole(self._path, msgspec.json.encode(kept))
+            with self._writing:
+                kept = KeptStep(self.latency_step, self._calm_s)
+                write_whole(path, msgspec.json.encode(kept))
         except OSError as exc:
             _log.warning("latency step not written  reason=%r", str(exc))
 

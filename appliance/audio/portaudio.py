@@ -99,6 +99,7 @@ class PortAudio:
         self._killed: list[SoundProcess] = []
         """Those that failed and may be stuck in the kernel."""
         self._hangs = 0
+        """Those since a stream was last opened."""
 
     def __enter__(self) -> Self:
         return self
@@ -142,6 +143,7 @@ class PortAudio:
         least_hz = 0 if wanted.is_any_rate else FULL_RATE_HZ
         process.request((*parts, RATES_HZ, least_hz, wanted.latency_s))
         rate_hz, process.latency_s = self._answer(process, wanted.device_name, "open")
+        self._hangs = 0
         if not rate_hz:
             process.close()
             reason = fault_table.CARD_RATES.text(rates=", ".join(map(str, RATES_HZ)))

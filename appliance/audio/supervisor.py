@@ -229,11 +229,10 @@ class Supervisor:
     ) -> None:
         self._note_missing(failures)
         self._opened_at_s = time.monotonic()
+        self._latency_steps.start(self._opened_at_s, is_change=is_change)
         self._choice.use(self._streams.devices)
         self._sender.set_delay(self._streams.delay_ms)
         self._pass_devices()
-        # Last, because it may write a file, for which an SD card may need seconds.
-        self._latency_steps.start(self._opened_at_s, is_change=is_change)
 
     def _note_missing(self, missing: Mapping[Direction, SoundError]) -> None:
         for direction, exc in missing.items():

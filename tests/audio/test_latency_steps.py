@@ -1,6 +1,8 @@
 """Tests of the choice of the card's buffer size."""
 
 import json
+import os
+import threading
 
 import pytest
 from hypothesis import given
@@ -11,11 +13,13 @@ from appliance.audio.latency_steps import (
     FILE_NAME,
     MAX_CALM_S,
     SETTLED_S,
+    WRITER,
     LatencySteps,
 )
 from appliance.sound_cards.devices import Direction
 
 LOOK_S = 0.25
+DEADLINE_S = 10.0
 
 
 class Card:
@@ -151,9 +155,31 @@ def test_with_the_longest_buffer_losses_are_a_trouble_to_report():
     assert not card.steps.losing
 
 
+def read_back(folder):
+    """Return the steps in the file once everything is written."""
+    for thread in threading.enumerate():
+        if thread.name == WRITER:
+            thread.join(DEADLINE_S)
+    return LatencySteps(folder)
+
+
 def test_the_step_is_kept_over_a_restart(tmp_path):
     climbed(LatencySteps(tmp_path))
-    assert LatencySteps(tmp_path).latency_step == 1
+    assert read_back(tmp_path).latency_step == 1
+
+
+def test_a_slow_sd_card_does_not_delay_sound(tmp_path, monkeypatch):
+    """Nor, last, is the newest step lost."""
+    is_fast = threading.Event()
+    fsync = os.fsync
+    monkeypatch.setattr(
+        "os.fsync", lambda file: is_fast.wait(DEADLINE_S) and fsync(file)
+    )
+    card = climbed(LatencySteps(tmp_path))
+    assert card.run(10, every_s=0.1) is not None
+    assert LatencySteps(tmp_path).latency_step == 0
+    is_fast.set()
+    assert read_back(tmp_path).latency_step == 2
 
 
 @pytest.mark.parametrize("content", [b"[1, 2", b'{"step":"\xf5"}'])
@@ -161,7 +187,7 @@ def test_a_damaged_file_is_set_aside_and_counts_as_none(tmp_path, content, caplo
     (tmp_path / FILE_NAME).write_bytes(content)
     card = climbed(LatencySteps(tmp_path))
     assert card.steps.latency_step == 1
-    assert LatencySteps(tmp_path).latency_step == 1
+    assert read_back(tmp_path).latency_step == 1
     assert (tmp_path / f"{FILE_NAME}.bad").read_bytes() == content
     (line,) = caplog.messages
     assert f"set aside  file={tmp_path / FILE_NAME}" in line
@@ -173,7 +199,7 @@ def test_a_file_that_cannot_be_read_is_set_aside_before_it_is_replaced(
     path = tmp_path / FILE_NAME
     path.symlink_to(path)
     climbed(LatencySteps(tmp_path))
-    assert LatencySteps(tmp_path).latency_step == 1
+    assert read_back(tmp_path).latency_step == 1
     assert path.with_name(f"{FILE_NAME}.bad").is_symlink()
     (line,) = caplog.messages
     assert "Too many levels" in line
@@ -220,6 +246,6 @@ def test_what_a_card_has_proven_outlasts_a_restart(tmp_path):
     for _ in range(2):
         used_until_shorter(card)
         assert card.run(10, every_s=0.1) is not None
-    again = settled(LatencySteps(tmp_path))
+    again = settled(read_back(tmp_path))
     assert again.steps.latency_step == 1
     assert 8 * CALM_S <= used_until_shorter(again) <= 9 * CALM_S

@@ -22,6 +22,7 @@ import pytest
 
 from appliance.audio.driver import IdleWindow, StreamRequest
 from appliance.audio.portaudio import (
+    RETRY_S,
     START,
     Periods,
     PortAudio,
@@ -368,6 +369,32 @@ def test_a_call_that_never_returns_is_named_and_ends_only_its_process(
         assert not works.failure()
         for stream in (works, again):
             stream.close()
+
+
+def test_a_card_that_works_after_a_hang_has_the_long_time_limit_again(
+    tmp_path, monkeypatch
+):
+    """It may need it, and the hang may have been months ago."""
+    limits_s = []
+    answer = SoundProcess.answer
+
+    def noted(process, card, task, limit_s):
+        limits_s.append(limit_s)
+        return answer(process, card, task, limit_s)
+
+    monkeypatch.setattr(SoundProcess, "answer", noted)
+    monkeypatch.setattr("appliance.audio.portaudio.PATIENCE_S", 2.0)
+    card = Card(tmp_path / "usb")
+    with environment(plug_in(tmp_path / "asound.conf", card)), PortAudio() as driver:
+        asked = wanted(driver, card)
+        FAULTS["start-hangs"].begin(card)
+        with pytest.raises(SoundError, match="not answer"):
+            opened(driver, asked, Echo())
+        FAULTS["start-hangs"].end(card)
+        opened(driver, asked, Echo()).close()
+        assert limits_s[-1] == RETRY_S
+        driver.devices()
+        assert limits_s[-1] == 2.0
 
 
 @pytest.mark.parametrize(
