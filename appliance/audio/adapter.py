@@ -36,8 +36,7 @@ from appliance.sound_cards.card_volume import CardVolumeSupervisor
 from appliance.sound_cards.selected_devices import SelectedDevices
 
 DEAD_S: Final = 10.0
-"""Age of a stuck thread's heartbeat: PortAudio may take 3 s to open a card as one
-stream, and then 2 s for each direction."""
+"""Age of a stuck thread's heartbeat: opening each direction may take 4 s."""
 SWITCH_S: Final = 0.0005
 """Interval after which a thread yields the interpreter lock. Measured while a page is
 drawn: with Python's default of 5 ms, 412 lost periods in 8 s, and none with this."""

@@ -90,7 +90,7 @@ class StreamRequest:
     is_any_rate: bool = False
     """Both directions at a low rate too, although one of them has a better one."""
 
-    def part(self, direction: Direction) -> tuple[str, int]:
+    def endpoint(self, direction: Direction) -> tuple[str, int]:
         """Return name and channels of a direction; without it "" and 0.
 
         Both channels of a stereo card, because one of them may have no microphone.
@@ -101,7 +101,7 @@ class StreamRequest:
     @property
     def directions(self) -> set[Direction]:
         """Directions of the stream."""
-        return {direction for direction in PARTS if self.part(direction)[1]}
+        return {direction for direction in PARTS if self.endpoint(direction)[1]}
 
     @property
     def device_name(self) -> str:

@@ -132,16 +132,16 @@ class PortAudio:
         instead_of: Stream | None = None,
     ) -> Stream:
         """Open and start a stream; `callback` makes its callback for the rate in Hz."""
-        parts = wanted.part("microphone"), wanted.part("speaker")
+        endpoints = wanted.endpoint("microphone"), wanted.endpoint("speaker")
         if isinstance(instead_of, SoundProcess):
             process = instead_of
-        elif self._found and {name for name, _ in parts if name} <= self._names:
+        elif self._found and {name for name, _ in endpoints if name} <= self._names:
             process, self._found = self._found, None
         else:
             self.close()
             process, _ = self._searched()
         least_hz = 0 if wanted.is_any_rate else FULL_RATE_HZ
-        process.request((*parts, RATES_HZ, least_hz, wanted.latency_s))
+        process.request((*endpoints, RATES_HZ, least_hz, wanted.latency_s))
         rate_hz, process.latency_s = self._answer(process, wanted.device_name, "open")
         self._hangs = 0
         if not rate_hz:
@@ -149,7 +149,7 @@ class PortAudio:
             reason = fault_table.CARD_RATES.text(rates=", ".join(map(str, RATES_HZ)))
             raise SoundError(wanted.device_name, reason)
         frame_bytes = rate_hz // 100 * SAMPLE_BYTES
-        sizes = (frame_bytes * channels for _, channels in parts)
+        sizes = (frame_bytes * channels for _, channels in endpoints)
         process.run(callback(rate_hz), *sizes)
         return process
 

@@ -61,9 +61,9 @@ UNAVAILABLE = "Device unavailable"
 """PortAudio's words for a card that a program uses: it does not list it either."""
 _HOST_ERROR = -9999
 """`paUnanticipatedHostError`, of which ALSA knows the reason."""
-Part = tuple[str, int]
+Endpoint = tuple[str, int]
 """Name and channels of a device; without channels it is not opened."""
-Request = tuple[Part, Part, tuple[int, ...], int, float]
+Request = tuple[Endpoint, Endpoint, tuple[int, ...], int, float]
 """Microphone, speaker, rates in Hz of which the first that is supported is used, lowest
 one of both directions together if one of them alone has a better one, and latency in
 seconds."""

@@ -1,4 +1,4 @@
-"""Keys of the terminal, and the script that presses for nobody."""
+"""Keys of the terminal as the buttons."""
 
 import asyncio
 
