@@ -9,7 +9,7 @@ from math import inf
 from typing import Final
 
 from appliance.core import session, talk
-from appliance.core.commands import SetGain, SetVolume, StoreVolumeAndGain
+from appliance.core.commands import Command, SetGain, SetVolume, StoreVolumeAndGain
 from appliance.core.events import Button, ButtonEvent, ButtonPressed, ButtonReleased
 from appliance.core.state import ButtonState, Goal, Phase, ScreenPage, State, Step
 
@@ -48,7 +48,8 @@ def pressed(state: State, event: ButtonPressed, now_s: float) -> Step:
         return talk.resume(state) if button is Button.TALK else state, ()
     state = replace(state, wakes=state.wakes + 1)
     if button is Button.TALK:
-        return _talk_pressed(state, at_s, now_s)
+        state, commands = talk.press(state, at_s, at_s - last.moved_at_s)
+        return _rejoined(state, commands, now_s)
     return (state, ()) if is_hold else _pressed(state, button, now_s)
 
 
@@ -139,12 +140,10 @@ def _is_hold(state: State, button: Button) -> bool:
     return button is Button.LEAVE and has_hold and not state.is_out
 
 
-def _talk_pressed(state: State, at_s: float, now_s: float) -> Step:
-    """Handle a press of the talk button, which also brings a removed box back."""
-    state, commands = talk.press(state, at_s)
+def _rejoined(state: State, commands: tuple[Command, ...], now_s: float) -> Step:
+    """Rejoin on a talk press if the box was removed; only a new press talks."""
     if not state.is_removed:
         return state, commands
-    # Only a new press talks.
     state, joining = session.join(state, state.preset, None, now_s)
     return state, (*commands, *joining)
 

@@ -107,7 +107,8 @@ class Talk:
     closed_at_s: float = 0.0
     """Time of the last `CloseGate` that ended or interrupted a talk."""
     began_at_s: float = 0.0
-    """Begin of the newest request to talk; a bounce or an outage does not end it."""
+    """Begin of the newest request to talk, for its time limit; a bounce, a short pause
+    or an outage does not end it."""
     is_transmitting: bool = False
     """Whether audio passes the gate: from `FirstBlockSent` to `TailEnded`."""
     has_tail: bool = False

@@ -21,6 +21,9 @@ TAP_S: Final = 0.3
 """Shorter is a tap, longer a hold; our choice, between a click and a short word."""
 GLITCH_S: Final = 0.02
 """Our choice: no finger is faster, so a shorter contact does not latch a talk."""
+REST_S: Final = 0.25
+"""A press sooner after the release has no time limit of its own: a contact that opens
+again and again would evade it."""
 KEPT_S: Final = 10.0
 """Longest talk that is kept until the expected voice agent comes."""
 ALONE_S: Final = 10.0
@@ -31,14 +34,16 @@ a longer one nobody counts on being heard."""
 REFUSED_COMMANDS: Final = (PlayEarcon(Earcon.REFUSED),)
 
 
-def press(state: State, at_s: float) -> Step:
+def press(state: State, at_s: float, rested_s: float) -> Step:
     """Handle a press of the talk button, whose contact closed at `at_s`.
 
-    `update_gate` opens the gate afterwards. A refused press has no later effect.
+    It had been open for `rested_s`. `update_gate` opens the gate afterwards. A refused
+    press has no later effect.
     """
     if state.talk.is_button_down:
         return state, ()
-    state = _begun(state, at_s)
+    if rested_s >= REST_S or state.talk.last_lock is Lock.BOOT:
+        state = _begun(state, at_s)
     talk = replace(
         state.talk, is_button_down=True, button_down_s=at_s, last_lock=Lock.NONE
     )
@@ -188,8 +193,8 @@ def update_gate(state: State, now_s: float) -> Step:
     if not should_be_open:
         return _closed(state, now_s)
     if now_s >= limit_at_s(state):
-        # After an outage: `tick` is about to end the talk.
-        return state, ()
+        # `tick` ends it at once.
+        return state, REFUSED_COMMANDS
     talk = replace(state.talk, opened_at_s=now_s, has_tail=False)
     return replace(state, talk=talk), (OpenGate(now_s), PlayEarcon(Earcon.PERMIT))
 

@@ -131,7 +131,7 @@ def test_the_limit_ends_a_latched_talk_and_the_next_press_works(mode):
     assert box.is_live()
 
 
-@pytest.mark.parametrize("gap_s", [0.004, 0.03])
+@pytest.mark.parametrize("gap_s", [0.004, 0.03, 0.06])
 @pytest.mark.parametrize("mode", [HOLD, HYBRID])
 def test_the_limit_ends_the_talk_of_a_jammed_button_that_flickers(mode, gap_s):
     box = in_room(with_limit(120, 10, mode))
@@ -141,6 +141,22 @@ def test_the_limit_ends_the_talk_of_a_jammed_button_that_flickers(mode, gap_s):
     assert not box.is_live()
     assert not of(OpenGate, box.play(*(100, RELEASE, gap_s, again) * 36))
     box.play(RELEASE, 0.3, PRESS)
+    assert box.is_live()
+
+
+@pytest.mark.parametrize(
+    ("contact_s", "gap_s", "limit_s"), [(0.03, 0.05, 3), (0.06, 0.15, 8)]
+)
+@pytest.mark.parametrize("mode", PUSH_TO_TALK)
+def test_the_limit_ends_the_talk_of_a_worn_contact_until_it_has_rested(
+    mode, contact_s, gap_s, limit_s
+):
+    box = in_room(with_limit(limit_s, 1, mode))
+    presses = (PRESS, contact_s, RELEASE, gap_s) * 45
+    assert earcons(box.play(*presses)).count(Earcon.WARNING) == 1
+    assert not of(OpenGate, box.play(*presses))
+    assert not box.is_live()
+    box.play(0.3, PRESS)
     assert box.is_live()
 
 
@@ -176,6 +192,13 @@ def test_after_the_limit_a_press_talks_as_soon_as_the_button_was_released():
     box = in_room(with_long_tail())
     box.play(PRESS, 121, RELEASE)
     assert earcons(box.play(0.3, PRESS, 0.3)) == (Earcon.PERMIT,)
+
+
+def test_a_press_that_would_go_on_beyond_the_limit_is_refused_with_a_sound():
+    box = in_room(with_limit(120, 10))
+    box.play(PRESS, 119.95, RELEASE, 0.15)
+    assert Earcon.REFUSED in earcons(box.play(PRESS, 0.1))
+    assert not box.is_live()
 
 
 def test_after_the_limit_a_press_does_not_end_a_talk_of_the_page():
