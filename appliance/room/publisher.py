@@ -83,6 +83,8 @@ class OwnTrack:
         """The server has dropped the track since it was last published."""
         self._is_unchecked = False
         """The connection was resumed since."""
+        self._is_republishing = False
+        """The track is being published again."""
         self._is_paused = is_paused
 
     @property
@@ -91,6 +93,14 @@ class OwnTrack:
         if self._publication is None or self._is_dropped:
             return False
         return self._publication.sid in self._room.local_participant.track_publications
+
+    @property
+    def is_republishing(self) -> bool:
+        """Whether the track is missing only until it is published again, as it may be.
+
+        That is no lost permission, for which a talk would end.
+        """
+        return self._is_republishing and self._may_publish
 
     @property
     def encoded_blocks(self) -> int | None:
@@ -146,12 +156,14 @@ class OwnTrack:
                 continue
             if self.has_publication and await self._is_sent():
                 continue
+            self._is_republishing = True
             await self._withdraw()
             if not self._may_publish:
                 continue
             if self._is_once and self._microphones:
                 return ONLY_ONCE
             failure = await self._publish()
+            self._is_republishing = False
             await asyncio.sleep(AGAIN_S)
             if failure and self._may_publish and not self._is_paused():
                 return failure

@@ -194,7 +194,7 @@ class Session:
 
     def _post_permissions(self) -> None:
         permissions = self.own.permissions()
-        if permissions != self._permissions:
+        if permissions != self._permissions and not self.own.is_republishing:
             self._permissions = permissions
             message = "permissions changed  now=%s"
             self._log_limit.log(_log, logging.INFO, message, permissions)

@@ -7,8 +7,14 @@ import pytest
 from livekit import rtc
 
 from appliance.core.commands import UnmuteTrack
-from appliance.core.events import RoomJoined, RoomLost, RoomPaused, RoomResumed
-from appliance.room import subscriber
+from appliance.core.events import (
+    PermissionsChanged,
+    RoomJoined,
+    RoomLost,
+    RoomPaused,
+    RoomResumed,
+)
+from appliance.room import session, subscriber
 from appliance.room.connection import NOT_SENT, ONLY_ONCE
 from tests.dtelecom.real_node import Node
 from tests.room.conftest import join_room, open_box
@@ -53,8 +59,9 @@ def mutes(friend):
 
 
 async def test_a_track_that_the_library_could_not_publish_again_is_sent_and_stays_muted(
-    server, way, box
+    server, way, box, monkeypatch
 ):
+    monkeypatch.setattr(session, "LOOK_S", 0.005)
     async with server.friend("ann") as friend:
         await join(box, server, way)
         await hears_tone(friend)
@@ -68,7 +75,14 @@ async def test_a_track_that_the_library_could_not_publish_again_is_sent_and_stay
         await hears_nothing(friend)
         box.room.do(UnmuteTrack(1))
         await hears_tone(friend)
+        await permissions_are(box, is_server_muted=False)
     assert not any(isinstance(event, RoomLost) for event in box.events)
+    # A missing permission would end a talk.
+    changes = [x.permissions for x in box.events if isinstance(x, PermissionsChanged)]
+    assert [(x.may_publish, x.is_server_muted) for x in changes] == [
+        (True, True),
+        (True, False),
+    ]
 
 
 async def test_a_node_that_takes_a_track_once_is_joined_again_for_it(server, way):

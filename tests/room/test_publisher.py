@@ -34,6 +34,7 @@ class CountingRoom:
         self.unpublished: list[str] = []
 
     async def publish_track(self, track, _options):
+        await asyncio.sleep(0)
         sid = f"TR_{len(self.published)}"
         self.published.append(sid)
         found = SimpleNamespace(sid=sid, muted=track.muted)
@@ -114,6 +115,17 @@ async def test_a_track_that_was_dropped_for_a_moment_only_is_published_again():
         own.permissions_changed()
         await until(lambda: feed.is_connected)
     assert (room.published, room.unpublished) == (["TR_0", "TR_1"], ["TR_0"])
+
+
+async def test_a_track_that_is_published_again_is_no_lost_permission():
+    room = CountingRoom()
+    async with joined(room) as (own, feed, _), asyncio.timeout(DEADLINE_S):
+        room.has_dtx = False
+        own.resumed()
+        while len(room.published) < 1 + TRIES or not feed.is_connected:
+            assert own.permissions().may_publish or own.is_republishing
+            await asyncio.sleep(0)
+        assert not own.is_republishing
 
 
 async def test_nothing_is_published_or_unpublished_during_an_interruption():
