@@ -2,7 +2,7 @@
 
 Start with `adapter`: it takes the core's commands, starts one `session` per ticket and
 filters the library's log lines. A session opens a `connection` (to dTelecom's servers,
-too), which maps what the SDK reports to causes and sentences. It publishes our track
+too), which maps the SDK's failures to causes and sentences. Then it publishes our track
 (`publisher`, with DTX), subscribes to the others (`subscriber`), lists them under names
 that are safe to show (`participants`) and exchanges chat (`chat_channel`, which reads
 text streams within limits, with the wire formats in `chat_format`). `ffi` carries audio

@@ -214,21 +214,6 @@ class RoomAgent:
         )
 
 
-def _precedence(agent: rtc.RemoteParticipant) -> tuple[bool, float]:
-    """Return a sort key; the lowest is that of the agent to talk to."""
-    joined_at = agent.joined_at
-    joined_s = joined_at.timestamp() if joined_at is not None else 0.0
-    return (AGENT_STATE not in agent.attributes, -joined_s)
-
-
-def _state(agent: rtc.RemoteParticipant) -> AgentState:
-    """Return the agent's state; a missing one may follow, unknown ones are new."""
-    name = agent.attributes.get(AGENT_STATE)
-    if name is None:
-        return AgentState.INITIALIZING
-    return AgentState(name) if name in set(AgentState) else AgentState.IDLE
-
-
 class PreConnectAudio:
     """Ring of the blocks that were sent while there was no agent.
 
@@ -317,6 +302,21 @@ class PreConnectAudio:
             _log.warning("kept speech not sent  error=%s", type(exc).__name__)
         else:
             _log.info("kept speech sent to the agent  bytes=%d", len(pcm))
+
+
+def _precedence(agent: rtc.RemoteParticipant) -> tuple[bool, float]:
+    """Return a sort key; the lowest is that of the agent to talk to."""
+    joined_at = agent.joined_at
+    joined_s = joined_at.timestamp() if joined_at is not None else 0.0
+    return (AGENT_STATE not in agent.attributes, -joined_s)
+
+
+def _state(agent: rtc.RemoteParticipant) -> AgentState:
+    """Return the agent's state; a missing one may follow, unknown ones are new."""
+    name = agent.attributes.get(AGENT_STATE)
+    if name is None:
+        return AgentState.INITIALIZING
+    return AgentState(name) if name in set(AgentState) else AgentState.IDLE
 
 
 def _pcm(blocks: list[Block]) -> bytes:

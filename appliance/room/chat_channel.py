@@ -197,14 +197,6 @@ class ChatChannel:
         await me.publish_data(payload, topic=chat_format.PACKET_TOPIC)
 
 
-def _begun(
-    info: rtc.TextStreamInfo | rtc.ByteStreamInfo, identity: str, files: int
-) -> ReceivedLine:
-    # The id that an unknown sender gives may be that of another's line.
-    line_id = info.stream_id if identity else secrets.token_hex(16)
-    return ReceivedLine(line_id, "", info.timestamp, files=files)
-
-
 class TextStreams:
     """Streams on one topic of one room, with texts of at most `TEXT_CHARACTERS`."""
 
@@ -274,3 +266,11 @@ class TextStreams:
         finally:
             reader.close()
         report(text, fault)
+
+
+def _begun(
+    info: rtc.TextStreamInfo | rtc.ByteStreamInfo, identity: str, files: int
+) -> ReceivedLine:
+    # The id that an unknown sender gives may be that of another's line.
+    line_id = info.stream_id if identity else secrets.token_hex(16)
+    return ReceivedLine(line_id, "", info.timestamp, files=files)
