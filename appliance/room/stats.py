@@ -66,8 +66,9 @@ async def follow(
         await asyncio.sleep(FIRST_S)
         # Of each track that is played, muted ones too, come 100 blocks a second.
         is_deaf = subscriber.is_playing and ffi_events().blocks == blocks
-        if rtt_s is not None and not is_deaf:
-            await asyncio.sleep(EVERY_S - FIRST_S)
+        if rtt_s is not None:
+            # After a stop of the process the blocks come a moment later.
+            await asyncio.sleep(FIRST_S if is_deaf else EVERY_S - FIRST_S)
 
 
 async def _read(room: rtc.Room) -> list[RtcStats]:

@@ -1,8 +1,11 @@
 """Detection of rooms without audio; `test_join_again` has one of a real library."""
 
 import asyncio
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from livekit.rtc._proto.stats_pb2 import RtcStats
 
 from appliance.core.events import RoomLost
 from appliance.room import stats
@@ -71,6 +74,32 @@ async def test_a_real_library_sends_packets_of_silence_into_an_empty_room(
         while (session.own.encoded_blocks or 0) < 450:
             await asyncio.sleep(0.05)
     assert not any(isinstance(event, RoomLost) for event in box.events)
+
+
+async def test_a_process_that_was_stopped_has_a_moment_to_catch_up(monkeypatch):
+    """The packets that came meanwhile are counted before their sound is there."""
+    monkeypatch.setattr(stats, "FIRST_S", 0.1)
+    made = 0
+    pair, stream = RtcStats(), RtcStats()
+    pair.candidate_pair.candidate_pair.nominated = True
+    pair.candidate_pair.candidate_pair.responses_received = 1
+
+    async def read():
+        stream.inbound_rtp.received.packets_received += stats.PACKETS_GIVEN
+        asyncio.get_running_loop().call_later(0.15, wake)
+        return SimpleNamespace(publisher_stats=[pair], subscriber_stats=[stream])
+
+    def wake():
+        nonlocal made
+        made += 1
+
+    monkeypatch.setattr(FfiEvents, "blocks", property(lambda _: made), raising=False)
+    room: Any = SimpleNamespace(get_rtc_stats=read)
+    own: Any = SimpleNamespace(encoded_blocks=None)
+    subscriber: Any = SimpleNamespace(is_playing=True)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1):
+            await stats.follow(1, room, lambda _: None, own, subscriber)
 
 
 async def test_a_room_in_which_received_packets_become_no_sound_is_given_up(
