@@ -62,6 +62,7 @@ class Reading:
         self._root = root
         self._lowest = layers[0]
         self._sections = {x.key for x in fields_of(root) if as_section(x.wanted)}
+        self._mappings = {x.key for x in leaves(root) if get_origin(x.wanted) is dict}
         merged: dict[str, object] = {}
         for layer in layers:
             self._merge(merged, layer.values, layer)
@@ -93,11 +94,18 @@ class Reading:
         """Add the values of one layer, at the full key, to those of the lower ones."""
         for name, value in values.items():
             full, known = join(key, name), below.get(name)
-            is_again = full in self._sections and known is not None
-            if is_again and (value is None or not isinstance(known, dict)):
-                # All of its keys are left out, or a lower layer has a fault here.
+            is_section = full in self._sections
+            if full in self._mappings and not isinstance(known, dict | None):
+                # The value of a lower layer is wrong, and is reported.
                 continue
-            if not (is_again and isinstance(value, dict)):
+            if is_section and not isinstance(value, dict):
+                # The other layers count; null: all keys of the section are left out.
+                if value is not None:
+                    sentence = f"expected keys and values, {SPACED}, found something"
+                    fault = Fault(layer.spell(full), f"{sentence} else.", layer.source)
+                    self.faults.append(fault)
+                continue
+            if not is_section or full not in self.origins:
                 self.origins[full] = layer
             if isinstance(value, dict):
                 inner = known if isinstance(known, dict) else {}
@@ -132,13 +140,8 @@ class Reading:
         """Return the usable part of a value; `MISSING`: the default takes its place."""
         key, wanted = field.key, field.wanted
         section, item = as_section(wanted), list_item(wanted)
-        if section is not None:
-            if isinstance(value, dict):
-                return self._section(section, key, value)
-            if value is not None:
-                sentence = f"expected keys and values, {SPACED}, found something else."
-                self.blame(key, sentence)
-            return MISSING
+        if section is not None and isinstance(value, dict):
+            return self._section(section, key, value)
         if isinstance(value, list) and item is not None:
             return self._items(field, value, item)
         if (shape := as_section(item)) is not None:

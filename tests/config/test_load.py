@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.config import Config, MixerConfig, Pin, Preset, TalkMode
-from appliance.config.load import Loaded, load, need_room
+from appliance.config.load import Loaded, load, need_room, screen_of
 from appliance.config.schema import leaves
 from appliance.core.state import State
 from appliance.core.view import view
@@ -164,14 +164,38 @@ def test_a_button_of_the_file_can_be_left_out(file):
         ({"PTT_TALK__X": "1"}, "environment: PTT_TALK__X: unknown key."),
         ({"PTT_X__Y": "1"}, "environment: PTT_X: unknown key."),
         ({"PTT_TALK": "1"}, "environment: PTT_TALK: expected keys and values"),
-        ({"PTT_PAGE__ENABLED": "no"}, "config.yaml: page: expected keys and values"),
     ],
 )
 def test_a_fault_names_the_source_that_has_to_be_changed(file, environment, starts):
-    page = "page: 8080" if "PTT_PAGE__ENABLED" in environment else ""
-    path = file(f"room: {{display_name: x}}\ntalk: {{mode: hold}}\n{page}")
+    path = file("room: {display_name: x}\ntalk: {mode: hold}")
     (line,) = faults_of(path, (), environment)
     assert line.startswith(starts)
+
+
+@pytest.mark.parametrize(
+    ("text", "variable"),
+    [
+        ("page: 8080", "PTT_PAGE__ENABLED"),
+        ("room: {token_headers: 'A: b'}", "PTT_ROOM__TOKEN_HEADERS__C"),
+    ],
+)
+def test_a_wrong_value_that_a_variable_adds_a_key_to_is_reported(file, text, variable):
+    (line,) = faults_of(file(text), (), {variable: "no"})
+    assert line.startswith("config.yaml: ")
+
+
+def test_a_wrong_section_hides_nothing_of_the_other_sources(file):
+    path = file("screen: {bus: 5}\ntalk: {limit_s: x}\npage: 8080")
+    wrong = ["screen=info", "talk=5", "page.enabled=x"]
+    starts = [line.partition(": expected")[0] for line in faults_of(path, wrong)]
+    assert sorted(starts) == [
+        "--set: page.enabled",
+        "--set: screen",
+        "--set: talk",
+        "config.yaml: page",
+        "config.yaml: talk.limit_s",
+    ]
+    assert screen_of(path, wrong, {}).bus == 5
 
 
 def test_a_variable_replaces_a_key_in_mixed_case_and_is_named_as_it_is_spelled(file):
