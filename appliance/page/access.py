@@ -242,12 +242,12 @@ def pin_of(content: bytes, *, is_json: bool) -> str:
     """
     try:
         if is_json:
-            fields = msgspec.json.decode(content, type=dict[str, str])
+            text = msgspec.json.decode(content, type=dict[str, object]).get("pin")
         else:
-            fields = dict(parse_qsl(content.decode("ascii")))
+            text = dict(parse_qsl(content.decode("ascii"))).get("pin")
     except DECODE_ERRORS:
-        fields = {}
-    pin = re.sub(r"[\s-]", "", fields.get("pin", ""))
+        text = None
+    pin = re.sub(r"[\s-]", "", text) if isinstance(text, str) else ""
     if not re.fullmatch(r"[0-9]{6}", pin):
         sentence = "The PIN has six digits."
         raise RequestRefused(HTTPStatus.BAD_REQUEST, sentence, key="pin")
