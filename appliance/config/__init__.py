@@ -111,7 +111,7 @@ class RoomConfig(RoomSettings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MixerConfig:
-    """The card's own volumes; None: left as they are."""
+    """Volumes that are set in the card's own mixer."""
 
     microphone: Percent | None = None
     speaker: Percent | None = None

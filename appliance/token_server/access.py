@@ -1,9 +1,9 @@
 """Access to the token server: who sends a request, and which identities they may use.
 
-In this order: a secret (`Authorization: Bearer …`), the user that a trusted proxy
-names, the address. A wrong secret is refused unless the proxy names a user:
-`Authorization` may then be the log-in at the proxy. The address of a request through a
-proxy that is not trusted is unknown.
+The sender is known by, in this order: a secret (`Authorization: Bearer …`), the user
+that a trusted proxy names, the address. A wrong secret is refused unless the proxy
+names a user: `Authorization` may then be the log-in at the proxy. The address of a
+request through a proxy that is not trusted is unknown.
 """
 
 import hmac
