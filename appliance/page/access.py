@@ -15,8 +15,8 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from appliance.net.host_check import is_own_host, is_same_origin, local_address
 from appliance.net.http_server import BodyTooLongError, read_body
-from appliance.net.server_address import is_own_host, is_same_origin, local_address
 from appliance.page.messages import DECODE_ERRORS, RequestRefused
 from appliance.page.pairing import Pairing, digest
 

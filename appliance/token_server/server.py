@@ -27,6 +27,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from appliance.errors import ListenError
+from appliance.net.host_check import HostCheck, named_host
 from appliance.net.http_server import (
     UVICORN,
     BodyTooLongError,
@@ -37,7 +38,7 @@ from appliance.net.http_server import (
     read_body,
 )
 from appliance.net.rate_limit import Rate, RateLimit
-from appliance.net.server_address import HostCheck, listener, named_host, parsed
+from appliance.net.server_address import listener, parsed
 from appliance.net.url import is_local
 from appliance.process.logs import LogLimit, start_logging
 from appliance.process.systemd import systemd_notify

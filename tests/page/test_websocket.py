@@ -24,11 +24,12 @@ from appliance.core.events import (
     VolumeAsked,
 )
 from appliance.core.view import TalkState
-from appliance.page.application import LiveEndpoint, default_limits
+from appliance.page.application import default_limits
 from appliance.page.controls import Controls
 from appliance.page.messages import LatestView
 from appliance.page.pair_command import PairOptions, pair
 from appliance.page.pairing import Pairing, PairingFile, digest, new_credentials
+from appliance.page.websocket import LiveEndpoint
 from tests.page.fake_app import own_line, serving
 
 
