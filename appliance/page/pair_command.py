@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from appliance.core import fault_table
 from appliance.net.network_monitor import current_address
 from appliance.net.server_address import pairing_url, parsed, url
 from appliance.page.pairing import (
@@ -23,6 +24,14 @@ from appliance.page.pairing import (
 
 SERVICE_DIRECTORY = Path("/var/lib/ptt-appliance")
 """State directory of the installed service, as in its unit."""
+_WHO = "Run this as root or as the service's user."
+REMEDIES = {
+    errno.EACCES: _WHO,
+    errno.EPERM: _WHO,
+    errno.ENOSPC: fault_table.STORE_FULL.advice(),
+    errno.EROFS: "Make it writable meanwhile: sudo mount -o remount,rw /.",
+}
+"""What to do if the file cannot be written, by the number of the error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +72,7 @@ def pair(
     try:
         after = file.change(changed, fresh)
     except OSError as exc:
-        who = "Run this as root or as the service's user."
-        remedy = who if exc.errno in {errno.EACCES, errno.EPERM} else ""
+        remedy = REMEDIES.get(exc.errno or 0, "Check the disk: sudo dmesg | tail.")
         sys.stderr.write(f"{file.path} cannot be written: {exc.strerror}. {remedy}\n")
         return 1
     pin = after.pin

@@ -1,5 +1,6 @@
 """The pairing file, and the command `pair`."""
 
+import errno
 import json
 import os
 import resource
@@ -160,6 +161,26 @@ def test_pair_prints_address_and_pin(tmp_path, capsys, is_json):
     else:
         assert f"{keys.pin[:3]} {keys.pin[3:]}" in out
         assert "▄" in out
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.EACCES, "as root"),
+        (errno.ENOSPC, "Free disk space"),
+        (errno.EROFS, "remount,rw"),
+        (errno.EIO, "dmesg"),
+    ],
+)
+def test_pair_says_what_to_do_if_the_file_cannot_be_written(
+    tmp_path, capsys, monkeypatch, number, remedy
+):
+    def failing(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(PairingFile, "change", failing)
+    assert pair(tmp_path, "10.0.0.7:8080", PairOptions()) == 1
+    assert remedy in capsys.readouterr().err
 
 
 def test_pair_prints_only_addresses_of_the_page(tmp_path, capsys):

@@ -211,7 +211,7 @@ def runs_without_a_state_directory_on_a_read_only_disk(system, _):
         until("in the room", lambda: in_room(system))
         assert system.property(BOX, "NRestarts") == "0"
         words, status = system.do("ptt-appliance pair", check=False)
-        assert (status, "read-only" in words) == (1, True), words
+        assert (status, "remount,rw" in words) == (1, True), words
     finally:
         system.do("umount /var/lib")
     system.do(f"systemctl restart {BOX}")
