@@ -173,11 +173,11 @@ class App:
         # Threads may post in another order than they read the clock.
         self._now_s = max(self._now_s, posted_s)
         after, commands = step(before, event, self._now_s)
+        for command in commands:
+            self._dispatch(command)
         self._observe(event, before, after, self._now_s)
         if _log.isEnabledFor(logging.DEBUG):
             _log.debug("%s -> %s", summary(event), ", ".join(map(summary, commands)))
-        for command in commands:
-            self._dispatch(command)
         return after
 
     def _dispatch(self, command: Command) -> None:

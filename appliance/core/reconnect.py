@@ -138,9 +138,10 @@ def minutes_wait_s(count: int) -> float:
 
 def update_return(before: State, after: State, now_s: float) -> State:
     """Return the state with the time at which the box leaves to fetch the agent."""
-    if not after.is_in_room:
-        return after
     conversation = after.conversation
+    is_due = conversation.is_expected or after.agent_returns
+    if not (after.is_in_room and is_due):
+        return after
     is_use = _is_use(before, after)
     is_used = conversation.is_used or is_use
     at_s, returns = conversation.return_at_s, after.agent_returns

@@ -283,8 +283,8 @@ def clear_pre_roll(before: State, after: State) -> tuple[Command, ...]:
     """
     was_usable = before.is_in_room and not before.talk.is_muted
     is_usable = after.is_in_room and not after.talk.is_muted
-    has_pre_roll = after.config.talk.used_pre_roll_ms > 0
-    is_due = has_pre_roll and is_usable and not was_usable
+    is_new = is_usable and not was_usable
+    is_due = is_new and after.config.talk.used_pre_roll_ms > 0
     return (ClearPreRoll(),) if is_due else ()
 
 
