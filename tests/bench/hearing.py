@@ -19,6 +19,10 @@ FRAME_S = 0.02
 WINDOW_S = 0.2
 """Length of the windows in which the delay is searched."""
 WINDOW_EVERY_S = 0.1
+SPEEDS = (1.0, 0.9975, 1.0025, 0.995, 1.005)
+"""Speeds at which a window is searched. A jitter buffer that corrects its delay plays
+up to 0.5 % faster or slower, which nobody hears, but then the ends of a window are a
+millisecond apart, and it is like another place of the same vowel."""
 VOICED = 0.6
 """Share of a window that must be speech."""
 SPEECH_RMS = 300.0
@@ -26,6 +30,8 @@ SPEECH_RMS = 300.0
 SAME = 0.8
 """Correlation above which a window was found. A codec leaves 0.9 and more; other speech
 has at most 0.78 over all delays, in one of a thousand windows."""
+SURE = 0.97
+"""Correlation from which no other speed is tried."""
 AS_SAID = 0.7
 """The same for a piece, at the delay that is known by then."""
 THERE = 0.3
@@ -176,10 +182,25 @@ def _starts(
 
 
 def _delay_s(spoken: Samples, received: Samples, at_s: float) -> float:
-    first = round(at_s * REDUCED_HZ)
-    said = spoken[first : first + round(WINDOW_S * REDUCED_HZ)]
-    frames, likeness = lag(said, received[first:], round(MAX_S * REDUCED_HZ))
-    return frames / REDUCED_HZ if likeness >= SAME else float("nan")
+    """Return the delay of the middle of a window; NaN: it was not found."""
+    first, size = round(at_s * REDUCED_HZ), round(WINDOW_S * REDUCED_HZ)
+    said = spoken[first : first + size]
+    found = []
+    for speed in SPEEDS:
+        played = _played(said, speed)
+        frames, likeness = lag(played, received[first:], round(MAX_S * REDUCED_HZ))
+        found.append((likeness, frames + (len(played) - size) / 2))
+        if likeness >= SURE:
+            break
+    likeness, delay = max(found)
+    return delay / REDUCED_HZ if likeness >= SAME else float("nan")
+
+
+def _played(said: Samples, speed: float) -> Samples:
+    """Return the samples as they are played at another speed."""
+    at = np.arange(0.0, len(said) - 1, speed)
+    played: Samples = np.interp(at, np.arange(len(said)), said).astype(np.int16)
+    return played
 
 
 def _near(

@@ -43,6 +43,16 @@ def test_speech_that_is_only_late_is_heard_as_said(delay_ms, said):
     assert found.delay_ms == pytest.approx([delay_ms] * len(found.at_s), abs=0.1)
 
 
+@pytest.mark.parametrize("speed", [0.995, 0.998, 1.003, 1.005])
+def test_speech_that_is_played_a_little_faster_or_slower_is_heard_as_said(speed, said):
+    at = np.arange(0, len(said) - 1, speed)
+    played = np.interp(at, np.arange(len(said)), said).astype(np.int16)
+    found = judge(said, later(played, 80.0), SPAN_S)
+    assert found.lost_percent < 1.0
+    expected_ms = [80.0 + 1000.0 * (1 / speed - 1) * (x + 0.1) for x in found.at_s]
+    assert found.delay_ms == pytest.approx(expected_ms, abs=0.5)
+
+
 def test_noise_of_a_codec_is_no_loss(said):
     noise = np.random.default_rng(4).normal(0.0, 400.0, len(said)).astype(np.int16)
     assert judge(said, later(said + noise, 80.0), SPAN_S).lost_percent < 1.0
