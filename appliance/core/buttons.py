@@ -18,9 +18,15 @@ VOLUME_STEP_PERCENT: Final = 5
 BOUNCE_S: Final = 0.04
 """A press this soon after the button's release is bounce of a worn contact, because
 nobody presses again so quickly: the press before it goes on."""
+CHOOSING: Final = frozenset({Button.LEAVE, Button.NEXT_ROOM})
+"""Buttons that choose a room, or none."""
 REST_S: Final = 5.0
 """Rest, up or down, that ends a series of presses. It is longer than a floating wire
 takes to be found (3.6 s), which may have made a single press of all that time."""
+MOST_PRESSES: Final = 50
+"""Presses of a series that may each choose a room; our choice: more than anybody makes.
+A contact that chatters slowly would have one token fetched after the other. The number
+is even, so that a leave button leaves the box as it was."""
 
 
 def pressed(state: State, event: ButtonPressed, now_s: float) -> Step:
@@ -42,10 +48,13 @@ def pressed(state: State, event: ButtonPressed, now_s: float) -> Step:
         is_at_boot=is_bounce and last.is_at_boot,
         moved_at_s=at_s,
         hold_began_at_s=at_s if is_hold else None,
+        presses=last.presses + (not is_bounce),
     )
     state = _with(state, new)
     if is_bounce:
         return talk.resume(state) if button is Button.TALK else state, ()
+    if button in CHOOSING and new.presses > MOST_PRESSES:
+        return state, ()
     state = replace(state, wakes=state.wakes + 1)
     if button is Button.TALK:
         state, commands = talk.press(state, at_s, at_s - last.moved_at_s)

@@ -196,8 +196,10 @@ class ButtonState:
     """Time of the newest press or release."""
     hold_began_at_s: float | None = None
     """Begin of the newest press, if it has to be held and has had no effect yet."""
+    presses: int = 0
+    """Presses that have followed each other without a rest."""
     preset: str | None = None
-    """Chosen room before the presses that follow each other without a rest."""
+    """Chosen room before these presses."""
     had_left: bool = False
     """Before these presses the box stayed out of the room."""
 

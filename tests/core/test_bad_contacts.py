@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from appliance.core.buttons import MOST_PRESSES, REST_S
+from appliance.core.commands import FetchToken
 from appliance.core.events import (
     Button,
     ButtonPressed,
@@ -29,6 +31,7 @@ from tests.core.story import (
     UNMUTE,
     in_room,
     live,
+    of,
     started,
     with_mode,
     with_presets,
@@ -259,6 +262,42 @@ def test_a_stop_during_a_floating_wire_ends_the_process():
     box = in_room()
     box.play(LEAVE, StopAsked(), LEAVE_LOST, box.left())
     assert box.phase() is Phase.STOPPED
+
+
+# a contact that chatters slowly
+
+
+@pytest.mark.parametrize("button", OF_ROOM)
+@pytest.mark.parametrize("period_s", [0.1, 0.5, 3])
+def test_a_contact_that_chatters_slowly_fetches_no_token_after_the_other(
+    button, period_s
+):
+    box = in_room(with_presets("garage"))
+    fetched = of(FetchToken, chatter(box, button, MOST_PRESSES, period_s))
+    assert len(fetched) == MOST_PRESSES // (2 if button is Button.LEAVE else 1)
+    box.enter()
+    assert chatter(box, button, 1000, period_s) == ()
+    assert (box.phase(), box.view().preset) == (Phase.IN_ROOM, None)
+
+
+def test_a_leave_button_that_chattered_leaves_after_a_rest():
+    box = in_room()
+    chatter(box, Button.LEAVE, MOST_PRESSES + 1)
+    assert box.phase() is Phase.FETCHING
+    box.enter()
+    box.play(REST_S, LEAVE, LEAVE_UP, box.left())
+    assert box.phase() is Phase.LEFT
+
+
+def test_a_refused_box_whose_leave_button_chatters_asks_for_few_tokens():
+    box = in_room(with_hold_of_leave())
+    box.play(box.failed(Cause.REFUSED, is_final=True))
+    fetched = 0
+    for _ in range(3 * MOST_PRESSES):
+        fetched += len(of(FetchToken, chatter(box, Button.LEAVE, 1)))
+        if box.phase() is Phase.FETCHING:
+            box.play(box.no_token(Cause.REFUSED, is_final=True))
+    assert fetched == MOST_PRESSES
 
 
 # bounces
