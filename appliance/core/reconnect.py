@@ -153,6 +153,9 @@ def update_return(before: State, after: State, now_s: float) -> State:
     elif not is_agent_missing(before):
         is_wanted = conversation.is_awaited or is_used
         at_s = now_s + _spread(minutes_wait_s(returns + 1), after) if is_wanted else inf
+    elif after.is_connected and not before.is_connected:
+        # Who has joined during the interruption is reported a moment after its end.
+        at_s = max(at_s, now_s + PAUSE_S)
     changed = replace(conversation, return_at_s=at_s, is_used=is_used)
     if (changed, returns) == (conversation, after.agent_returns):
         return after

@@ -9,6 +9,8 @@ from appliance.core.events import (
     FirstBlockSent,
     JoinAsked,
     LinkChanged,
+    RoomPaused,
+    RoomResumed,
     TailEnded,
 )
 from appliance.core.faults import NO_AGENT
@@ -78,6 +80,20 @@ def test_an_interruption_does_not_begin_the_wait_anew():
     box = expecting()
     assert leaves(box, 40.0, box.paused(), 1.0, box.resumed(), 18.0) == 0
     assert leaves(box, 3.0) == 1
+
+
+@pytest.mark.parametrize(
+    ("missing", "back"),
+    [
+        (LinkChanged(None), LinkChanged("10.0.0.7")),
+        (RoomPaused(1), RoomResumed(1)),
+    ],
+    ids=["network", "connection"],
+)
+def test_an_agent_that_has_joined_during_an_interruption_is_not_left(missing, back):
+    box = expecting()
+    assert leaves(box, 50.0, missing, 20.0, back, 0.5) == 0
+    assert leaves(box, box.people(ROBOT), agent(box), 3600.0) == 0
 
 
 @pytest.mark.parametrize("story", [(), (HELLO,)], ids=["alone", "with a waiting line"])
