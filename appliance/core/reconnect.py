@@ -163,10 +163,13 @@ def update_return(before: State, after: State, now_s: float) -> State:
 
 
 def is_agent_missing(state: State) -> bool:
-    """Return whether an agent is expected, and neither it nor anybody else is there."""
+    """Return whether an agent is expected, and neither it nor a person is there.
+
+    The avatar of an agent that has crashed may stay; it keeps no room from ending.
+    """
     conversation = state.conversation
-    has_others = conversation.agent is not None or state.people
-    return state.is_in_room and conversation.is_expected and not has_others
+    is_alone = conversation.agent is None and state.has_only_programs
+    return state.is_in_room and conversation.is_expected and is_alone
 
 
 def is_returning(state: State) -> bool:

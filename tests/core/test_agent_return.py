@@ -1,5 +1,7 @@
 """Return of an expected voice agent that is missing."""
 
+from dataclasses import replace
+
 import pytest
 
 from appliance.core.commands import Earcon, FetchToken, LeaveRoom
@@ -148,6 +150,15 @@ def test_an_agent_that_has_left_is_fetched_too():
     say(box)
     assert leaves(box, 3600.0) == 0
     assert leaves(box, gone(box), box.people(), 59.0) == 0
+    assert leaves(box, 2.0) == 1
+
+
+def test_an_agent_that_has_crashed_is_fetched_although_its_avatar_stays():
+    box = expecting()
+    avatar = replace(ROBOT, id="avatar")
+    box.play(box.people(ROBOT, avatar), agent(box))
+    say(box)
+    assert leaves(box, box.people(avatar), gone(box), 59.0) == 0
     assert leaves(box, 2.0) == 1
 
 
