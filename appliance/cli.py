@@ -321,7 +321,7 @@ def _doctor(args: argparse.Namespace) -> int:
 
 def _devices(args: argparse.Namespace) -> int:
     from appliance.audio.portaudio import PortAudio
-    from appliance.doctor.hardware import all_devices, print_devices
+    from appliance.doctor.devices import all_devices, print_devices
 
     with PortAudio() as driver:
         devices = all_devices(driver)

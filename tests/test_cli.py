@@ -279,3 +279,18 @@ def test_an_ascii_terminal_is_shown_other_characters_as_question_marks(
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith('"USB ???": microphone and speaker')
+
+
+def test_the_list_of_devices_loads_nothing_that_only_the_doctor_needs(tmp_path):
+    code = (
+        "import sys; from appliance.cli import main; main(['devices']); "
+        "print({'httpx', 'numpy', 'appliance.doctor.checks'} & sys.modules.keys())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | plug_in(tmp_path / "asound.conf", Card(tmp_path / "usb")),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.splitlines()[-1] == "set()", done.stderr

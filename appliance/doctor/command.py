@@ -15,7 +15,8 @@ from appliance.config import Config, Preset, RoomConfig
 from appliance.core import fault_table
 from appliance.doctor import checks
 from appliance.doctor.checks import Finding, Health, finished, health, ignore
-from appliance.doctor.hardware import all_devices, pins, screen, sound, wifi
+from appliance.doctor.devices import all_devices
+from appliance.doctor.hardware import pins, screen, sound, wifi
 from appliance.errors import ApplianceError
 from appliance.net.network_monitor import current_address, current_interface
 from appliance.process.state_files import machine_identity, state_folder

@@ -1,21 +1,16 @@
-"""Checks of sound cards, screen, pins and Wi-Fi, and the list of `devices`.
+"""Checks of sound cards, screen, pins and Wi-Fi.
 
 Screen and pins are opened as the box does. The power saving of Wi-Fi delays packets by
 tenths of a second.
 """
 
 import errno
-import json
 import shutil
-import sys
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-from appliance.audio.driver import Driver
 from appliance.config import ButtonsConfig, Cards, LampsConfig, Pin, ScreenConfig
 from appliance.core import fault_table
 from appliance.doctor.checks import Finding, finding, finished, ignore
@@ -40,16 +35,7 @@ from appliance.panel.pins import (
 )
 from appliance.sound_cards import alsa_mixer
 from appliance.sound_cards.card_volume import OpenMixer, card_volume_found
-from appliance.sound_cards.devices import (
-    ALSA_CARDS,
-    OURS,
-    PROCESSES,
-    AlsaCards,
-    Device,
-    Direction,
-    listed,
-    obstacle_error,
-)
+from appliance.sound_cards.devices import OURS, Device, Direction, obstacle_error
 from appliance.sound_cards.selected_devices import chosen, not_the_first
 
 RUNTIME: Final = Path("/run/ptt-appliance")
@@ -59,14 +45,6 @@ IW: Final = "/usr/sbin/iw"
 """In Debian it is in a folder that only root has in its PATH."""
 _UNSUPPORTED: Final = f"(-{errno.EOPNOTSUPP})"
 """End of iw's message for a driver without this setting."""
-
-
-def all_devices(
-    driver: Driver, cards: Path = ALSA_CARDS, processes: Path = PROCESSES
-) -> tuple[Device, ...]:
-    """Return the devices that PortAudio lists and those it cannot open now."""
-    found = listed(driver.devices(), cards)
-    return (*found, *AlsaCards(cards, processes).unlisted(found))
 
 
 def card_name(
@@ -83,39 +61,6 @@ def card_name(
     notice = not_the_first(preferred, device, direction, has_usb=has_usb)
     found = filter(None, (device.stable_name, device.obstacle))
     return ", ".join(found), notice
-
-
-def print_devices(devices: tuple[Device, ...], *, as_json: bool) -> int:
-    """Print the cards and the names to put into the configuration."""
-    if as_json:
-        facts = [
-            asdict(x) | {"name": x.stable_name, "is_default": x.is_default}
-            for x in devices
-        ]
-        sys.stdout.write(json.dumps(facts) + "\n")
-        return 0
-    names = Counter(device.stable_name for device in devices)
-    for device in devices:
-        words = line(device, is_unique=names[device.stable_name] == 1)
-        sys.stdout.write(f"{words}\n")
-    if not devices:
-        sys.stderr.write(f"no sound card found. {fault_table.NO_CARD.remedy}\n")
-    return 0
-
-
-def line(device: Device, *, is_unique: bool = True) -> str:
-    """Return the line for one device; its quoted name fits into the configuration.
-
-    That is the USB port for a card whose name another one has, too.
-    """
-    can = " and ".join(sorted(device.directions))
-    rate = f"{device.rate_hz} Hz" if device.rate_hz else ""
-    name = device.stable_name
-    ids = (device.card_id, device.usb_id, device.usb_port)
-    if not is_unique and device.usb_port:
-        name, ids = device.usb_port, (device.stable_name, device.card_id, "")
-    facts = (can, rate, *ids, device.obstacle)
-    return f'"{name}": ' + ", ".join(fact for fact in facts if fact)
 
 
 def sound(

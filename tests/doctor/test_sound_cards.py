@@ -6,7 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from appliance.audio.driver import PeriodCallback, Stream, StreamRequest
-from appliance.doctor.hardware import all_devices, card_name, line, print_devices
+from appliance.doctor.devices import all_devices, line, print_devices
+from appliance.doctor.hardware import card_name
 from appliance.errors import SoundError
 from appliance.sound_cards.selected_devices import chosen
 from tests.sound_cards.proc_asound import JABRA, kernel, speakerphone
