@@ -87,6 +87,9 @@ class LiveEndpoint:
                 return
             content = message.get("text") or message.get("bytes") or b""
             answer = self._answer(content, client)
+            # The app handles the event now: a command that has arrived together with
+            # this one, such as a press after unmuting, is checked against the new view.
+            await asyncio.sleep(0)
             # Most commands are answered by the next view.
             if answer.keys() & {"error", "id"}:
                 await _send(socket, msgspec.json.encode(answer))

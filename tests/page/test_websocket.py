@@ -25,12 +25,13 @@ from appliance.core.events import (
 )
 from appliance.core.view import TalkState
 from appliance.page.application import default_limits
-from appliance.page.controls import Controls
+from appliance.page.controls import MUTED_ON_PAGE, Controls
 from appliance.page.messages import LatestView
 from appliance.page.pair_command import PairOptions, pair
 from appliance.page.pairing import Pairing, PairingFile, digest, new_credentials
 from appliance.page.websocket import LiveEndpoint
 from tests.page.fake_app import own_line, serving
+from tests.page.test_hostile import SECRET, running
 
 
 @asynccontextmanager
@@ -225,6 +226,23 @@ async def test_the_talk_goes_on_when_one_of_two_talking_phones_closes(served):
         await served.inbox.has(VolumeAsked(1))
         assert TalkAsked(is_on=False) not in served.inbox.events
     await served.inbox.has(TalkAsked(is_on=False))
+
+
+async def test_a_press_that_arrives_with_the_unmuting_before_it_is_not_refused_as_muted(
+    tmp_path,
+):
+    async with running(tmp_path) as (target, _):
+        url = f"ws://{target.host}:{target.port}/api/live"
+        headers = {"Authorization": f"Bearer {SECRET}"}
+        async with connect(url, additional_headers=headers, proxy=None) as socket:
+            await tell(socket, do="mute", on=True)
+            await view_where(socket, lambda view: view["is_muted_on_page"])
+            for command in ({"do": "mute", "on": False}, {"do": "talk", "on": True}):
+                socket.protocol.send_text(json.dumps(command).encode())
+            # In one packet, as after a gap of the Wi-Fi.
+            socket.transport.write(b"".join(socket.protocol.data_to_send()))
+            # Outside of a room nobody can talk.
+            assert (await answer(socket))["error"] != MUTED_ON_PAGE
 
 
 async def test_commands_of_a_client_that_has_closed_already_are_all_executed(tmp_path):
