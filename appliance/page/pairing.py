@@ -47,6 +47,9 @@ A pairing refills the bucket."""
 WRITE_AGAIN = Rate(burst=1, per_s=0.1)
 """Rate at which a write that failed is repeated; our choice: soon after space was
 freed, and a full SD card is not written all the time."""
+RESUBMIT_S = 10.0
+"""Time in which a used PIN gives the same address the same cookie: a second press on
+the button of the form sends it again, and the browser takes the second answer only."""
 KEPT_COOKIES = 32
 KEPT_TOKENS = 16
 
@@ -202,6 +205,8 @@ class Pairing:
         self._lock = asyncio.Lock()
         """Held while the logins are changed."""
         self._wrong_pins = Buckets(WRONG_PINS_EACH)
+        self._used = "", "", 0.0, ""
+        """PIN and address of the newest pairing, until when they count, its cookie."""
         self._show = Bucket(SHOW, now_s())
         self._shown_until_s = now_s()
         """End of the PIN's time on the OLED."""
@@ -264,10 +269,13 @@ class Pairing:
         """
         async with self._lock:
             self._read()
+            if self._used[:2] == (pin, address) and self._now_s() < self._used[2]:
+                return self._used[3]
             await self._check(pin, address)
             secret = new_secret()
             known = digest(secret)
             await self._change(lambda stored: stored.with_cookie(known).with_new_pin())
+            self._used = pin, address, self._now_s() + RESUBMIT_S, secret
         self._wrong_pins.forget(address)
         self._post(PhonePaired())
         self._shown_until_s = self._now_s()
@@ -343,6 +351,7 @@ class Pairing:
         if stored.pin != self.pin:
             # The command line has reset it.
             self._wrong_pins = Buckets(WRONG_PINS_EACH)
+            self._used = "", "", 0.0, ""
         self._set(stored)
 
     def _set(self, credentials: PairingCredentials) -> None:

@@ -8,7 +8,7 @@ import pytest
 from appliance.core.events import PageServed, PairingAsked, PhonePaired
 from appliance.core.state import PIN_SHOWN_S
 from appliance.page.pair_command import PairOptions, pair
-from appliance.page.pairing import Pairing, PairingFile
+from appliance.page.pairing import RESUBMIT_S, Pairing, PairingFile
 from tests.page.fake_app import serving
 from tests.page.test_security import guest
 
@@ -69,6 +69,21 @@ async def test_an_old_pin_is_a_wrong_pin_for_others(served):
     async with guest(served, "127.0.0.2") as stranger:
         answer = await stranger.post("/pair", json={"pin": old})
     assert answer.status_code == 403
+
+
+async def test_a_form_that_is_sent_twice_pairs_the_phone_that_sent_it(served, capsys):
+    old = served.pin
+    async with served.client() as phone:
+        for _ in range(2):
+            phone.cookies.clear()
+            assert (await phone.post("/pair", data={"pin": old})).is_redirect
+            assert (await phone.get("/api/view")).is_success
+            served.clock.now_s += RESUBMIT_S / 2
+        assert (await phone.post("/pair", data={"pin": old})).status_code == 403
+        old = served.pin
+        assert (await phone.post("/pair", data={"pin": old})).is_redirect
+        pair(served.directory, "0.0.0.0:80", PairOptions(is_reset=True))
+        assert (await phone.post("/pair", data={"pin": old})).status_code == 403
 
 
 async def test_without_a_writable_directory_each_start_has_a_new_pin(tmp_path, clock):
