@@ -61,7 +61,8 @@ class Reading:
         self._blamed: set[str] = set()
         self._root = root
         self._lowest = layers[0]
-        self._sections = {x.key for x in fields_of(root) if as_section(x.wanted)}
+        self._sections = {x.key: as_section(x.wanted) for x in fields_of(root)}
+        """Class of each section; None for a key that is not one."""
         self._mappings = {x.key for x in leaves(root) if get_origin(x.wanted) is dict}
         merged: dict[str, object] = {}
         for layer in layers:
@@ -94,16 +95,16 @@ class Reading:
         """Add the values of one layer, at the full key, to those of the lower ones."""
         for name, value in values.items():
             full, known = join(key, name), below.get(name)
-            is_section = full in self._sections
+            is_section = self._sections.get(full) is not None
             if full in self._mappings and not isinstance(known, dict | None):
                 # The value of a lower layer is wrong, and is reported.
                 continue
             if is_section and not isinstance(value, dict):
                 # The other layers count; null: all keys of the section are left out.
                 if value is not None:
-                    sentence = f"expected keys and values, {SPACED}, found something"
-                    fault = Fault(layer.spell(full), f"{sentence} else.", layer.source)
-                    self.faults.append(fault)
+                    form = f"{_keys(self._sections[full])}, {SPACED}"
+                    sentence = f"expected keys such as {form}, found something else."
+                    self.faults.append(Fault(layer.spell(full), sentence, layer.source))
                 continue
             if not is_section or full not in self.origins:
                 self.origins[full] = layer
@@ -147,8 +148,8 @@ class Reading:
         if (shape := as_section(item)) is not None:
             # Not the value, which may be a secret.
             example = written(_example_of(shape))
-            sentence = f"expected a list such as [{example}], found something else."
-            self.blame(key, sentence)
+            seen = "nothing" if value is None else "something else"
+            self.blame(key, f"expected a list such as [{example}], found {seen}.")
             return MISSING
         if isinstance(value, dict):
             return self._mapping(field, value)
@@ -202,7 +203,7 @@ class Reading:
         if _fits(value, field.wanted):
             return value
         # The query of an address may hold a key.
-        if field.is_secret or field.key.endswith("url"):
+        if value is not None and (field.is_secret or field.key.endswith("url")):
             seen = "something else, which is not shown. Put text into quotes."
         else:
             seen = f"{found(value)}.{_advice(value, field.wanted, field.default)}"
@@ -212,7 +213,7 @@ class Reading:
     def _unknown(
         self, name: str, known: Mapping[str, SchemaField], layer: Layer
     ) -> str:
-        every = [leaf.key for leaf in leaves(self._root)]
+        name, every = name.lower(), [leaf.key for leaf in leaves(self._root)]
         # The key of another section, or a full key with dots or underscores.
         near = [
             leaf
@@ -283,8 +284,8 @@ def _noun(bare: object, meta: msgspec.Meta) -> str:
 
 
 def _keys(shape: type[Section] | None) -> str:
-    """Return the form of a section on one line, without its values."""
-    keys = [field.key for field in fields_of(shape)] if shape else []
+    """Return the form of a section on one line: its first keys, without values."""
+    keys = [field.key for field in fields_of(shape)][:2] if shape else []
     return f"{{{', '.join(f'{key}: …' for key in keys)}}}"
 
 
@@ -295,20 +296,23 @@ def _advice(value: object, wanted: object, default: object) -> str:
             return f" Write {written(candidate)}."
     if default is MISSING:
         default = _example(wanted)
-    if default not in (None, (), {}):
+    if default is not None and (value is None or default not in ((), {})):
         return f" Write for example {written(default)}."
     return " Or write null to leave it out." if _may_be_null(wanted) else ""
 
 
 def _candidates(value: object, wanted: object) -> Iterator[object]:
     """Yield values that may have been meant, the likeliest first."""
+    if value is False or value == "none":
+        yield None
     if isinstance(value, bool | int | float):
         yield written(value)
     if not isinstance(value, str):
         return
     names = [str(choice) for arm in _arms(wanted) for choice in _choices(_bare(arm))]
-    near = get_close_matches(value.lower(), names, n=1)
-    yield from (scalar(name) for name in near)
+    written_as = {name.lower(): name for name in names}
+    near = get_close_matches(value.lower(), written_as, n=1)
+    yield from (scalar(written_as[name]) for name in near)
     yield scalar(value.strip())
     if number := _NUMBER.fullmatch(value.strip()):
         yield int(number[1])

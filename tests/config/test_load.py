@@ -163,7 +163,7 @@ def test_a_button_of_the_file_can_be_left_out(file):
         ({"PTT_ROOM__TOKEN": "a.b.c"}, "config.yaml: room.url: expected the address"),
         ({"PTT_TALK__X": "1"}, "environment: PTT_TALK__X: unknown key."),
         ({"PTT_X__Y": "1"}, "environment: PTT_X: unknown key."),
-        ({"PTT_TALK": "1"}, "environment: PTT_TALK: expected keys and values"),
+        ({"PTT_TALK": "1"}, "environment: PTT_TALK: expected keys such as"),
     ],
 )
 def test_a_fault_names_the_source_that_has_to_be_changed(file, environment, starts):
@@ -359,16 +359,26 @@ FAULTS = {
     "0.0.0.0:8080.",
     "page.listen=0.0.0.0:99999": 'expected HOST:PORT, found "0.0.0.0:99999". '
     "Write 0.0.0.0:8080.",
-    "page=8080": "expected keys and values, with a space after each colon, found "
-    "something else.",
+    "page=8080": "expected keys such as {listen: …, enabled: …}, with a space after "
+    "each colon, found something else.",
     "talk.limit_s=2 min": 'expected a whole number 0-3600, found "2 min". '
     "Write for example 120.",
     "sound.microphone_gain_db=-6 dB": 'expected a number -30 to 30, found "-6 dB". '
     "Write for example 0.",
     "sound.volume='1,5'": 'expected a whole number 0-100, found "1,5". '
     "Write for example 80.",
-    "page=listen:8080": "expected keys and values, with a space after each colon, "
-    "found something else.",
+    "page=listen:8080": "expected keys such as {listen: …, enabled: …}, with a space "
+    "after each colon, found something else.",
+    "room.token_method=get": 'expected one of POST, GET, found "get". Write GET.',
+    "room.Token_URL=x": "unknown key. Did you mean room.token_url?",
+    "buttons.talk=none": 'expected a GPIO number 2-27, found "none". Write null.',
+    "buttons.talk=off": "expected a GPIO number 2-27, found false. Write null.",
+    "room.token_headers=": "expected a mapping such as {key: text}, found nothing. "
+    "Write for example {}.",
+    "room.token_query.a=": "expected text, found nothing.",
+    "room.presets=": "expected a list such as [{name: garage}], found nothing.",
+    "room.allow_insecure=": "expected a list, each text of 1-200 characters, found "
+    "nothing. Write for example [].",
     "room.token_query=x": "expected a mapping such as {key: text}, found something "
     "else, which is not shown. Put text into quotes.",
     "room.presets=garage": "expected a list such as [{name: garage}], found something "
