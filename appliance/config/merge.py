@@ -28,7 +28,9 @@ from appliance.config.schema import (
 from appliance.config.yaml import SPACED, found, scalar, written
 from appliance.errors import Fault
 
-_NAME: Final = re.compile(r"[\w.-]{1,40}")
+_NAME: Final = r"[\w-]{1,40}(?:\[\d+\])?"
+_KEY: Final = re.compile(rf"{_NAME}(?:\.{_NAME})*\.?")
+"""Full key, as far as it cannot be the beginning of a secret value."""
 _NUMBER: Final = re.compile(r"(?:GPIO|GP|BCM)?\s*(\d{1,9})\s*%?", re.IGNORECASE)
 """Text that stands for a number; `BOARD13` names no GPIO, and `2 min` is not 2 s."""
 _UNIONS: Final = {Union, UnionType}
@@ -70,14 +72,14 @@ class Reading:
         self.values: dict[str, Any] = self._section(root, "", merged)
         """Values from which `msgspec.convert` makes a `root`."""
 
-    def blame(self, key: str, sentence: str, shown: str | None = None) -> None:
-        """Add a fault, with the key, or `shown` in its place, as its source spells it.
+    def blame(self, key: str, sentence: str) -> None:
+        """Add a fault, with the key as its source spells it.
 
         The source is the layer that gives the key or the one above it, else the lowest.
         """
         self._blamed.add(key)
         layer = self._layer(key)
-        self.faults.append(Fault(layer.spell(shown or key), sentence, layer.source))
+        self.faults.append(Fault(layer.spell(_shown(key)), sentence, layer.source))
 
     def blame_all(self, findings: Iterable[tuple[str, str]]) -> None:
         """Add key and sentence of each finding, unless the key has a fault already."""
@@ -128,8 +130,7 @@ class Reading:
         for name in given:
             if name not in known:
                 full = join(key, name)
-                sentence = self._unknown(name, known, self._layer(full))
-                self.blame(full, sentence, join(key, _shown(name)))
+                self.blame(full, self._unknown(name, known, self._layer(full)))
         values = {
             name: self._usable(field, given.get(name))
             for name, field in known.items()
@@ -236,12 +237,11 @@ class Reading:
         return f"unknown key. Did you mean {layer.spell(near[0])}?"
 
 
-def _shown(name: str) -> str:
-    """Return an unknown key, cut where a value may begin, which may be a secret."""
-    if _NAME.fullmatch(name):
-        return name
-    begin = _NAME.match(name)
-    return f"{begin[0] if begin else ''}…"
+def _shown(key: str) -> str:
+    """Return a full key, cut where a value may begin, which may be a secret."""
+    begin = _KEY.match(key)
+    known = begin[0] if begin else ""
+    return key if known == key else f"{known}…"
 
 
 def _fits(value: object, wanted: object) -> bool:

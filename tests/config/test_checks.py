@@ -183,8 +183,8 @@ def test_a_body_is_not_sent_with_get():
 @pytest.mark.parametrize(
     ("headers", "start"),
     [
-        ('{"X Id": a}', "room.token_headers.X Id: is not a header name."),
-        ('{"X\\r\\nEvil": a}', "room.token_headers.X\r\nEvil: is not a header name."),
+        ('{"X Id": a}', "room.token_headers.X…: is not a header name."),
+        ('{"X\\r\\nEvil": a}', "room.token_headers.X…: is not a header name."),
         ('{"": a}', "room.token_headers.: is not a header name."),
         ('{X-Id: "a\\r\\nEvil: b"}', "room.token_headers.X-Id: expected one line"),
         ('{X-Id: " a"}', "room.token_headers.X-Id: expected one line"),
