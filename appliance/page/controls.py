@@ -138,8 +138,8 @@ class Controls:
         presets = self._latest.view.presets
         preset = self._latest.view.preset if request.preset is UNSET else request.preset
         if preset is not None and preset not in presets:
-            known = ", ".join(presets) or "none are configured"
-            sentence = f"Unknown preset. Write one of: {known}."
+            known = ", ".join(("null", *presets))
+            sentence = f"Unknown preset. Known here: {known}."
             raise RequestRefused(HTTPStatus.BAD_REQUEST, sentence, key="preset")
         self._post(events.JoinAsked(preset, request.display_name))
 

@@ -90,6 +90,17 @@ async def test_joining_without_a_preset_rejoins_a_base_room_too(served, paired):
     assert served.inbox.events[-1] == JoinAsked(preset=None)
 
 
+@pytest.mark.parametrize(
+    ("presets", "known"), [((), "null"), (("garage",), "null, garage")]
+)
+async def test_an_unknown_preset_is_answered_with_those_there_are(
+    served, paired, presets, known
+):
+    served.inbox.show(presets=presets)
+    answer = await paired.post("/api/join", json={"preset": "attic"})
+    assert answer.json()["error"] == f"Unknown preset. Known here: {known}."
+
+
 async def test_leave_accepts_an_empty_body(served, paired):
     assert (await paired.post("/api/leave")).status_code == 200
     assert served.inbox.events[-1] == LeaveAsked()
