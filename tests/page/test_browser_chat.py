@@ -90,3 +90,15 @@ async def test_after_a_click_on_send_the_focus_is_in_the_field(phone):
     await phone.page.keyboard.press("Space")
     await expect(field).to_have_value(" ")
     assert not phone.inbox.of(TalkAsked)
+
+
+async def test_a_pasted_text_that_is_too_long_is_refused_and_not_cut(phone):
+    phone.expected = "413"
+    field = phone.page.locator("#text")
+    await field.focus()
+    await phone.page.keyboard.insert_text("a" * 2500)
+    await phone.page.locator("#send").click()
+    toast = phone.page.locator(".toast").last
+    await expect(toast).to_contain_text("has 2500 characters; at most 2000")
+    await expect(field).to_have_value("a" * 2500)
+    assert not phone.inbox.of(ChatTyped)
