@@ -13,6 +13,7 @@ import msgspec
 from appliance.core import fault_table
 from appliance.net.network_monitor import current_address
 from appliance.net.server_address import pairing_url, parsed, url
+from appliance.net.url import is_local
 from appliance.page.pairing import (
     KEPT_TOKENS,
     PairingCredentials,
@@ -107,8 +108,11 @@ def _as_text(urls: tuple[str, ...], pin: str) -> str:
     encoding = (sys.stdout.encoding or "").lower().replace("-", "")
     code.terminal(drawn, compact=encoding == "utf8")
     where = "\n      or  ".join(urls)
+    begin = "Scan this with a phone on the same network"
+    if is_local(urls[0]):
+        begin = "Only this machine can open the page, because of page.listen"
     return (
-        "Scan this with a phone on the same network:\n\n"
+        f"{begin}:\n\n"
         f"{drawn.getvalue()}\n"
         f"    Page  {where}\n"
         f"    PIN   {pin[:3]} {pin[3:]}   for one phone; then a new PIN is created\n"

@@ -192,6 +192,20 @@ def test_pair_prints_only_addresses_of_the_page(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["urls"] == ["http://127.0.0.1:80"]
 
 
+@pytest.mark.parametrize(
+    ("listen", "begin"),
+    [
+        ("0.0.0.0:80", "Scan this with a phone on the same network:"),
+        ("127.0.0.1:80", "Only this machine can open the page, because of page.listen"),
+    ],
+)
+def test_a_phone_is_sent_to_no_page_that_it_cannot_open(
+    tmp_path, capsys, listen, begin
+):
+    pair(tmp_path, listen, PairOptions())
+    assert capsys.readouterr().out.startswith(begin)
+
+
 def test_pair_twice_is_the_same_pin_until_it_is_reset(tmp_path, capsys):
     pins = []
     for is_reset in (False, False, True):
