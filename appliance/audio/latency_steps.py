@@ -78,6 +78,7 @@ class LatencySteps:
         self._at_s = now_s
         self._counted = {}
         self._recent.clear()
+        self.losing = set()
         if is_change and self._path is not None:
             # An SD card may need seconds, in which nobody would watch the cards.
             threading.Thread(

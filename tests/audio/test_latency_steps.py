@@ -93,6 +93,13 @@ def test_the_next_step_follows_within_two_and_a_half_seconds():
     assert card.steps.latency_step == 2
 
 
+def test_losses_with_the_buffer_before_are_no_trouble_of_the_longer_one():
+    card = climbed()
+    assert not card.steps.losing
+    card.run(0.25)
+    assert not card.steps.losing
+
+
 def test_one_loss_every_two_seconds_for_a_minute_is_too_many():
     assert settled().run(60, every_s=2.0) is not None
 
