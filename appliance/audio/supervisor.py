@@ -36,6 +36,8 @@ the last change, so that an outage becomes longer by no more than that. Our choi
 PAUSE_S: Final = 5.0
 """A pause in speech this long may be used to reopen the streams, also while the gate
 is open: nobody thinks for so long in a talk. Our choice."""
+LONGEST_WAIT_S: Final = 120.0
+"""Time after which a better card is opened without one: noise may look like speech."""
 _log = logging.getLogger(__name__)
 
 
@@ -69,7 +71,7 @@ class Supervisor:
         """The kernel's list at the last look, and whether it gave hope."""
         self._changed_at_s = 0.0
         """Time of the last change of that, or of a loss."""
-        self._opened_at_s = self._voice_at_s = 0.0
+        self._opened_at_s = self._voice_at_s = self._idle_at_s = 0.0
         self.heartbeat_s = time.monotonic()
         """Time at which the thread was last seen to work."""
 
@@ -111,9 +113,11 @@ class Supervisor:
 
     def _check(self) -> None:
         """Check for stopped streams, repeated losses and missing devices."""
-        if stopped := self._streams.stopped():
-            self._lose(stopped)
         steps, faults, now_s = self._latency_steps, self._faults, time.monotonic()
+        # After a stop of the whole process the callbacks are as late as this thread.
+        is_late = now_s - self.heartbeat_s > 2 * CHECK_S
+        if not is_late and (stopped := self._streams.stopped()):
+            self._lose(stopped)
         faults.look(
             self._streams.counters,
             self._choice.found(),
@@ -122,11 +126,14 @@ class Supervisor:
         )
         losses = {way: faults.totals[way].losses for way in self._streams.devices}
         is_idle = self._is_idle(now_s)
+        if is_idle:
+            self._idle_at_s = now_s
         if losses and steps.update(losses, now_s, is_idle=is_idle):
             self._change_buffer()
         elif self._is_due(now_s):
             self._searched_at_s = now_s
-            self._search(is_idle=is_idle)
+            waited_s = now_s - max(self._idle_at_s, self._opened_at_s)
+            self._search(is_idle=is_idle or waited_s > LONGEST_WAIT_S)
 
     def _lose(self, stopped: Mapping[Direction, str]) -> None:
         """Close streams that have ended for these reasons; the others go on."""
@@ -203,7 +210,7 @@ class Supervisor:
         # This may interrupt the speaker, so it becomes rare.
         wait_s = max(LONGEST_S, (now_s - self._changed_at_s) / PATIENCE)
         is_dead = self._has_no_samples and now_s - self._opened_at_s > wait_s
-        return ["microphone"] if is_dead else worse
+        return ["microphone"] if is_dead and "microphone" in both else worse
 
     def _change_buffer(self) -> None:
         """Open the same devices with another buffer."""

@@ -1,6 +1,8 @@
 """Tests of the supervisor with a fake of PortAudio."""
 
 import queue
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -8,10 +10,12 @@ import pytest
 from appliance.audio.gate import Gate
 from appliance.audio.latency_steps import LATENCY_STEPS_S
 from appliance.audio.mixer import Mixer
-from appliance.audio.stream_callbacks import INPUT_UNDERFLOW
+from appliance.audio.portaudio import ANY_CARD
+from appliance.audio.stream_callbacks import INPUT_UNDERFLOW, STALL_S
 from appliance.audio.supervisor import Supervisor
 from appliance.config import SoundConfig
 from appliance.core.events import Part, PartFound, PartLost
+from appliance.errors import SoundError
 from appliance.sound_cards.devices import Device
 from tests.audio.fake_driver import (
     DEADLINE_S,
@@ -156,6 +160,70 @@ def test_a_microphone_without_samples_is_lost_and_its_speaker_plays_on():
     assert (type(lost), lost.part) == (PartLost, Part.MICROPHONE)
     assert "delivers nothing" in lost.reason
     assert not is_closed
+
+
+def test_a_microphone_without_samples_is_opened_again_if_the_far_end_never_pauses(
+    monkeypatch,
+):
+    monkeypatch.setattr(f"{Supervisor.__module__}.LONGEST_S", 0.0)
+    monkeypatch.setattr(f"{Supervisor.__module__}.LONGEST_WAIT_S", 2.0)
+    driver, far = FakeDriver(), FarEnd()
+    with running(driver, Steps(), mixer=far.mixer):
+        _, callback = driver.opened.get(timeout=DEADLINE_S)
+        stream = driver.streams.get(timeout=DEADLINE_S)
+        with Beating(callback, INPUT_UNDERFLOW, before=far.talk):
+            assert not stream.is_closed.wait(1.5), "there may be a pause"
+            assert stream.is_closed.wait(DEADLINE_S)
+
+
+class Failing(FakeDriver):
+    """Driver whose searches fail, except for the first one."""
+
+    def devices(self):
+        if self.searches:
+            self.searches += 1
+            raise SoundError(ANY_CARD, "does not answer")
+        return super().devices()
+
+
+def test_a_speaker_whose_microphone_is_dead_plays_on_while_searches_fail(monkeypatch):
+    monkeypatch.setattr(f"{Supervisor.__module__}.LONGEST_S", 0.0)
+    driver = Failing()
+    with running(driver, Steps()) as events:
+        _, callback = driver.opened.get(timeout=DEADLINE_S)
+        stream = driver.streams.get(timeout=DEADLINE_S)
+        with Beating(callback, INPUT_UNDERFLOW):
+            assert next_lost(events).part is Part.MICROPHONE
+            while driver.searches < 3:
+                assert not stream.is_closed.wait(0.01)
+
+
+class Halting(queue.SimpleQueue[str]):
+    """Inbox of a thread that stands still once, together with the whole process."""
+
+    must_halt, is_over = threading.Event(), threading.Event()
+
+    def get(self, block=True, timeout=None):
+        if self.must_halt.is_set():
+            self.must_halt.clear()
+            time.sleep(STALL_S + 0.5)
+            self.is_over.set()
+            raise queue.Empty
+        return super().get(block, timeout)
+
+
+def test_a_stop_of_the_whole_process_is_no_stop_of_the_card(monkeypatch):
+    monkeypatch.setattr(f"{Supervisor.__module__}.SimpleQueue", Halting)
+    driver, steps = FakeDriver(), Steps()
+    with running(driver, steps) as events:
+        _, callback = driver.opened.get(timeout=DEADLINE_S)
+        with Beating(callback):
+            next_found(events), next_found(events)
+            Halting.must_halt.set()
+        assert Halting.is_over.wait(DEADLINE_S)
+        with Beating(callback):
+            next_looks(steps, 4)
+    assert events.empty()
 
 
 def test_a_failure_of_the_sound_library_ends_its_stream_and_is_named():
