@@ -71,6 +71,10 @@ class Supervisor:
         """The kernel's list at the last look, and whether it gave hope."""
         self._changed_at_s = 0.0
         """Time of the last change of that, or of a loss."""
+        self._refused: set[str] = set()
+        self._refused_at_s = float("-inf")
+        """Names of better cards that could not be opened then. They are tried again
+        after as long as they had been there: it interrupts those in use."""
         self._opened_at_s = self._voice_at_s = self._idle_at_s = 0.0
         self.heartbeat_s = time.monotonic()
         """Time at which the thread was last seen to work."""
@@ -183,17 +187,34 @@ class Supervisor:
 
     def _search(self, *, is_idle: bool) -> None:
         """Search for cards, open what is missing, and in a pause what is better."""
-        choice = self._choice
+        choice, now_s = self._choice, time.monotonic()
+        been_there_s = self._refused_at_s - self._changed_at_s
+        refused = self._refused if now_s - self._refused_at_s < been_there_s else ()
         try:
-            wanted, missing = choice.choose(listed(self._driver.devices()))
+            devices = listed(self._driver.devices())
+            wanted, missing = choice.choose(
+                tuple(x for x in devices if x.name not in refused)
+            )
             self._faults.note_listed(choice.listed)
         except SoundError as exc:
             wanted, missing = {}, dict.fromkeys(choice.wanted, exc)
-        self._close(self._worse(wanted, is_idle=is_idle))
+        worse, used = self._worse(wanted, is_idle=is_idle), self._streams.devices
+        before = {way: used[way] for way in worse if wanted[way].name != used[way].name}
+        self._close(worse)
         self._note_missing(missing)
         used = self._streams.devices
         if closed := {way: wanted[way] for way in wanted if way not in used}:
             self._open(closed)
+        self._go_back(before, wanted)
+
+    def _go_back(
+        self, before: Mapping[Direction, Device], wanted: Mapping[Direction, Device]
+    ) -> None:
+        """Open what worked before again, where a better card could not be opened."""
+        if failed := before.keys() - self._streams.devices.keys():
+            self._refused = {wanted[way].name for way in failed}
+            self._refused_at_s = time.monotonic()
+            self._open({way: before[way] for way in failed})
 
     def _worse(
         self, wanted: Mapping[Direction, Device], *, is_idle: bool

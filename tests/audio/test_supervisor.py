@@ -3,6 +3,7 @@
 import queue
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -285,6 +286,47 @@ def test_a_better_card_is_opened_in_a_pause():
             gate.close(0)
             assert speaker.is_closed.wait(DEADLINE_S)
         assert driver.streams.get(timeout=DEADLINE_S).names == {"USB Speaker"}
+
+
+class Refusing(FakeDriver):
+    """Driver of a card that is listed and cannot be opened."""
+
+    def __init__(self):
+        super().__init__((("Second", 2, 2),))
+        self.refused = 0
+
+    def open(self, wanted, callback, instead_of=None):
+        if wanted.device_name == "First":
+            self.refused += 1
+            raise SoundError(wanted.device_name, "no space left on device")
+        return super().open(wanted, callback, instead_of)
+
+
+def test_a_better_card_that_cannot_be_opened_interrupts_the_other_one_more_rarely(
+    monkeypatch,
+):
+    later_s = [0.0]
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + later_s[0])
+    monkeypatch.setattr(f"{Supervisor.__module__}.time", clock)
+    monkeypatch.setattr(f"{Supervisor.__module__}.LONGEST_S", 1.0)
+    driver, both = Refusing(), ("First", "Second")
+    config = SoundConfig(microphone=both, speaker=both)
+    with running(driver, Steps(), config=config) as events:
+        _, callback = driver.opened.get(timeout=DEADLINE_S)
+        with Beating(callback):
+            next_found(events)
+            driver.cards = (*driver.cards, ("First", 2, 2))
+            _, callback = driver.opened.get(timeout=DEADLINE_S)
+        assert next_lost(events).name == "First"
+        with Beating(callback):
+            assert {next_found(events).name for _ in range(2)} == {"Second"}
+            later_s[0] = 86_400.0
+            _, callback = driver.opened.get(timeout=DEADLINE_S)
+        with Beating(callback):
+            refused, searches = driver.refused, driver.searches
+            while driver.searches < searches + 2:
+                time.sleep(0.01)
+            assert (driver.refused, driver.opened.empty()) == (refused, True)
 
 
 def test_a_card_that_comes_for_the_missing_direction_is_opened_for_both():
