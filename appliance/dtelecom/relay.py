@@ -123,8 +123,8 @@ class Relay:
     """Relay for one session in a room; several connections one after the other.
 
     Until a node has accepted the session, the next one is tried when one cannot be
-    reached, which is tried last from then on. Afterwards the session belongs to its
-    node, and while that is away the answer is 503.
+    reached or answers as none does, which is tried last from then on. Afterwards the
+    session belongs to its node, and while that is away the answer is 503.
 
     Thread: the loop's.
     """
@@ -260,7 +260,7 @@ class Relay:
                 create_connection=_NodeConnection,
             )
         except InvalidStatus as exc:
-            if exc.response.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
+            if _is_of_node(exc.response.status_code, target.partition("?")[0]):
                 return exc.response
             error = f"status {exc.response.status_code}"
         except _UNREACHABLE as exc:
@@ -275,6 +275,14 @@ class Relay:
             _copy(sdk, node, lambda message: message),
             _copy(node, sdk, self._signal.filtered),
         )
+
+
+def _is_of_node(status: int, path: str) -> bool:
+    """Return whether a node answers so, not a proxy without it or a parked domain."""
+    # It knows `/rtc`, and refuses a WebSocket with a client error.
+    is_unknown = (path, status) == ("/rtc", HTTPStatus.NOT_FOUND)
+    least = HTTPStatus.OK if path.endswith("/validate") else HTTPStatus.BAD_REQUEST
+    return least <= status < HTTPStatus.INTERNAL_SERVER_ERROR and not is_unknown
 
 
 async def _copy(

@@ -257,6 +257,10 @@ async def test_a_dead_node_is_replaced_by_the_next(node):
     "broken",
     [
         http("502 Bad Gateway"),
+        # A proxy whose node is off, and domains that were given up.
+        http("404 Not Found", b"nothing here"),
+        http("200 OK", b"this domain is for sale"),
+        http("301 Moved Permanently", b"", "Location: https://example.com/"),
         b"SSH-2.0-OpenSSH_9.2\r\n",
         b"",
         http("200 OK", b"x" * (4 * MAX_MESSAGE)),
@@ -276,7 +280,7 @@ async def test_a_redirection_is_not_followed(node):
     """Nobody has checked the other address, and it would get the token."""
     moved = http("302 Found", b"", f"Location: {node.url}/rtc")
     async with FakeNode({"/rtc": moved}) as first, relay_to([first.url]) as relay:
-        assert (await get(relay, "/rtc", UPGRADE)).status_code == 302
+        assert (await get(relay, "/rtc", UPGRADE)).status_code == 503
     assert node.heads == []
 
 
