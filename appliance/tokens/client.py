@@ -33,6 +33,8 @@ TOTAL_S: Final = 10.0
 """Our choice: enough for a serverless function with a cold start."""
 MAX_BODY: Final = 64 * 1024
 """Bytes, also after decompression; the longest accepted token is a quarter of it."""
+ERROR_BODY_S: Final = 1.0
+"""Our choice: what an error's body adds is worth no longer wait."""
 MAX_REDIRECTS: Final = 3
 
 # Both log whole addresses, including the query, which may contain keys.
@@ -134,8 +136,9 @@ class TokenClient:
                 return redirected(request, response.status_code, location)
             body = b""
             # Without it the status says enough.
-            with contextlib.suppress(httpx.HTTPError, TokenUnreachable):
-                body = await _body(response, request.where)
+            with contextlib.suppress(httpx.HTTPError, TimeoutError, TokenUnreachable):
+                async with asyncio.timeout(ERROR_BODY_S):
+                    body = await _body(response, request.where)
             raise status_error(request, response, body)
 
     async def _trace(self, event: str, _: object) -> None:

@@ -391,6 +391,12 @@ async def test_a_response_without_end_times_out(raw, monkeypatch):
             await TokenClient().send(request_to(url))
 
 
+async def test_an_error_counts_even_if_its_body_has_no_end(monkeypatch):
+    monkeypatch.setattr("appliance.tokens.client.ERROR_BODY_S", 0.05)
+    exc = await trouble_with(begins(b"HTTP/1.1 401 Unauthorized\r\n\r\nno"))
+    assert isinstance(exc, TokenRefused)
+
+
 async def test_a_refused_connection_is_explained():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
