@@ -51,6 +51,8 @@ Wi-Fi."""
 UNSENT_BYTES = 4096
 """Data of a connection in this process beyond which the next message waits, so that a
 slow client gets the newest view and not those that it has missed."""
+SHUTDOWN_S = 1
+"""Time for open requests to end when the server does; a box has 3 s for everything."""
 REFUSED_S = 0.005
 """Pause after a connection beyond the limits, which bounds the cost of a flood; our
 choice."""
@@ -272,7 +274,7 @@ class HttpProtocol(H11Protocol):
 
     handle_events = guarded(H11Protocol.handle_events)
     timeout_keep_alive_handler = guarded(H11Protocol.timeout_keep_alive_handler)
-    shutdown = guarded(H11Protocol.shutdown)
+    _finish = guarded(H11Protocol.shutdown)
     _parse = guarded(H11Protocol.data_received)
 
     def __init__(
@@ -327,6 +329,11 @@ class HttpProtocol(H11Protocol):
         # nothing else would close the connection from here on.
         if not protocol.handshake_initiated:
             self.transport.abort()
+
+    def shutdown(self) -> None:
+        """Disconnect after the request in progress, and a slow client anyway."""
+        self.loop.call_later(SHUTDOWN_S, self.drop)
+        self._finish()
 
     def drop(self) -> None:
         """Disconnect at once."""

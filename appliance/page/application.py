@@ -24,6 +24,7 @@ from appliance.core.view import ConnectionState, View
 from appliance.display.rendering import png
 from appliance.net.host_check import own_names
 from appliance.net.http_server import (
+    SHUTDOWN_S,
     UVICORN,
     BoundedServer,
     ConnectionLimits,
@@ -73,8 +74,6 @@ REQUESTS_EACH = Rate(burst=150, per_s=30)
 """Per address: loading the page takes twenty requests, a slider ten a second."""
 REQUESTS = Rate(burst=600, per_s=100)
 """Over all addresses: bounds the cost of a flood from many of them."""
-SHUTDOWN_S = 1
-"""Time for open requests to end; the whole process has 3 s."""
 
 
 @dataclass(frozen=True, slots=True)

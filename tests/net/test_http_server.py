@@ -109,6 +109,17 @@ async def test_a_request_is_answered_before_its_connection_is_closed():
         assert (await rest((reader, writer))).startswith(b"HTTP/1.1 204")
 
 
+async def test_a_request_without_end_does_not_delay_the_end_of_the_server(monkeypatch):
+    monkeypatch.setattr(http_server, "SHUTDOWN_S", 0.01)
+    async with asyncio.timeout(30):
+        async with serving(request_s=3600) as (target, app):
+            reader, writer = await connected(target)
+            writer.write(GET[:-2] + b"Content-Length: 1\r\n\r\n")
+            while not app.asked:
+                await asyncio.sleep(0.01)
+        assert await rest((reader, writer)) == b""
+
+
 async def test_connections_beyond_the_total_are_closed():
     limits = replace(WIDE, total=1)
     async with serving(connections=limits) as (target, _):
