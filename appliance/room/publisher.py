@@ -83,6 +83,7 @@ class OwnTrack:
         """The server has dropped the track since it was last published."""
         self._is_unchecked = False
         """The connection was resumed since."""
+        self._is_mute_undone = False
         self._is_republishing = False
         """The track is being published again."""
         self._is_paused = is_paused
@@ -145,6 +146,7 @@ class OwnTrack:
 
     def unmute(self) -> None:
         """Undo a moderator's mute."""
+        self._is_mute_undone = True
         if self._microphones:
             self._microphones[-1].track.unmute()
 
@@ -196,7 +198,7 @@ class OwnTrack:
 
     async def _publish(self) -> Failure | None:
         """Publish the track, connect the feed, and return why it failed."""
-        self._is_dropped = self._is_unchecked = False
+        self._is_dropped = self._is_unchecked = self._is_mute_undone = False
         microphone = MicrophoneTrack()
         if self._microphones and self._microphones[-1].track.muted:
             # By a moderator.
@@ -234,7 +236,7 @@ class OwnTrack:
             await self.unpublish()
 
     async def _is_sent(self) -> bool:
-        """Return whether the track is sent after an interruption, and with DTX.
+        """Return whether the track is sent after an interruption, unmuted and with DTX.
 
         The SDK does not report that it could not publish the track again.
         """
@@ -251,8 +253,11 @@ class OwnTrack:
         except TimeoutError:
             _log.warning("the microphone's track is not sent on the resumed connection")
             return self._is_paused()
-        may_repeat = not (self._is_once or self._is_paused())
-        return not may_repeat or any(DTX in line for line in parameters)
+        if self._is_once or self._is_paused():
+            return True
+        # The request to unmute may have been lost, and the SDK sends no second one.
+        is_doubtful = self._is_mute_undone and not self._is_muted
+        return not is_doubtful and any(DTX in line for line in parameters)
 
     async def _new_parameters(self, known: Collection[str]) -> list[str]:
         """Wait until a new encoder sends, and return its parameters.

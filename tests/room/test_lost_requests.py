@@ -27,9 +27,10 @@ from tests.room.test_permissions import (
     permissions_are,
 )
 
-ADD_TRACK, SUBSCRIPTION = 4, 6
+ADD_TRACK, MUTE, SUBSCRIPTION = 4, 5, 6
 """Fields of LiveKit's `SignalRequest`."""
 FULL_RECONNECT = rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT
+RESUME = rtc.SimulateScenarioKind.SIMULATE_SIGNAL_RECONNECT
 
 
 @pytest.fixture
@@ -83,6 +84,23 @@ async def test_a_track_that_the_library_could_not_publish_again_is_sent_and_stay
         (True, True),
         (True, False),
     ]
+
+
+async def test_a_track_whose_unmuting_was_lost_is_heard_after_the_interruption(
+    server, way, box
+):
+    async with server.friend("ann") as friend:
+        await join(box, server, way)
+        await hears_tone(friend)
+        await mute(server, friend)
+        await permissions_are(box, is_server_muted=True)
+        way.loses = MUTE
+        box.room.do(UnmuteTrack(1))
+        await permissions_are(box, is_server_muted=False)
+        await asyncio.wait_for(way.lost.wait(), DEADLINE_S)
+        await box.sdk_room.simulate_scenario(RESUME)
+        await box.until(RoomResumed)
+        await asyncio.wait_for(hears_tone(friend), DEADLINE_S)
 
 
 async def test_a_node_that_takes_a_track_once_is_joined_again_for_it(server, way):
