@@ -187,6 +187,7 @@ NOT_PUBLISHED: Final = _lost(
 ONLY_ONCE: Final = _lost(
     "this server takes the microphone's track only once in a session; joining again"
 )
+OLD_PERMISSIONS: Final = _lost("the permissions are not known any more; joining again")
 NO_AUDIO: Final = _lost("LiveKit's library delivers no audio of the others")
 NOT_SENT: Final = _lost("LiveKit's library sends nothing of the microphone's sound")
 NO_NODE: Final = _lost(

@@ -28,6 +28,7 @@ from appliance.room.connection import (
     CONNECT_S,
     LOOK_S,
     NOT_PUBLISHED,
+    OLD_PERMISSIONS,
     SessionContext,
     connection,
     disconnect_failure,
@@ -71,6 +72,7 @@ class Session:
         self._agent: VoiceAgent | None = None
         self._permissions = Permissions()
         """The last ones that were posted, as the two before."""
+        self._token_permissions = b""
         self._log_limit = LogLimit()
         self._tasks: set[asyncio.Task[Any]] = set()
         """Cancelled when the session ends."""
@@ -139,6 +141,7 @@ class Session:
         _log.info("joined  ticket=%d", ticket)
         self._people = participants(room, self._subscriber)
         self._permissions = self.own.permissions()
+        self._token_permissions = room.local_participant.permissions.SerializeToString()
         self._post(
             events.RoomJoined(ticket, room.name, self._people, self._permissions)
         )
@@ -273,4 +276,8 @@ class Session:
         self._is_reconnected = False
         _log.info("connection resumed  ticket=%d new=%s", self.ticket, is_new)
         self._subscriber.want_all(self.room)
+        known = self.room.local_participant.permissions.SerializeToString()
+        if is_new and self._token_permissions not in {b"", known}:
+            # The server has gone back to those of the token, and the SDK has not.
+            self._finish(OLD_PERMISSIONS)
         self._post(events.RoomResumed(self.ticket, is_new=is_new))

@@ -14,9 +14,11 @@ from appliance.core.events import (
     RoomLost,
 )
 from appliance.room import stats
+from appliance.room.connection import OLD_PERMISSIONS
 from tests.room.conftest import administer, open_box
 from tests.room.fakes import DEADLINE_S, amplitude, strongest_hz
 
+FULL_RECONNECT = rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT
 ALL = {"can_subscribe": True, "can_publish": True, "can_publish_data": True}
 LOUD = 5000
 QUIET = 100
@@ -98,6 +100,18 @@ async def test_a_track_that_was_forbidden_is_published_again_once_allowed(server
             await permissions_are(box)
             await hears_tone(friend)
     assert not any(isinstance(event, RoomLost) for event in box.events)
+
+
+async def test_a_permission_that_a_new_connection_restores_is_asked_for_again(
+    server, box
+):
+    await box.join(server)
+    await permit(server, can_publish=False)
+    await permissions_are(box, may_publish=False)
+    await box.sdk_room.simulate_scenario(FULL_RECONNECT)
+    assert (await box.until(RoomLost)).failure is OLD_PERMISSIONS
+    joined = await box.join(server, 2)
+    assert joined.permissions == Permissions()
 
 
 async def test_a_microphone_that_is_not_among_the_sources_is_forbidden(server, box):
