@@ -18,7 +18,7 @@ from appliance.room.connection import (
     SessionContext,
 )
 from appliance.room.ffi import MicrophoneTrack, Sink
-from appliance.room.stats import encoders
+from appliance.room.stats import READ_S, encoders
 
 SENDING_S: Final = 5.0
 """Time-out for the encoder of a published track to send: one round trip is enough. The
@@ -272,7 +272,9 @@ class OwnTrack:
                 return new
 
     async def _streams(self) -> dict[str, str]:
-        return encoders((await self._room.get_rtc_stats()).publisher_stats)
+        async with asyncio.timeout(READ_S):
+            stats = await self._room.get_rtc_stats()
+        return encoders(stats.publisher_stats)
 
     @property
     def _is_muted(self) -> bool:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 EVERY_S: Final = 10.0
 """Interval of reading, which takes 8 ms of CPU on a PC."""
+READ_S: Final = 5.0
+"""Time-out of a reading, which takes milliseconds; seen once without an answer."""
 FIRST_S: Final = 1.0
 """Interval until the first round trip time and the first sound are known."""
 STEP_S: Final = 0.005
@@ -74,8 +76,9 @@ async def follow(
 async def _read(room: rtc.Room) -> list[RtcStats]:
     """Return all statistics; none if the connection was lost in this moment."""
     try:
-        stats = await room.get_rtc_stats()
-    except RuntimeError:
+        async with asyncio.timeout(READ_S):
+            stats = await room.get_rtc_stats()
+    except (RuntimeError, TimeoutError):
         return []
     return [*stats.publisher_stats, *stats.subscriber_stats]
 

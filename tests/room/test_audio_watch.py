@@ -102,6 +102,26 @@ async def test_a_process_that_was_stopped_has_a_moment_to_catch_up(monkeypatch):
             await stats.follow(1, room, lambda _: None, own, subscriber)
 
 
+async def test_statistics_that_do_not_come_are_read_again(monkeypatch):
+    """Without them a room without audio would not be noticed."""
+    monkeypatch.setattr(stats, "READ_S", 0.05)
+    monkeypatch.setattr(stats, "FIRST_S", 0.05)
+    readings = 0
+
+    async def never():
+        nonlocal readings
+        readings += 1
+        await asyncio.Event().wait()
+
+    room: Any = SimpleNamespace(get_rtc_stats=never)
+    own: Any = SimpleNamespace(encoded_blocks=None)
+    subscriber: Any = SimpleNamespace(is_playing=True)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1):
+            await stats.follow(1, room, lambda _: None, own, subscriber)
+    assert readings > 1
+
+
 async def test_a_room_in_which_received_packets_become_no_sound_is_given_up(
     server, box, monkeypatch
 ):

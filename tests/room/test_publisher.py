@@ -10,6 +10,7 @@ from livekit.rtc._proto.stats_pb2 import RtcStats
 
 from appliance.config import Config
 from appliance.room import publisher
+from appliance.room.connection import NOT_PUBLISHED
 from appliance.room.publisher import DTX, TRIES, OwnTrack
 from tests.room.conftest import join_room
 from tests.room.fakes import DEADLINE_S
@@ -103,6 +104,23 @@ async def test_a_server_that_never_permits_dtx_is_asked_a_few_times():
         await asyncio.sleep(SHORT_S)
         assert len(room.published) == TRIES
         assert feed.is_connected
+
+
+async def test_statistics_that_do_not_come_end_the_publishing(monkeypatch):
+    """Once seen: the library never answered a request for them."""
+
+    async def never():
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(publisher, "READ_S", SHORT_S)
+    room: Any = CountingRoom()
+    room.get_rtc_stats = never
+    context: Any = SimpleNamespace(feed=Feed(), config=Config())
+    command = join_room(1, "wss://x", "token")
+    own = OwnTrack(command, room, context, None, lambda: False)
+    async with asyncio.timeout(DEADLINE_S):
+        assert await own.publish() is NOT_PUBLISHED
+    own.close()
 
 
 async def test_a_track_that_was_dropped_for_a_moment_only_is_published_again():
