@@ -126,13 +126,21 @@ class FakePlayback:
         await asyncio.to_thread(self._wait, lambda: len(self._heard) == talkers)
 
     def sound(self, talker, seconds):
-        """Record this long, and return it."""
+        """Record this long, and return it; a talker who ends meanwhile is silent.
+
+        After another interruption the same track may be another talker.
+        """
         wanted = int(seconds * 100)
         with self._changed:
-            self._heard[talker].clear()
-            blocks = self._heard[talker]
-            assert self._changed.wait_for(lambda: len(blocks) >= wanted, DEADLINE_S)
-            return np.concatenate(blocks)
+            blocks = self._heard.get(talker, [])
+            blocks.clear()
+
+            def is_over():
+                return len(blocks) >= wanted or self._heard.get(talker) is not blocks
+
+            assert self._changed.wait_for(is_over, DEADLINE_S)
+            missing = [SILENCE] * (wanted - len(blocks))
+            return np.concatenate([*blocks, *missing])
 
     def _wait(self, is_so):
         with self._changed:
