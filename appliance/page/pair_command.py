@@ -57,13 +57,7 @@ def pair(
     `directory` is the state directory of this command, `service` that of the installed
     service.
     """
-    # It may be a symbolic link into a directory that only root can read.
-    is_other = os.path.realpath(directory) != os.path.realpath(service)
-    if is_other and os.path.lexists(service):
-        sys.stderr.write(
-            f"The installed service uses the PIN in {service}, this command the one in"
-            f" {directory}. Run this with STATE_DIRECTORY={service} to change that.\n"
-        )
+    _warn_of_other(directory, service)
     file, fresh, secret = PairingFile(directory), new_credentials(), new_secret()
 
     def changed(stored: PairingCredentials) -> PairingCredentials:
@@ -76,18 +70,29 @@ def pair(
         remedy = REMEDIES.get(exc.errno or 0, "Check the disk: sudo dmesg | tail.")
         sys.stderr.write(f"{file.path} cannot be written: {exc.strerror}. {remedy}\n")
         return 1
-    pin = after.pin
     if options.is_token and len(after.tokens) == KEPT_TOKENS:
         sys.stderr.write(f"Only the newest {KEPT_TOKENS} tokens are valid.\n")
     result: dict[str, object] = {"token": secret}
     text = f"{secret}\n"
     if not options.is_token:
         urls = _urls(*parsed(listen))
-        result = {"urls": urls, "pin": pin, "pairing_url": pairing_url(urls[0], pin)}
-        text = _as_text(urls, pin)
+        link = pairing_url(urls[0], after.pin)
+        result = {"urls": urls, "pin": after.pin, "pairing_url": link}
+        text = _as_text(urls, after.pin)
     json = msgspec.json.encode(result).decode()
     sys.stdout.write(f"{json}\n" if options.is_json else text)
     return 0
+
+
+def _warn_of_other(directory: Path, service: Path) -> None:
+    """Say if the installed service uses another state directory."""
+    # It may be a symbolic link into a directory that only root can read.
+    is_other = os.path.realpath(directory) != os.path.realpath(service)
+    if is_other and os.path.lexists(service):
+        sys.stderr.write(
+            f"The installed service uses the PIN in {service}, this command the one in"
+            f" {directory}. Run this with STATE_DIRECTORY={service} to change that.\n"
+        )
 
 
 def _urls(host: str, port: int) -> tuple[str, ...]:
